@@ -1,0 +1,2 @@
+#![no_std]
+//! Integer operators of residual networks on slices.

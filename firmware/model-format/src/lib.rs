@@ -1,0 +1,2 @@
+#![no_std]
+//! The model file: records, weights, checks.

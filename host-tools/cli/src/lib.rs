@@ -1,0 +1,1 @@
+//! Trains, quantizes, plans and runs residual networks on microcontrollers.

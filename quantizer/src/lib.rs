@@ -1,0 +1,1 @@
+//! Trains residual networks in float and turns them into int8 models.
