@@ -1,0 +1,34 @@
+//! Average pooling of the profile `tflite`: the mean under the window; padding does not count.
+
+use crate::requantize::clamp;
+use crate::shape::Window;
+
+/// `y[h,w,c] = round(mean of x under the window)`, half away from zero, clamped (TensorFlow Lite's
+/// int8 `AVERAGE_POOL_2D`).
+///
+/// `x`: `[H,W,C]` int8. `y`: `[OH,OW,C]` int8 of the same scale and zero point. Each window has at
+/// least one position inside the input.
+pub fn average_pool2d_s8(window: &Window, x: &[i8], bounds: [i8; 2], y: &mut [i8]) {
+    let channels = usize::from(window.output[2]);
+    debug_assert_eq!(y.len(), window.positions() * channels);
+    let mut pixels = y.chunks_exact_mut(channels);
+    for row in 0..usize::from(window.output[0]) {
+        for column in 0..usize::from(window.output[1]) {
+            let Some(pixel) = pixels.next() else { return };
+            for (c, y) in pixel.iter_mut().enumerate() {
+                let (mut sum, mut count) = (0_i32, 0_i32);
+                window.for_each_pixel(row, column, x, |inside| {
+                    sum += inside.get(c).map_or(0, |&x| i32::from(x));
+                    count += 1;
+                });
+                *y = clamp(rounded_mean(sum, count), bounds);
+            }
+        }
+    }
+}
+
+/// `sum / count`, half away from zero; zero for a count of zero.
+fn rounded_mean(sum: i32, count: i32) -> i32 {
+    let half = if sum < 0 { -(count / 2) } else { count / 2 };
+    (sum + half).checked_div(count).unwrap_or(0)
+}

@@ -1,0 +1,216 @@
+//! Convolution `[H,W,I] -> [OH,OW,O]` of any kernel, stride and padding: kernel 0, for every core.
+//!
+//! Owns the packing of its weights, its patches and the blocking: two output pixels by four output
+//! channels, so that a weight and an input byte are loaded once for two and four products. Sums
+//! are of raw bytes; zero points are in the channel's bias, where the writer folded them.
+
+use crate::requantize::Requantize;
+use crate::shape::Window;
+
+/// Output channels of one block of packed weights.
+pub const CHANNEL_BLOCK: usize = 4;
+
+/// Output pixels that share one pass over the weights.
+const PIXEL_BLOCK: usize = 2;
+
+/// What lies outside of the input.
+#[derive(Clone, Copy, Debug)]
+pub enum Pad<'a> {
+    /// The same in every channel.
+    Uniform(i8),
+    /// `[I]`, a value a channel.
+    PerChannel(&'a [i8]),
+}
+
+/// Length in bytes of the packed weights: `[ceil(O/4), KH, KW, I, 4]` int8.
+#[must_use]
+pub fn packed_len(window: &Window) -> usize {
+    usize::from(window.output[2]).next_multiple_of(CHANNEL_BLOCK) * window.patch_len()
+}
+
+/// Length in bytes of the scratch memory: two patches, none for a convolution whose patches lie in
+/// the input as they are.
+#[must_use]
+pub fn scratch_len(window: &Window) -> usize {
+    if reads_in_place(window) { 0 } else { PIXEL_BLOCK * window.patch_len() }
+}
+
+/// Whether each patch is one pixel of the input.
+fn reads_in_place(window: &Window) -> bool {
+    window.size == [1, 1]
+        && window.padding == [0, 0]
+        && (0..2).all(|axis| {
+            let last = usize::from(window.output[axis] - 1) * usize::from(window.stride[axis]);
+            last < usize::from(window.input[axis])
+        })
+}
+
+/// Packs `weights`, `[O,KH,KW,I]`, as this kernel reads them; missing channels are zero.
+pub fn pack(weights: &[i8], window: &Window, packed: &mut [i8]) {
+    let patch = window.patch_len();
+    debug_assert_eq!(packed.len(), packed_len(window));
+    packed.fill(0);
+    for (o, row) in weights.chunks_exact(patch).enumerate() {
+        let block = packed.chunks_exact_mut(CHANNEL_BLOCK * patch).nth(o / CHANNEL_BLOCK);
+        let lanes = block.unwrap_or_default().iter_mut().skip(o % CHANNEL_BLOCK);
+        for (packed, &w) in lanes.step_by(CHANNEL_BLOCK).zip(row) {
+            *packed = w;
+        }
+    }
+}
+
+/// A convolution and its constants.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2d<'a, R: Requantize> {
+    /// Shapes, stride and padding.
+    pub window: Window,
+    /// What lies outside of the input.
+    pub pad: Pad<'a>,
+    /// [`packed_len`] bytes of [`pack`].
+    pub weights: &'a [i8],
+    /// `[O]`.
+    pub channels: &'a [R::Channel],
+    /// The arithmetic, and whether a residual is joined.
+    pub requantize: R,
+}
+
+/// `y[p,o] = requantize(sum_k x[patch(p),k] * w[o,k])`.
+///
+/// `x`: `[H,W,I]`. `y`: `[OH,OW,O]`, which holds the residual where `requantize` joins one.
+/// `scratch`: at least [`scratch_len`] bytes.
+pub fn conv2d_s8<R: Requantize>(layer: &Conv2d<'_, R>, x: &[i8], y: &mut [i8], scratch: &mut [i8]) {
+    let window = &layer.window;
+    let (outputs, patch) = (usize::from(window.output[2]), window.patch_len());
+    debug_assert_eq!(y.len(), window.positions() * outputs);
+    debug_assert_eq!(layer.weights.len(), packed_len(window));
+    debug_assert_eq!(layer.channels.len(), outputs);
+    let in_place = reads_in_place(window);
+    let (first, second) = scratch.split_at_mut(if in_place { 0 } else { patch.min(scratch.len()) });
+    let mut positions = Raster::new(window);
+    for pair in y.chunks_mut(PIXEL_BLOCK * outputs) {
+        let (y0, y1) = pair.split_at_mut(outputs.min(pair.len()));
+        let p0 = layer.patch(positions.next(), in_place, x, first);
+        if y1.is_empty() {
+            layer.pixels([p0], [y0]);
+        } else {
+            let p1 = layer.patch(positions.next(), in_place, x, second);
+            layer.pixels([p0, p1], [y0, y1]);
+        }
+    }
+}
+
+/// Output positions, row by row.
+struct Raster {
+    row: usize,
+    column: usize,
+    columns: usize,
+}
+
+impl Raster {
+    fn new(window: &Window) -> Self {
+        Self { row: 0, column: 0, columns: window.output[1].into() }
+    }
+
+    /// The next position: row and column.
+    #[inline]
+    fn next(&mut self) -> [usize; 2] {
+        let at = [self.row, self.column];
+        self.column += 1;
+        if self.column == self.columns {
+            (self.row, self.column) = (self.row + 1, 0);
+        }
+        at
+    }
+}
+
+impl<R: Requantize> Conv2d<'_, R> {
+    /// The input under the window at an output position, `[KH,KW,I]`: in place, or gathered.
+    #[inline]
+    fn patch<'s>(
+        &self,
+        at: [usize; 2],
+        in_place: bool,
+        x: &'s [i8],
+        scratch: &'s mut [i8],
+    ) -> &'s [i8] {
+        let depth = usize::from(self.window.input[2]);
+        if !in_place {
+            let patch = self.window.patch_len().min(scratch.len());
+            let (patch, _) = scratch.split_at_mut(patch);
+            self.gather(at, depth, x, patch);
+            return patch;
+        }
+        let [row, column] = [0, 1].map(|axis| at[axis] * usize::from(self.window.stride[axis]));
+        let start = (row * usize::from(self.window.input[1]) + column) * depth;
+        x.get(start..start + depth).unwrap_or_default()
+    }
+
+    /// Copies the rows under the window, and fills what lies outside.
+    fn gather(&self, at: [usize; 2], depth: usize, x: &[i8], patch: &mut [i8]) {
+        let row_bytes = usize::from(self.window.size[1]) * depth;
+        let rows = self.window.inside(0, at[0]);
+        let columns = self.window.inside(1, at[1]);
+        let line_bytes = usize::from(self.window.input[1]) * depth;
+        let mut source = rows.input * line_bytes + columns.input * depth;
+        let (left, right) = (columns.begin * depth, columns.end * depth);
+        for (ky, row) in patch.chunks_exact_mut(row_bytes).enumerate() {
+            if ky < rows.begin || ky >= rows.end {
+                self.fill(row);
+                continue;
+            }
+            let inside = x.get(source..source + (right - left)).unwrap_or_default();
+            let (before, rest) = row.split_at_mut(left);
+            let (middle, after) = rest.split_at_mut(inside.len());
+            self.fill(before);
+            middle.copy_from_slice(inside);
+            self.fill(after);
+            source += line_bytes;
+        }
+    }
+
+    fn fill(&self, pixels: &mut [i8]) {
+        match self.pad {
+            Pad::Uniform(value) => pixels.fill(value),
+            Pad::PerChannel(values) => {
+                for pixel in pixels.chunks_exact_mut(values.len().max(1)) {
+                    pixel.copy_from_slice(values);
+                }
+            }
+        }
+    }
+
+    /// All output channels of `P` pixels.
+    #[inline]
+    fn pixels<const P: usize>(&self, patches: [&[i8]; P], mut ys: [&mut [i8]; P]) {
+        let block = CHANNEL_BLOCK * self.window.patch_len();
+        let mut written = 0;
+        for (weights, channels) in
+            self.weights.chunks_exact(block).zip(self.channels.chunks(CHANNEL_BLOCK))
+        {
+            let sums = dot::<P>(weights, patches);
+            for (y, sums) in ys.iter_mut().zip(sums) {
+                let y = y.get_mut(written..).unwrap_or_default();
+                for ((y, sum), channel) in y.iter_mut().zip(sums).zip(channels) {
+                    self.requantize.requantize(sum, channel, y);
+                }
+            }
+            written += CHANNEL_BLOCK;
+        }
+    }
+}
+
+/// The products of `P` patches with a block of weights, `[K, 4]`, summed up.
+#[inline]
+fn dot<const P: usize>(weights: &[i8], patches: [&[i8]; P]) -> [[i32; CHANNEL_BLOCK]; P] {
+    let mut sums = [[0_i32; CHANNEL_BLOCK]; P];
+    let (weights, _) = weights.as_chunks::<CHANNEL_BLOCK>();
+    for (k, w) in weights.iter().enumerate() {
+        for (sums, patch) in sums.iter_mut().zip(patches) {
+            let x = patch.get(k).map_or(0, |&x| i32::from(x));
+            for (sum, &w) in sums.iter_mut().zip(w) {
+                *sum = sum.wrapping_add(x * i32::from(w));
+            }
+        }
+    }
+    sums
+}

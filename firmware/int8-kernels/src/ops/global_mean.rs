@@ -1,0 +1,15 @@
+//! Global average pooling of the profile `native` where a sum would not fit int16: the mean is
+//! requantized to int8.
+
+use crate::requantize::{Native, NativeChannel, Requantize};
+
+/// `y[c] = requantize(sum over all positions of x[p,c])`, with one record for all channels.
+///
+/// `x`: `[H,W,C]` int8, at most 65,535 positions. `y`: `[C]` int8.
+pub fn global_mean_s8(x: &[i8], constants: &NativeChannel, requantize: Native, y: &mut [i8]) {
+    let channels = y.len().max(1);
+    for (c, y) in y.iter_mut().enumerate() {
+        let sum: i32 = x.iter().skip(c).step_by(channels).map(|&x| i32::from(x)).sum();
+        requantize.requantize(sum, constants, y);
+    }
+}

@@ -1,0 +1,227 @@
+//! The bytes of a model file: its prefix, its sections, and reading records from them.
+
+use crate::check;
+use crate::error::{ParseError, Problem};
+use crate::records::{DataRef, Header, Step, Tensor};
+use crate::{ALIGNMENT, VERSION};
+use serde::Deserialize;
+
+/// The first four bytes.
+pub(crate) const MAGIC: [u8; 4] = *b"RMCU";
+
+/// Bytes before the records. The layout is in the README.
+pub const PREFIX_BYTES: usize = 32;
+
+/// Where the prefix holds what.
+pub(crate) mod field {
+    pub(crate) const VERSION: usize = 4;
+    pub(crate) const PREFIX: usize = 6;
+    pub(crate) const FILE: usize = 8;
+    pub(crate) const CRC: usize = 12;
+    pub(crate) const RECORDS: usize = 16;
+    pub(crate) const DATA: usize = 20;
+    pub(crate) const DATA_BYTES: usize = 24;
+    pub(crate) const RESERVED: usize = 28;
+}
+
+/// CRC-32 (ISO-HDLC, that of zip and Ethernet) of a file without the four bytes that hold it.
+#[must_use]
+pub(crate) fn checksum(file: &[u8]) -> u32 {
+    const CRC32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    let (before, rest) = file.split_at(field::CRC.min(file.len()));
+    let mut digest = CRC32.digest();
+    digest.update(before);
+    digest.update(rest.get(4..).unwrap_or_default());
+    digest.finalize()
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|&two| u16::from_le_bytes(two))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|&four| u32::from_le_bytes(four))
+}
+
+/// A length as the format counts it; files end below 4 GiB.
+pub(crate) fn as_u32(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// How long the file that begins here says it is, if it begins like a model file. For a reader
+/// that has a flash slot and not a file.
+#[must_use]
+pub fn file_length(slot: &[u8]) -> Option<usize> {
+    let length = u32_at(slot, field::FILE)?;
+    slot.starts_with(&MAGIC).then_some(length as usize)
+}
+
+/// A model file that was checked whole: every record decodes, every reference is inside.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelFile<'a> {
+    header: Header<'a>,
+    tensors: &'a [u8],
+    steps: &'a [u8],
+    data: &'a [u8],
+    crc: u32,
+}
+
+impl<'a> ModelFile<'a> {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Where anything is not as the README says; the error names the first byte that is wrong.
+    pub fn parse(file: &'a [u8]) -> Result<Self, ParseError> {
+        let (records, data, crc) = sections(file)?;
+        let mut reader = Reader { rest: records, file_bytes: PREFIX_BYTES + records.len() };
+        let header: Header<'a> = reader.next()?;
+        if header.steps == 0 || Some(header.tensors) != header.steps.checked_add(1) {
+            let problem = Problem::Counts { tensors: header.tensors, steps: header.steps };
+            return Err(ParseError { at: PREFIX_BYTES as u32, problem });
+        }
+        let tensors = reader.rest;
+        for index in 0..header.tensors {
+            let at = reader.at();
+            check::tensor(&header, index, &reader.next()?).map_err(|p| p.at(at))?;
+        }
+        let steps = reader.rest;
+        let model = Self { header, tensors, steps, data, crc };
+        model.check_overlaps()?;
+        for index in 0..header.steps {
+            let at = reader.at();
+            check::step(&model, index, &reader.next()?).map_err(|p| p.at(at))?;
+        }
+        match as_u32(reader.rest.len()) {
+            0 => Ok(model),
+            bytes => Err(Problem::TrailingBytes { bytes }.at(reader.at())),
+        }
+    }
+
+    /// What the file says of itself.
+    #[must_use]
+    pub fn header(&self) -> &Header<'a> {
+        &self.header
+    }
+
+    /// The checksum of the file, which serves as its identity.
+    #[must_use]
+    pub fn crc(&self) -> u32 {
+        self.crc
+    }
+
+    /// The tensors; the first one is the input, tensor `i + 1` the output of step `i`.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor<'a>> + use<'a> {
+        let mut reader = Reader { rest: self.tensors, file_bytes: 0 };
+        (0..self.header.tensors).map_while(move |_| reader.next().ok())
+    }
+
+    /// Tensor number `index`.
+    #[must_use]
+    pub fn tensor(&self, index: u16) -> Option<Tensor<'a>> {
+        self.tensors().nth(usize::from(index))
+    }
+
+    /// The steps in the order of execution.
+    pub fn steps(&self) -> impl Iterator<Item = Step<'a>> + use<'a> {
+        let mut reader = Reader { rest: self.steps, file_bytes: 0 };
+        (0..self.header.steps).map_while(move |_| reader.next().ok())
+    }
+
+    /// The bytes of a reference; empty if it were to leave the section, which parsing excludes.
+    #[must_use]
+    pub fn data(&self, reference: DataRef) -> &'a [u8] {
+        let start = reference.offset as usize;
+        let end = start.saturating_add(reference.bytes as usize);
+        self.data.get(start..end).unwrap_or_default()
+    }
+
+    /// Size of the data section in bytes.
+    #[must_use]
+    pub fn data_bytes(&self) -> u32 {
+        as_u32(self.data.len())
+    }
+
+    /// No two tensors that live at the same time share memory, but an output may take over the
+    /// memory of the input that ends with its step.
+    fn check_overlaps(&self) -> Result<(), ParseError> {
+        for (second, b) in (0u16..).zip(self.tensors()) {
+            for (first, a) in (0..second).zip(self.tensors()) {
+                let both_live = a.first <= b.last && b.first <= a.last;
+                let a_end = u64::from(a.offset) + a.bytes();
+                let b_end = u64::from(b.offset) + b.bytes();
+                let share = u64::from(a.offset) < b_end && u64::from(b.offset) < a_end;
+                if both_live && share && !self.takes_over(&a, first, &b) {
+                    return Err(Problem::Overlap { first, second }.at(PREFIX_BYTES));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the step that makes `b` reads `a` last, and in place.
+    fn takes_over(&self, a: &Tensor<'_>, index: u16, b: &Tensor<'_>) -> bool {
+        let fits = a.last == b.first && a.offset == b.offset && a.bytes() == b.bytes();
+        let step = || self.steps().nth(usize::from(b.first));
+        fits && step().is_some_and(|step| check::in_place_input(&step.op) == Some(index))
+    }
+}
+
+/// The records, the data section and the checksum of a file whose prefix is right.
+fn sections(file: &[u8]) -> Result<(&[u8], &[u8], u32), ParseError> {
+    let have = as_u32(file.len());
+    let truncated = |need| Problem::Truncated { need, have }.at(file.len());
+    let word = |at| u32_at(file, at).ok_or_else(|| truncated(PREFIX_BYTES as u32));
+    let half = |at| u16_at(file, at).ok_or_else(|| truncated(PREFIX_BYTES as u32));
+    let magic = word(0)?;
+    if magic != u32::from_le_bytes(MAGIC) {
+        return Err(Problem::Magic { found: magic }.at(0));
+    }
+    let version = half(field::VERSION)?;
+    if !(1..=VERSION).contains(&version) {
+        return Err(Problem::Version { found: version, newest: VERSION }.at(field::VERSION));
+    }
+    let declared = word(field::FILE)?;
+    if declared > have {
+        return Err(truncated(declared));
+    }
+    let expect = |found: u32, expected: u32, at: usize| {
+        if found == expected { Ok(()) } else { Err(Problem::Layout { found, expected }.at(at)) }
+    };
+    expect(declared, have, field::FILE)?;
+    expect(u32::from(half(field::PREFIX)?), PREFIX_BYTES as u32, field::PREFIX)?;
+    expect(word(field::RESERVED)?, 0, field::RESERVED)?;
+    let (records, data) = (word(field::RECORDS)?, word(field::DATA)?);
+    let records_end = u64::from(records) + PREFIX_BYTES as u64;
+    let data_at = records_end.next_multiple_of(u64::from(ALIGNMENT));
+    expect(data, u32::try_from(data_at).unwrap_or(u32::MAX), field::DATA)?;
+    let rest = have.checked_sub(data).ok_or_else(|| truncated(data))?;
+    expect(word(field::DATA_BYTES)?, rest, field::DATA_BYTES)?;
+    let (stored, computed) = (word(field::CRC)?, checksum(file));
+    if stored != computed {
+        return Err(Problem::Crc { stored, computed }.at(field::CRC));
+    }
+    let records = file.get(PREFIX_BYTES..records_end as usize);
+    let data = file.get(data as usize..);
+    records.zip(data).map(|(r, d)| (r, d, computed)).ok_or_else(|| truncated(have))
+}
+
+/// Reads record after record.
+struct Reader<'a> {
+    rest: &'a [u8],
+    /// Bytes from the file's start to the end of the records.
+    file_bytes: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// The next byte to be read, from the file's start.
+    fn at(&self) -> usize {
+        self.file_bytes.saturating_sub(self.rest.len())
+    }
+
+    fn next<T: Deserialize<'a>>(&mut self) -> Result<T, ParseError> {
+        let (record, rest) =
+            postcard::take_from_bytes(self.rest).map_err(|_| Problem::Record.at(self.at()))?;
+        self.rest = rest;
+        Ok(record)
+    }
+}
