@@ -1,1 +1,3 @@
 //! Trains residual networks in float and turns them into int8 models.
+
+pub mod graph;
