@@ -1,2 +1,23 @@
+//! Runs a planned int8 model in one static arena, without a heap.
+//!
+//! [`Executor::new`] checks a model file whole: the format by `model-format`, and here that every
+//! kernel is in this build, that weights and constants have the sizes and limits of their kernel,
+//! and that the arena is large enough. After that, [`Executor::run`] has no error to report. Owns
+//! the walk over the plan and the views into the arena; knows neither how a kernel computes nor
+//! where the model and the pictures come from.
 #![no_std]
-//! Runs a planned int8 model in one static arena.
+
+mod arena;
+mod error;
+mod executor;
+mod load;
+mod step;
+
+pub use arena::Block;
+pub use error::LoadError;
+pub use executor::{Executor, Observer, pixel_to_input};
+pub use resmcu_model_format as model_format;
+pub use step::Step;
+
+/// The steps that this build can decode are `STEP_BYTES` each in RAM.
+pub const STEP_BYTES: usize = size_of::<Step<'static>>();
