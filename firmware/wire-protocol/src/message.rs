@@ -1,0 +1,280 @@
+//! The messages. Order is meaning: postcard numbers variants, so new ones go to the end.
+//!
+//! Every number of the wire stands here or in the README's tables; both sides read these types.
+
+use crate::frame::FrameFault;
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Version of the messages. A device that is asked in another refuses and names its own.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// The sequence number of an answer to no request (a broken frame, a boot message).
+pub const SEQUENCE_NONE: u16 = 0;
+
+/// Most classes that an inference's answer names.
+pub const TOP_MAX: usize = 5;
+
+/// Most bytes that one [`Request::WriteInput`] or [`Response::Output`] carries.
+pub const WRITE_BYTES_MAX: usize = 512;
+
+/// What the host asks. Every request has one answer, which [`Request::Bench`] and
+/// [`Request::Trace`] precede by a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request<'a> {
+    /// Who is there? `version` is the host's [`PROTOCOL_VERSION`].
+    Hello {
+        /// The host's protocol version.
+        version: u16,
+    },
+    /// Bytes of the input tensor, in order: `offset` 0 begins a new image.
+    WriteInput {
+        /// Where in the input tensor.
+        offset: u32,
+        /// At most [`WRITE_BYTES_MAX`], and no more than the device's frame holds.
+        bytes: &'a [u8],
+    },
+    /// Run the model on the image that was written.
+    Infer,
+    /// As [`Request::Infer`], with the cost of every step.
+    Bench,
+    /// As [`Request::Infer`], with a CRC of the input and of every step's output.
+    Trace,
+    /// Bytes of the last run's output tensor.
+    ReadOutput {
+        /// Where in the output tensor.
+        offset: u32,
+        /// How many bytes, at most [`WRITE_BYTES_MAX`].
+        len: u32,
+    },
+    /// Where the RAM went.
+    Memory,
+    /// Run code of known length under the counter: 100 `nop`s if `rounds` is 0, otherwise a loop
+    /// of two instructions.
+    Calibrate {
+        /// Rounds of the loop.
+        rounds: u32,
+    },
+    /// End the application (an emulated board exits with code 0, a real one resets).
+    Stop,
+}
+
+/// What the device answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Response<'a> {
+    /// The request, or the frame, was refused.
+    Error(Refusal),
+    /// Answers [`Request::Hello`].
+    #[serde(borrow)]
+    Hello(DeviceInfo<'a>),
+    /// Answers [`Request::WriteInput`].
+    Written {
+        /// Bytes of the image that are there, from its start.
+        have: u32,
+    },
+    /// Answers [`Request::Infer`].
+    Inferred {
+        /// Instructions or cycles of the whole inference.
+        count: u64,
+        /// Best classes first; of equal ones the smaller index first.
+        top: Vec<TopClass, TOP_MAX>,
+    },
+    /// One step's cost, in order, while [`Request::Bench`] runs.
+    StepCost {
+        /// Step, from 0.
+        step: u16,
+        /// Instructions or cycles of it.
+        count: u64,
+    },
+    /// One tensor, in order, while [`Request::Trace`] runs.
+    TensorCrc {
+        /// 0 is the input, `n` the output of step `n - 1`.
+        tensor: u16,
+        /// CRC-32 (ISO-HDLC) of its bytes in raster order.
+        crc: u32,
+        /// Its size.
+        bytes: u32,
+    },
+    /// Ends [`Request::Bench`] and [`Request::Trace`].
+    Done {
+        /// Sum over the steps; 0 for a trace.
+        total: u64,
+    },
+    /// Answers [`Request::ReadOutput`].
+    Output {
+        /// Where in the output tensor.
+        offset: u32,
+        /// At most [`WRITE_BYTES_MAX`].
+        bytes: &'a [u8],
+    },
+    /// Answers [`Request::Memory`].
+    Memory(MemoryUse),
+    /// Answers [`Request::Calibrate`].
+    Calibrated {
+        /// What the counter said, its own cost taken off.
+        count: u64,
+        /// What the code's length is.
+        expected: u64,
+    },
+    /// Answers [`Request::Stop`]; nothing follows.
+    Stopped,
+}
+
+/// Who the device is and what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceInfo<'a> {
+    /// The device's [`PROTOCOL_VERSION`].
+    pub version: u16,
+    /// Version of the firmware.
+    pub firmware: &'a str,
+    /// The board, as `resmcu boards` names it without its way of connection.
+    pub board: &'a str,
+    /// The instruction set that the firmware was built for.
+    pub isa: &'a str,
+    /// What its counts count.
+    pub unit: CounterUnit,
+    /// The longest frame that it takes, delimiter included.
+    pub frame_bytes_max: u16,
+    /// Bytes of arena that a model may use.
+    pub arena_capacity: u32,
+    /// Bytes of flash that a model may fill.
+    pub slot_capacity: u32,
+    /// The model in the slot.
+    #[serde(borrow)]
+    pub model: ModelState<'a>,
+}
+
+/// What a count counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CounterUnit {
+    /// Executed instructions (an emulator).
+    Instructions,
+    /// Clock cycles (a chip).
+    Cycles,
+}
+
+/// The model in the slot, or why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ModelState<'a> {
+    /// Ready to run.
+    #[serde(borrow)]
+    Loaded(ModelInfo<'a>),
+    /// The loader refused what the slot holds.
+    Refused(LoadFailure),
+}
+
+/// A loaded model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelInfo<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The CRC-32 that its file carries.
+    pub crc: u32,
+    /// Height, width, channels.
+    pub input_shape: [u16; 3],
+    /// Bytes of the output tensor.
+    pub output_bytes: u32,
+    /// Classes.
+    pub classes: u16,
+    /// Steps of its plan.
+    pub steps: u16,
+    /// Bytes of the file.
+    pub file_bytes: u32,
+}
+
+impl ModelInfo<'_> {
+    /// Bytes of the input tensor.
+    pub fn input_bytes(&self) -> usize {
+        self.input_shape.iter().map(|&side| usize::from(side)).fold(1, usize::saturating_mul)
+    }
+}
+
+/// Why a model was refused; the model format's README lists the codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadFailure {
+    /// Which check failed.
+    pub code: u16,
+    /// What it found, and against what.
+    pub details: [u32; 2],
+}
+
+/// A class and the softmax of its logit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TopClass {
+    /// Index of the class.
+    pub class: u16,
+    /// 0 to 1, for people: no test for equality rests on it.
+    pub score: f32,
+}
+
+/// Where the RAM went, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryUse {
+    /// Arena that the model's plan uses for tensors.
+    pub arena: u32,
+    /// Arena that its kernels use beside them.
+    pub scratch: u32,
+    /// Arena that this firmware has.
+    pub arena_capacity: u32,
+    /// The decoded plan as this firmware reserves it (lives on the stack, not counted there).
+    pub plan: u32,
+    /// `.data` and `.bss` without the arena.
+    pub statics: u32,
+    /// Deepest stack since the start, without the plan.
+    pub stack: u32,
+    /// Bytes of stack that this firmware has.
+    pub stack_capacity: u32,
+}
+
+/// Why the device did not do what it was asked. The number of a variant is its error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The host speaks another version.
+    UnsupportedVersion {
+        /// The device's version.
+        device: u16,
+        /// The host's version.
+        host: u16,
+    },
+    /// A frame could not be read.
+    BadFrame {
+        /// What was wrong with it.
+        fault: FrameFault,
+        /// Bad frames since the start, this one among them.
+        count: u32,
+    },
+    /// The slot holds no model that the loader accepts.
+    NoModel(LoadFailure),
+    /// A write passes the end of the input tensor.
+    InputOutOfRange {
+        /// Where the write would end.
+        end: u32,
+        /// Bytes of the input tensor.
+        bytes: u32,
+    },
+    /// A write does not begin where the last one ended, or before.
+    InputGap {
+        /// Where it begins.
+        offset: u32,
+        /// Bytes that are there.
+        have: u32,
+    },
+    /// A run needs a complete, new image: a run consumes the one before it.
+    NotAllInputWritten {
+        /// Bytes that are there.
+        have: u32,
+        /// Bytes of the input tensor.
+        need: u32,
+    },
+    /// There is no output to read: nothing ran, or a new image began since.
+    NoOutput,
+    /// A read passes the end of the output tensor, or asks for more than a frame holds.
+    OutputOutOfRange {
+        /// Where the read would end.
+        end: u32,
+        /// Bytes of the output tensor.
+        bytes: u32,
+    },
+    /// This board's counter cannot be calibrated.
+    NotCalibratable,
+}
