@@ -178,8 +178,6 @@ pub struct ModelInfo<'a> {
     pub classes: u16,
     /// Steps of its plan.
     pub steps: u16,
-    /// Bytes of the file.
-    pub file_bytes: u32,
 }
 
 impl ModelInfo<'_> {

@@ -49,7 +49,6 @@ fn responses(bytes: &[u8]) -> Vec<Response<'_>> {
         output_bytes: 4000,
         classes: 1000,
         steps: 155,
-        file_bytes: 1 << 26,
     };
     let hello = |model| {
         Response::Hello(DeviceInfo {

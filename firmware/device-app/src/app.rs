@@ -1,0 +1,312 @@
+//! The service loop and what each request does.
+
+use crate::counter::{Counter, Stopwatch};
+use crate::link::Link;
+use crate::log::log;
+use crate::scores::Output;
+use crate::tap::{Tap, Watch};
+use embedded_hal::digital::OutputPin;
+use embedded_io::{Read, Write};
+use resmcu_int8_runtime::model_format::Op;
+use resmcu_int8_runtime::{Executor, LoadError, model_format};
+use resmcu_wire_protocol::{
+    Decoder, DeviceInfo, FrameFault, LoadFailure, MemoryUse, ModelInfo, ModelState,
+    PROTOCOL_VERSION, Refusal, Request, Response, SEQUENCE_NONE, WRITE_BYTES_MAX, decode,
+};
+
+/// Bytes of a model's name that `Hello` carries.
+const NAME_BYTES_MAX: usize = 40;
+
+/// Bytes of an answer's frame that are not the output it carries.
+const OUTPUT_OVERHEAD_BYTES: usize = resmcu_wire_protocol::FRAME_OVERHEAD_BYTES;
+
+/// Who this device is.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Version of the firmware.
+    pub firmware: &'static str,
+    /// Name of the board.
+    pub board: &'static str,
+    /// Instruction set that it was built for.
+    pub isa: &'static str,
+    /// Bytes of flash that a model may fill.
+    pub slot_capacity: u32,
+}
+
+/// What a board knows of its RAM, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Ram {
+    /// The arena.
+    pub arena_capacity: u32,
+    /// `.data` and `.bss` without the arena.
+    pub statics: u32,
+    /// The stack.
+    pub stack_capacity: u32,
+    /// Reads the deepest stack so far.
+    pub stack_high_water: fn() -> u32,
+}
+
+/// The application: serial line `S`, counter `C`, busy light `L`, frames of at most `FRAME` bytes.
+pub struct App<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize> {
+    link: Link<S, FRAME>,
+    counter: C,
+    light: L,
+    stopwatch: Stopwatch,
+    identity: Identity,
+    ram: Ram,
+    model: &'x mut Result<Executor<'m, 'a, STEPS>, LoadError>,
+    /// Bytes of the present image, from its start.
+    have: usize,
+    /// The last run's output is still in the arena.
+    output: bool,
+    /// Frames that could not be read.
+    bad_frames: u32,
+}
+
+impl<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize>
+    App<'x, 'm, 'a, S, C, L, STEPS, FRAME>
+where
+    S: Read + Write,
+    C: Counter,
+    L: OutputPin,
+{
+    /// The application around a model, or around the reason why there is none. `model` stays
+    /// where it is: its decoded plan may be many kilobytes.
+    pub fn new(
+        (serial, mut counter, light): (S, C, L),
+        identity: Identity,
+        ram: Ram,
+        model: &'x mut Result<Executor<'m, 'a, STEPS>, LoadError>,
+    ) -> Self {
+        log!(
+            info,
+            "resmcu {=str} on {=str}, {=str}",
+            identity.firmware,
+            identity.board,
+            identity.isa
+        );
+        match model {
+            Ok(_) => log!(info, "model ready"),
+            Err(error) => {
+                log!(warn, "no model: load error {=u16}", error.code());
+                let _ = error;
+            }
+        }
+        let stopwatch = Stopwatch::new(&mut counter);
+        let link = Link::new(serial);
+        let (have, output, bad_frames) = (0, false, 0);
+        Self { link, counter, light, stopwatch, identity, ram, model, have, output, bad_frames }
+    }
+
+    /// Answers requests until one says stop or the line ends.
+    ///
+    /// # Errors
+    /// What the serial line reports; the protocol itself has no failure that ends the service.
+    pub fn serve(&mut self) -> Result<(), S::Error> {
+        let mut decoder = Decoder::<FRAME>::new();
+        let mut chunk = [0; 32];
+        loop {
+            let received = self.link.serial.read(&mut chunk)?;
+            if received == 0 {
+                return Ok(());
+            }
+            for &byte in chunk.iter().take(received) {
+                let Some(frame) = decoder.push(byte) else { continue };
+                match frame.and_then(decode::<Request>) {
+                    Err(fault) => self.refuse_frame(fault)?,
+                    Ok((sequence, Request::Stop)) => {
+                        log!(info, "stop");
+                        return self.link.send(sequence, &Response::Stopped);
+                    }
+                    Ok((sequence, request)) => self.answer(sequence, request)?,
+                }
+            }
+        }
+    }
+
+    fn refuse_frame(&mut self, fault: FrameFault) -> Result<(), S::Error> {
+        self.bad_frames = self.bad_frames.saturating_add(1);
+        log!(warn, "bad frame, number {=u32}", self.bad_frames);
+        let refusal = Refusal::BadFrame { fault, count: self.bad_frames };
+        self.link.send(SEQUENCE_NONE, &Response::Error(refusal))
+    }
+
+    fn answer(&mut self, sequence: u16, request: Request<'_>) -> Result<(), S::Error> {
+        let answered = match request {
+            Request::Hello { version } => self.hello(sequence, version),
+            Request::WriteInput { offset, bytes } => self.write_input(sequence, offset, bytes),
+            Request::Infer => self.run(sequence, Watch::Nothing),
+            Request::Bench => self.run(sequence, Watch::Costs),
+            Request::Trace => self.run(sequence, Watch::Tensors),
+            Request::ReadOutput { offset, len } => self.read_output(sequence, offset, len),
+            Request::Memory => Ok(self.link.send(sequence, &Response::Memory(self.memory()))),
+            Request::Calibrate { rounds } => self.calibrate(sequence, rounds),
+            Request::Stop => Ok(Ok(())), // answered by the loop
+        };
+        answered.unwrap_or_else(|refusal| self.link.send(sequence, &Response::Error(refusal)))
+    }
+
+    fn hello(&mut self, sequence: u16, version: u16) -> Answer<S> {
+        if version != PROTOCOL_VERSION {
+            let (device, host) = (PROTOCOL_VERSION, version);
+            return Err(Refusal::UnsupportedVersion { device, host });
+        }
+        let model = match &*self.model {
+            Ok(executor) => ModelState::Loaded(model_info(executor)),
+            Err(error) => ModelState::Refused(load_failure(error)),
+        };
+        let response = Response::Hello(DeviceInfo {
+            version: PROTOCOL_VERSION,
+            firmware: self.identity.firmware,
+            board: self.identity.board,
+            isa: self.identity.isa,
+            unit: C::UNIT,
+            frame_bytes_max: u16::try_from(FRAME).unwrap_or(u16::MAX),
+            arena_capacity: self.ram.arena_capacity,
+            slot_capacity: self.identity.slot_capacity,
+            model,
+        });
+        Ok(self.link.send(sequence, &response))
+    }
+
+    fn write_input(&mut self, sequence: u16, offset: u32, bytes: &[u8]) -> Answer<S> {
+        let executor = self.model.as_mut().map_err(no_model)?;
+        let input = executor.input_mut();
+        let begin = offset as usize;
+        let end = begin.saturating_add(bytes.len());
+        let out_of_range =
+            Refusal::InputOutOfRange { end: as_u32(end), bytes: as_u32(input.len()) };
+        let target = input.get_mut(begin..end).ok_or(out_of_range)?;
+        let have = if begin == 0 { 0 } else { self.have };
+        if begin > have {
+            return Err(Refusal::InputGap { offset, have: as_u32(have) });
+        }
+        for (target, &byte) in target.iter_mut().zip(bytes) {
+            *target = byte;
+        }
+        self.have = have.max(end);
+        self.output = false;
+        Ok(self.link.send(sequence, &Response::Written { have: as_u32(self.have) }))
+    }
+
+    fn run(&mut self, sequence: u16, watch: Watch) -> Answer<S> {
+        let executor = self.model.as_mut().map_err(no_model)?;
+        let need = executor.input_mut().len();
+        if self.have != need {
+            let (have, need) = (as_u32(self.have), as_u32(need));
+            return Err(Refusal::NotAllInputWritten { have, need });
+        }
+        (self.have, self.output) = (0, true);
+        let _ = self.light.set_high(); // a dark light stops no inference
+        let mut tap = Tap {
+            link: &mut self.link,
+            counter: &mut self.counter,
+            stopwatch: self.stopwatch,
+            watch,
+            sequence,
+            begin: 0,
+            total: 0,
+            sent: Ok(()),
+        };
+        if watch == Watch::Tensors {
+            tap.tensor(0, executor.input_mut());
+        }
+        let begin = tap.counter.read();
+        executor.run(&mut tap);
+        let count = tap.stopwatch.since(begin, tap.counter);
+        match watch {
+            Watch::Costs | Watch::Tensors => tap.send(&Response::Done { total: tap.total }),
+            Watch::Nothing => {
+                let top = output_of(executor).top(executor.output());
+                tap.send(&Response::Inferred { count, top });
+            }
+        }
+        let sent = tap.sent;
+        let _ = self.light.set_low();
+        log!(debug, "ran: {=u64} counted", count);
+        Ok(sent)
+    }
+
+    fn read_output(&mut self, sequence: u16, offset: u32, len: u32) -> Answer<S> {
+        let executor = self.model.as_mut().map_err(no_model)?;
+        if !self.output {
+            return Err(Refusal::NoOutput);
+        }
+        let output = executor.output();
+        let begin = offset as usize;
+        let end = begin.saturating_add(len as usize);
+        let fits = len as usize <= WRITE_BYTES_MAX.min(FRAME.saturating_sub(OUTPUT_OVERHEAD_BYTES));
+        let bytes = output.get(begin..end).filter(|_| fits);
+        let (end, all) = (as_u32(end), as_u32(output.len()));
+        let bytes = bytes.ok_or(Refusal::OutputOutOfRange { end, bytes: all })?;
+        Ok(self.link.send(sequence, &Response::Output { offset, bytes }))
+    }
+
+    fn calibrate(&mut self, sequence: u16, rounds: u32) -> Answer<S> {
+        let calibration = self.counter.calibrate(rounds).ok_or(Refusal::NotCalibratable)?;
+        let (count, expected) = (calibration.count, calibration.expected);
+        Ok(self.link.send(sequence, &Response::Calibrated { count, expected }))
+    }
+
+    fn memory(&self) -> MemoryUse {
+        let (arena, scratch) = match &*self.model {
+            Ok(executor) => (executor.header().arena_bytes, executor.header().scratch_bytes),
+            Err(_) => (0, 0),
+        };
+        let plan = as_u32(size_of::<Result<Executor<'m, 'a, STEPS>, LoadError>>());
+        MemoryUse {
+            arena,
+            scratch,
+            arena_capacity: self.ram.arena_capacity,
+            plan,
+            statics: self.ram.statics,
+            stack: (self.ram.stack_high_water)().saturating_sub(plan),
+            stack_capacity: self.ram.stack_capacity,
+        }
+    }
+}
+
+/// The line's own result, or a refusal that has yet to be sent.
+type Answer<S> = Result<Result<(), <S as embedded_io::ErrorType>::Error>, Refusal>;
+
+fn model_info<'e, const STEPS: usize>(executor: &'e Executor<'_, '_, STEPS>) -> ModelInfo<'e> {
+    let (file, header) = (executor.file(), executor.header());
+    let input_shape = file.tensor(0).map_or([0; 3], |tensor| tensor.shape);
+    let classes = file.tensor(header.steps).map_or(0, |tensor| tensor.elements());
+    ModelInfo {
+        name: shortened(header.name),
+        crc: file.crc(),
+        input_shape,
+        output_bytes: as_u32(executor.output().len()),
+        classes: u16::try_from(classes).unwrap_or(u16::MAX),
+        steps: header.steps,
+    }
+}
+
+fn output_of<const STEPS: usize>(executor: &Executor<'_, '_, STEPS>) -> Output {
+    let file = executor.file();
+    let probabilities =
+        matches!(file.steps().last(), Some(step) if matches!(step.op, Op::Softmax(_)));
+    let (dtype, scale, zero_point) = match file.tensor(executor.header().steps) {
+        Some(tensor) => (tensor.dtype, tensor.scale, tensor.zero_point),
+        None => (model_format::Dtype::I8, 1.0, 0),
+    };
+    Output { dtype, scale, zero_point, probabilities }
+}
+
+/// As much of a name as a frame is sure to hold.
+fn shortened(name: &str) -> &str {
+    (0..=NAME_BYTES_MAX).rev().find_map(|end| name.get(..end.min(name.len()))).unwrap_or_default()
+}
+
+fn load_failure(error: &LoadError) -> LoadFailure {
+    LoadFailure { code: error.code(), details: error.details() }
+}
+
+fn no_model(error: &mut LoadError) -> Refusal {
+    Refusal::NoModel(load_failure(error))
+}
+
+fn as_u32(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,72 @@
+//! Looks on while a model runs, and streams what was asked for.
+//!
+//! One type for all three kinds of run, so that the walk over the plan exists once in flash and
+//! a bench measures the code that an inference runs.
+
+use crate::counter::{Counter, Stopwatch};
+use crate::link::Link;
+use embedded_io::Write;
+use resmcu_int8_runtime::Observer;
+use resmcu_wire_protocol::{Response, tensor_crc};
+
+/// What to stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    Nothing,
+    Costs,
+    Tensors,
+}
+
+/// The observer.
+pub(crate) struct Tap<'t, S: Write, C, const FRAME: usize> {
+    pub(crate) link: &'t mut Link<S, FRAME>,
+    pub(crate) counter: &'t mut C,
+    pub(crate) stopwatch: Stopwatch,
+    pub(crate) watch: Watch,
+    pub(crate) sequence: u16,
+    /// Count at the begin of the present step.
+    pub(crate) begin: u64,
+    /// Sum of the steps.
+    pub(crate) total: u64,
+    /// The first failure of the line; nothing is sent after it.
+    pub(crate) sent: Result<(), S::Error>,
+}
+
+impl<S: Write, C: Counter, const FRAME: usize> Tap<'_, S, C, FRAME> {
+    pub(crate) fn send(&mut self, response: &Response<'_>) {
+        if self.sent.is_ok() {
+            self.sent = self.link.send(self.sequence, response);
+        }
+    }
+
+    /// Streams the CRC of tensor number `tensor`.
+    pub(crate) fn tensor(&mut self, tensor: usize, content: &[u8]) {
+        let bytes = u32::try_from(content.len()).unwrap_or(u32::MAX);
+        let crc = tensor_crc(content);
+        self.send(&Response::TensorCrc { tensor: as_u16(tensor), crc, bytes });
+    }
+}
+
+impl<S: Write, C: Counter, const FRAME: usize> Observer for Tap<'_, S, C, FRAME> {
+    fn step_begin(&mut self, _: usize) {
+        if self.watch == Watch::Costs {
+            self.begin = self.counter.read();
+        }
+    }
+
+    fn step_end(&mut self, step: usize, output: &[u8]) {
+        match self.watch {
+            Watch::Nothing => {}
+            Watch::Costs => {
+                let count = self.stopwatch.since(self.begin, self.counter);
+                self.total = self.total.wrapping_add(count);
+                self.send(&Response::StepCost { step: as_u16(step), count });
+            }
+            Watch::Tensors => self.tensor(step.wrapping_add(1), output),
+        }
+    }
+}
+
+fn as_u16(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
+}
