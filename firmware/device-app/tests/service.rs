@@ -5,10 +5,10 @@ use embedded_io::{ErrorType, Read, Write};
 use resmcu_device_app::{App, Calibration, Counter, Identity, Ram};
 use resmcu_int8_runtime::{Block, Executor};
 use resmcu_model_format::write::{DataSection, encode as encode_model};
-use resmcu_model_format::{Dtype, Header, Isa, Op, Pool2d, Profile, Step, Tensor};
+use resmcu_model_format::{Dtype, Header, Isa, ModelFile, Op, Pool2d, Profile, Step, Tensor};
 use resmcu_wire_protocol::{
-    CounterUnit, Decoder, FRAME_BYTES_MAX, FrameFault, LoadFailure, MemoryUse, ModelState, Refusal,
-    Request, Response, TopClass, decode, encode, tensor_crc,
+    CounterUnit, Decoder, DeviceInfo, FRAME_BYTES_MAX, FrameFault, LoadFailure, MemoryUse,
+    ModelInfo, ModelState, Refusal, Request, Response, TopClass, decode, encode, tensor_crc,
 };
 use std::convert::Infallible;
 use std::{cell::Cell, collections::VecDeque, rc::Rc};
@@ -340,36 +340,41 @@ fn memory_calibration_version_and_stop() {
 
 #[test]
 fn hello_tells_the_model_or_why_there_is_none() {
-    let model_of = |file: &[u8]| -> Option<Result<(String, [u16; 3], u32, u16), LoadFailure>> {
-        let (sent, _) = serve::<160>(file, stream(&[Request::Hello { version: 1 }]));
-        let mut decoder = Decoder::<FRAME_BYTES_MAX>::new();
-        let mut frames = sent.iter().filter_map(|&byte| match decoder.push(byte)? {
-            Ok(frame) => match decode(frame) {
-                Ok((1, Response::Hello(info))) if info.frame_bytes_max == 160 => Some(info.model)
-                    .map(|model| match model {
-                        ModelState::Loaded(model) => Ok((
-                            model.name.to_owned(),
-                            model.input_shape,
-                            model.output_bytes,
-                            model.steps,
-                        )),
-                        ModelState::Refused(failure) => Err(failure),
-                    }),
-                _ => None,
-            },
-            Err(_) => None,
-        });
-        frames.next()
+    let hello = |model| {
+        Response::Hello(DeviceInfo {
+            version: 1,
+            firmware: "1.2.3",
+            board: "bench",
+            isa: "host",
+            unit: CounterUnit::Cycles,
+            frame_bytes_max: FRAME_BYTES_MAX as u16,
+            arena_capacity: 96,
+            slot_capacity: 4096,
+            model,
+        })
     };
-    let name = "two pools, and a name that is far longer"; // its first 40 bytes
-    assert_eq!(model_of(&two_pools()), Some(Ok((name.to_owned(), [4, 4, 3], 3, 2))));
-    let mut other = two_pools();
+    let file = two_pools();
+    let loaded = ModelState::Loaded(ModelInfo {
+        name: "two pools, and a name that is far longer", // its first 40 bytes
+        crc: ModelFile::parse(&file).expect("a good file").crc(),
+        input_shape: [4, 4, 3],
+        output_bytes: 3,
+        classes: 3,
+        steps: 2,
+    });
+    check(&[Request::Hello { version: 1 }], &[(1, hello(loaded))]);
+    let mut other = file;
     other[0] ^= 1;
     let error = Executor::<4>::new(&other, &mut []).map(|_| ()).expect_err("no magic");
     let failure = LoadFailure { code: error.code(), details: error.details() };
-    assert_eq!(model_of(&other), Some(Err(failure)));
-    let requests = [Request::Infer, Request::WriteInput { offset: 0, bytes: &[1] }];
-    let answers = [refused(1, Refusal::NoModel(failure)), refused(2, Refusal::NoModel(failure))];
+    let requests = [
+        Request::Hello { version: 1 },
+        Request::Infer,
+        Request::WriteInput { offset: 0, bytes: &[1] },
+        Request::ReadOutput { offset: 0, len: 1 },
+    ];
+    let no_model = |sequence| refused(sequence, Refusal::NoModel(failure));
+    let answers = [(1, hello(ModelState::Refused(failure))), no_model(2), no_model(3), no_model(4)];
     check_stream(&other, stream(&requests), &answers);
 }
 
