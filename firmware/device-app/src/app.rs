@@ -211,7 +211,7 @@ where
         if watch == Watch::Tensors {
             tap.tensor(0, executor.input_mut());
         }
-        let begin = tap.counter.read();
+        let begin = tap.counter.now();
         executor.run(&mut tap);
         let count = tap.stopwatch.since(begin, tap.counter);
         match watch {

@@ -7,8 +7,11 @@ pub trait Counter {
     /// What it counts.
     const UNIT: CounterUnit;
 
-    /// The count since some moment before the first read.
-    fn read(&mut self) -> u64;
+    /// The present moment, as cheaply as the board can tell it.
+    fn now(&mut self) -> u64;
+
+    /// The count between two moments.
+    fn between(&self, begin: u64, end: u64) -> u64;
 
     /// Runs code of known length: 100 `nop`s if `rounds` is 0, otherwise a loop of two
     /// instructions. `None` where the unit has no exact expectation.
@@ -37,16 +40,17 @@ pub(crate) struct Stopwatch {
 impl Stopwatch {
     pub(crate) fn new(counter: &mut impl Counter) -> Self {
         // The second pair is the one that counts: caches and prefetch are as they will be.
-        let empty = [(); 2].map(|()| {
-            let begin = counter.read();
-            counter.read().wrapping_sub(begin)
+        let [_, overhead] = [(); 2].map(|()| {
+            let begin = counter.now();
+            let end = counter.now();
+            counter.between(begin, end)
         });
-        let [_, overhead] = empty;
         Self { overhead }
     }
 
     /// The count from `begin` to now.
     pub(crate) fn since(self, begin: u64, counter: &mut impl Counter) -> u64 {
-        counter.read().wrapping_sub(begin).saturating_sub(self.overhead)
+        let end = counter.now();
+        counter.between(begin, end).saturating_sub(self.overhead)
     }
 }

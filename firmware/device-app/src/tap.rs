@@ -50,7 +50,7 @@ impl<S: Write, C: Counter, const FRAME: usize> Tap<'_, S, C, FRAME> {
 impl<S: Write, C: Counter, const FRAME: usize> Observer for Tap<'_, S, C, FRAME> {
     fn step_begin(&mut self, _: usize) {
         if self.watch == Watch::Costs {
-            self.begin = self.counter.read();
+            self.begin = self.counter.now();
         }
     }
 

@@ -48,9 +48,13 @@ struct Reads(u64);
 impl Counter for Reads {
     const UNIT: CounterUnit = CounterUnit::Cycles;
 
-    fn read(&mut self) -> u64 {
+    fn now(&mut self) -> u64 {
         self.0 += 1;
         self.0
+    }
+
+    fn between(&self, begin: u64, end: u64) -> u64 {
+        end - begin
     }
 
     fn calibrate(&mut self, rounds: u32) -> Option<Calibration> {

@@ -1,0 +1,19 @@
+//! The board of this build. Each file gives `SLOT`, `ARENA_BYTES`, `STEPS` and `take`.
+
+/// Makes the board's module by its features.
+macro_rules! boards {
+    ($($module:ident: $($feature:literal),+;)+) => {$(
+        #[cfg(any($(feature = $feature),+))]
+        mod $module;
+        #[cfg(any($(feature = $feature),+))]
+        pub(crate) use $module::{ARENA_BYTES, SLOT, STEPS, take};
+    )+};
+}
+
+boards! {
+    mps2_an385: "board-mps2-an385-m0", "board-mps2-an385", "board-mps2-an386";
+    mps2_an500: "board-mps2-an500";
+    mps2_an505: "board-mps2-an505";
+    mps3_an547: "board-mps3-an547";
+    virt_rv32: "board-virt-rv32imc", "board-virt-rv32imac";
+}

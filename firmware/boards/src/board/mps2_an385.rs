@@ -1,0 +1,24 @@
+//! MPS2 with AN385 (Cortex-M3, and Cortex-M0 code on it) or AN386 (Cortex-M4). Emulated: no clocks to set up.
+
+use crate::memory::Slot;
+use crate::peripheral::cmsdk_uart::CmsdkUart;
+use crate::peripheral::fpgaio::{InstructionCounter, Led};
+
+/// The 16 MiB of PSRAM.
+pub(crate) const SLOT: Slot = Slot { address: 0x2100_0000, bytes: 16 << 20 };
+
+/// Of 4 MiB of RAM, 64 KiB of them stack.
+pub(crate) const ARENA_BYTES: usize = 3584 << 10;
+
+/// The longest plan that this build decodes.
+pub(crate) const STEPS: usize = 128;
+
+const UART0: usize = 0x4000_4000;
+const FPGAIO: usize = 0x4002_8000;
+
+/// The serial line, the counter and the light, once.
+pub(crate) fn take() -> (CmsdkUart, InstructionCounter<25_000_000>, Led) {
+    // SAFETY: the addresses are those of the machine's UART 0 and FPGAIO, and `main` calls this
+    // once, so that nothing else owns them.
+    unsafe { (CmsdkUart::new(UART0), InstructionCounter::new(FPGAIO), Led::new(FPGAIO)) }
+}

@@ -1,0 +1,24 @@
+//! QEMU's riscv32 `virt`, as RV32IMC or RV32IMAC. Emulated: no clocks to set up, and no light.
+
+use crate::memory::Slot;
+use crate::peripheral::minstret::InstructionCounter;
+use crate::peripheral::no_light::NoLight;
+use crate::peripheral::uart16550::Uart16550;
+
+/// The last 128 of 256 MiB of RAM.
+pub(crate) const SLOT: Slot = Slot { address: 0x8800_0000, bytes: 128 << 20 };
+
+/// As on the Arm boards, of 4 MiB.
+pub(crate) const ARENA_BYTES: usize = 3584 << 10;
+
+/// The longest plan that this build decodes.
+pub(crate) const STEPS: usize = 256;
+
+const UART0: usize = 0x1000_0000;
+
+/// The serial line, the counter and the light, once.
+pub(crate) fn take() -> (Uart16550, InstructionCounter, NoLight) {
+    // SAFETY: the address is that of the machine's only UART, and `main` calls this once, so that
+    // nothing else owns it.
+    (unsafe { Uart16550::new(UART0) }, InstructionCounter::new(), NoLight)
+}

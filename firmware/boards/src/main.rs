@@ -1,0 +1,75 @@
+#![no_std]
+#![no_main]
+//! The firmware: the application of `device-app` on one board, chosen by a feature `board-*`.
+//!
+//! Owns the arena, the model's slot and the way out: exit code 0 after a stop, 1 if the line
+//! fails, 101 after a panic, 102 after a fault. What differs between boards is in `board`,
+//! between architectures in `cpu`; what they share is in `peripheral`.
+
+mod board;
+mod cpu;
+mod memory;
+mod peripheral;
+
+use defmt_semihosting as _;
+use portable_atomic::{AtomicBool, Ordering};
+use resmcu_device_app::int8_runtime::{Block, Executor};
+use resmcu_device_app::wire_protocol::FRAME_BYTES_MAX;
+use resmcu_device_app::{App, Identity, Ram};
+use semihosting::process::exit;
+use static_cell::ConstStaticCell;
+
+const ARENA_BLOCKS: usize = board::ARENA_BYTES / Block::BYTES;
+
+static ARENA: ConstStaticCell<[Block; ARENA_BLOCKS]> =
+    ConstStaticCell::new([Block::ZERO; ARENA_BLOCKS]);
+
+/// What both architectures' reset code ends in.
+fn run() -> ! {
+    #[cfg(feature = "provoke-stack-overflow")]
+    defmt::info!("overflowing the stack: {=u32}", memory::overflow_stack(u32::MAX));
+    #[cfg(feature = "provoke-panic")]
+    panic!("as the feature asks");
+    let identity = Identity {
+        firmware: env!("CARGO_PKG_VERSION"),
+        board: env!("RESMCU_BOARD"),
+        isa: env!("RESMCU_ISA"),
+        slot_capacity: board::SLOT.bytes as u32,
+    };
+    let ram = Ram {
+        arena_capacity: board::ARENA_BYTES as u32,
+        statics: memory::statics_with_arena() - size_of_val(&ARENA) as u32,
+        stack_capacity: memory::stack_capacity(),
+        stack_high_water: memory::stack_high_water,
+    };
+    let mut model = Executor::<{ board::STEPS }>::new(memory::model_file(), ARENA.take());
+    let mut app = App::<_, _, _, { board::STEPS }, FRAME_BYTES_MAX>::new(
+        board::take(),
+        identity,
+        ram,
+        &mut model,
+    );
+    match app.serve() {
+        Ok(()) => exit(0),
+        Err(error) => match error {},
+    }
+}
+
+/// Ends the emulation after a failure; `log` writes one line if the log is still usable.
+fn fail(code: i32, log: impl FnOnce()) -> ! {
+    static FAILED: AtomicBool = AtomicBool::new(false);
+    // The logger itself may be what failed: the second time nothing is logged.
+    if !FAILED.load(Ordering::Relaxed) {
+        FAILED.store(true, Ordering::Relaxed);
+        log();
+    }
+    exit(code)
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    fail(101, || match info.location() {
+        Some(at) => defmt::error!("panic at {=str}:{=u32}", at.file(), at.line()),
+        None => defmt::error!("panic"),
+    })
+}

@@ -1,0 +1,81 @@
+//! The linker's view of the RAM, the stack's paint, and the model's slot.
+
+use crate::board;
+use core::ptr::{addr_of, read_volatile};
+use resmcu_device_app::int8_runtime::model_format::file_length;
+
+/// Where the model lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    /// Its first byte.
+    pub(crate) address: usize,
+    /// Its size.
+    pub(crate) bytes: usize,
+}
+
+/// What a word of stack holds that was never used; `cortex-m-rt` has the same.
+pub(crate) const STACK_PAINT: u32 = 0xCCCC_CCCC;
+
+unsafe extern "C" {
+    static __sdata: u32;
+    static __edata: u32;
+    static __sbss: u32;
+    static __ebss: u32;
+    static _stack_start: u32;
+    static _stack_end: u32;
+}
+
+/// `.data` and `.bss`, in bytes.
+pub(crate) fn statics_with_arena() -> u32 {
+    let data = addr_of!(__edata) as usize - addr_of!(__sdata) as usize;
+    let bss = addr_of!(__ebss) as usize - addr_of!(__sbss) as usize;
+    (data + bss) as u32
+}
+
+/// First word of the stack's region, where an overflow would pass.
+pub(crate) fn stack_bottom() -> *const u32 {
+    addr_of!(_stack_end)
+}
+
+/// End of the stack's region, where the stack begins.
+pub(crate) fn stack_top() -> *const u32 {
+    addr_of!(_stack_start)
+}
+
+/// Bytes of the stack's region.
+pub(crate) fn stack_capacity() -> u32 {
+    (stack_top() as usize - stack_bottom() as usize) as u32
+}
+
+/// Deepest stack since the start, in bytes: what is above the paint.
+pub(crate) fn stack_high_water() -> u32 {
+    let mut at = stack_bottom();
+    while at < stack_top() {
+        // SAFETY: the linker's symbols bound an aligned region of RAM; reading any word of it is
+        // defined by the volatile read, whoever else uses it.
+        if unsafe { read_volatile(at) } != STACK_PAINT {
+            break;
+        }
+        at = at.wrapping_add(1);
+    }
+    (stack_top() as usize - at as usize) as u32
+}
+
+/// The file in the slot: as long as it says it is, and not longer than the slot. The whole slot
+/// where no file begins, for the loader to refuse.
+pub(crate) fn model_file() -> &'static [u8] {
+    // SAFETY: the board's slot is memory that nothing writes while the firmware runs, aligned to
+    // 16 bytes; every byte of it is initialized (a flash, or RAM that the emulator cleared).
+    let slot =
+        unsafe { core::slice::from_raw_parts(board::SLOT.address as *const u8, board::SLOT.bytes) };
+    let bytes = file_length(slot).unwrap_or(slot.len());
+    slot.get(..bytes).unwrap_or(slot)
+}
+
+/// Uses up the stack, a frame a level.
+#[cfg(feature = "provoke-stack-overflow")]
+#[expect(unconditional_recursion, reason = "that is what it is for")]
+pub(crate) fn overflow_stack(levels: u32) -> u32 {
+    let frame = core::hint::black_box([levels; 64]);
+    overflow_stack(frame[0] - 1) + core::hint::black_box(frame[63])
+}
