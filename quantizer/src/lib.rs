@@ -1,5 +1,9 @@
 //! Trains residual networks in float and turns them into int8 models.
 
+pub mod calibrate;
 pub mod data;
 pub mod engine;
 pub mod graph;
+pub mod plan;
+pub mod quantize;
+pub mod quantized;

@@ -177,7 +177,9 @@ impl QuantizedOp {
     #[must_use]
     pub fn inputs(&self) -> Vec<TensorId> {
         match self {
-            Self::Conv2d { input, skip, .. } => [Some(*input), *skip].into_iter().flatten().collect(),
+            Self::Conv2d { input, skip, .. } => {
+                [Some(*input), *skip].into_iter().flatten().collect()
+            }
             Self::MaxPool2d { input, .. }
             | Self::AveragePool2d { input, .. }
             | Self::GlobalSum { input }
@@ -186,6 +188,25 @@ impl QuantizedOp {
             | Self::Softmax { input, .. }
             | Self::SubsamplePad { input, .. } => vec![*input],
             Self::Add { inputs, .. } => inputs.to_vec(),
+        }
+    }
+}
+
+impl QuantizedOp {
+    /// The same, to be renumbered.
+    pub(crate) fn inputs_mut(&mut self) -> Vec<&mut TensorId> {
+        match self {
+            Self::Conv2d { input, skip, .. } => {
+                std::iter::once(input).chain(skip.as_mut()).collect()
+            }
+            Self::MaxPool2d { input, .. }
+            | Self::AveragePool2d { input, .. }
+            | Self::GlobalSum { input }
+            | Self::GlobalMean { input, .. }
+            | Self::FullyConnected { input, .. }
+            | Self::Softmax { input, .. }
+            | Self::SubsamplePad { input, .. } => vec![input],
+            Self::Add { inputs, .. } => inputs.iter_mut().collect(),
         }
     }
 }

@@ -1,0 +1,452 @@
+//! From a float graph without batch normalization to integers, in the profile `native`.
+//!
+//! Weights are symmetric, one scale an output channel; activations have one scale and zero point a
+//! tensor, from calibrated ranges. The image's normalization is folded into the first
+//! convolution, residual adds into the convolutions that they follow, average pooling into the
+//! classifier. What cannot be expressed so is refused with its name.
+
+mod channel;
+mod fuse;
+
+use crate::calibrate::Ranges;
+use crate::graph::{Graph, NodeId, Op, Padding};
+use crate::quantized::{
+    Channels, Dtype, PadValue, Profile, QuantizedGraph, QuantizedNode, QuantizedOp,
+    QuantizedTensor, Sliding, TensorId,
+};
+use channel::Target;
+use fuse::{Layer, fuse};
+use ndarray::Array1;
+use resmcu_int8_kernels::requantize::NativeChannel;
+
+/// Most positions whose int8 values sum up to an int16.
+const SUM_POSITIONS_MAX: usize = 256;
+
+/// Output steps that one step of the accumulator may be worth, so that rounding the bias moves no
+/// output by more than 1/512 of a step.
+const MULTIPLIER_MAX: f64 = 1.0 / 256.0;
+
+/// Steps of the int32 logits over their calibrated range.
+const LOGIT_STEPS: f64 = 1_048_576.0;
+
+/// The smallest worth of an accumulator step, so that the zero point fits the accumulator.
+const MULTIPLIER_MIN: f64 = 1.0 / 1_048_576.0;
+
+/// Why a graph could not be quantized.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum QuantizeError {
+    /// A node that the integer operators do not express.
+    #[error("layer `{layer}` ({operator}) is not supported: {problem}")]
+    Unsupported {
+        /// The node's name.
+        layer: String,
+        /// Its operator.
+        operator: &'static str,
+        /// Why.
+        problem: String,
+    },
+    /// A weight or a range that is not finite.
+    #[error("layer `{layer}` has a {what} that is not finite")]
+    NotFinite {
+        /// The node's name.
+        layer: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// No constants keep the accumulator inside 30 bits.
+    #[error("layer `{layer}`, channel {channel}: no shift keeps its accumulator below 2^30")]
+    Accumulator {
+        /// The node's name.
+        layer: String,
+        /// Output channel.
+        channel: usize,
+    },
+}
+
+/// Quantizes `graph`, whose batch normalizations are folded, with activations of `ranges`.
+///
+/// # Errors
+/// Where a node is not supported or a number is not finite.
+pub fn quantize(graph: &Graph, ranges: &Ranges) -> Result<QuantizedGraph, QuantizeError> {
+    let layers = fuse(graph)?;
+    let mut quantizer = Quantizer {
+        graph,
+        ranges,
+        tensors: Vec::new(),
+        nodes: Vec::new(),
+        made: vec![None; graph.nodes.len()],
+    };
+    quantizer.add_tensor(Graph::INPUT, "image", Dtype::I8, (1.0, -128.0));
+    for layer in &layers {
+        quantizer.layer(layer)?;
+    }
+    Ok(QuantizedGraph {
+        name: graph.name.clone(),
+        class_names: graph.class_names.clone(),
+        profile: Profile::Native,
+        tensors: quantizer.tensors,
+        nodes: quantizer.nodes,
+    })
+}
+
+struct Quantizer<'g> {
+    graph: &'g Graph,
+    ranges: &'g Ranges,
+    tensors: Vec<QuantizedTensor>,
+    nodes: Vec<QuantizedNode>,
+    /// For each float node the tensor that holds its activation.
+    made: Vec<Option<TensorId>>,
+}
+
+/// A layer's weights and what they are multiplied with, in real numbers.
+struct Linear<'a> {
+    layer: &'a str,
+    /// Output channel to its row of weights, in the order of the patch.
+    rows: Vec<Vec<f64>>,
+    bias: Vec<f64>,
+    /// What is to be added to a stored `x` of channel `i` to be proportional to its real value.
+    offsets: Vec<f64>,
+    /// The real size of one step of `x`, the same in all channels.
+    input_scale: f64,
+    /// Largest absolute value of a stored `x`.
+    input_bound: f64,
+    skip: Option<(f64, f64)>,
+    output: (f64, f64),
+    multiplier_max: f64,
+}
+
+impl Quantizer<'_> {
+    fn unsupported(&self, node: NodeId, problem: &str) -> QuantizeError {
+        let node = self.graph.node(node);
+        QuantizeError::Unsupported {
+            layer: node.name.clone(),
+            operator: node.op.kind(),
+            problem: problem.to_owned(),
+        }
+    }
+
+    fn add_tensor(
+        &mut self,
+        node: NodeId,
+        name: &str,
+        dtype: Dtype,
+        (scale, zero_point): (f64, f64),
+    ) -> TensorId {
+        let id = TensorId(self.tensors.len());
+        self.made[node.0] = Some(id);
+        self.tensors.push(QuantizedTensor {
+            name: name.to_owned(),
+            shape: self.graph.node(node).shape,
+            dtype,
+            scale: scale as f32,
+            zero_point: zero_point as i16,
+        });
+        id
+    }
+
+    /// The tensor of an activation that an earlier layer made, which [`fuse`] has checked.
+    fn tensor(&self, node: NodeId) -> Result<TensorId, QuantizeError> {
+        self.made[node.0].ok_or_else(|| self.unsupported(node, "no layer makes its result"))
+    }
+
+    /// Scale and zero point of a tensor.
+    fn quantization(&self, id: TensorId) -> (f64, f64) {
+        let tensor = &self.tensors[id.0];
+        (tensor.scale.into(), tensor.zero_point.into())
+    }
+
+    /// Scale and zero point of an int8 activation, from its calibrated range.
+    fn calibrated(&self, layer: &Layer) -> Result<(f64, f64), QuantizeError> {
+        let (low, high) = self.ranges.of(layer.output);
+        let (low, high) = (f64::from(low).min(0.0), f64::from(high).max(0.0));
+        let low = if layer.relu { 0.0 } else { low };
+        if !(low.is_finite() && high.is_finite()) {
+            let layer = self.graph.node(layer.node).name.clone();
+            return Err(QuantizeError::NotFinite { layer, what: "range" });
+        }
+        // An activation that is always zero has any scale. The file holds scales as f32.
+        let scale = f64::from(((high - low).max(1e-6) / 255.0) as f32);
+        let zero_point = (-128.0 - low / scale).round().clamp(-128.0, 127.0);
+        Ok((scale, zero_point))
+    }
+
+    fn layer(&mut self, layer: &Layer) -> Result<(), QuantizeError> {
+        let graph = self.graph;
+        let node = graph.node(layer.node);
+        if layer.input == Graph::INPUT && !matches!(node.op, Op::Conv2d(_)) {
+            return Err(self.unsupported(layer.node, "only a convolution can read the image"));
+        }
+        match &node.op {
+            Op::Conv2d(_) => self.conv2d(layer),
+            Op::MaxPool2d { kernel, stride, padding } => {
+                let input = self.tensor(layer.input)?;
+                let sliding = sliding([*kernel; 2], *stride, padding);
+                let clamp = [i8::MIN, i8::MAX];
+                self.same_scale(layer, QuantizedOp::MaxPool2d { input, sliding, clamp })
+            }
+            Op::SubsamplePad { stride, channels } => {
+                let input = self.tensor(layer.input)?;
+                let channels_before = (channels - self.tensors[input.0].shape[2]) / 2;
+                let op = QuantizedOp::SubsamplePad { input, stride: *stride, channels_before };
+                self.same_scale(layer, op)
+            }
+            Op::GlobalAvgPool => self.global_avg_pool(layer),
+            Op::FullyConnected(_) => self.fully_connected(layer),
+            Op::Input | Op::BatchNorm(_) | Op::Relu | Op::Add => {
+                Err(self.unsupported(layer.node, "it is no layer by itself"))
+            }
+        }
+    }
+
+    /// A layer whose output has its input's scale and zero point.
+    fn same_scale(&mut self, layer: &Layer, op: QuantizedOp) -> Result<(), QuantizeError> {
+        let quantization = self.quantization(self.tensor(layer.input)?);
+        let name = self.graph.node(layer.node).name.clone();
+        let output = self.graph.node(layer.output).name.clone();
+        self.add_tensor(layer.output, &output, Dtype::I8, quantization);
+        self.nodes.push(QuantizedNode { name, op });
+        Ok(())
+    }
+
+    fn conv2d(&mut self, layer: &Layer) -> Result<(), QuantizeError> {
+        let graph = self.graph;
+        let node = graph.node(layer.node);
+        let Op::Conv2d(conv) = &node.op else {
+            return Err(self.unsupported(layer.node, "it is no convolution"));
+        };
+        let input = self.tensor(layer.input)?;
+        let output = self.calibrated(layer)?;
+        let skip = layer.skip.map(|skip| self.skip(layer, skip)).transpose()?;
+        let (outputs, kh, kw, _) = conv.weights.dim();
+        let from_image = layer.input == Graph::INPUT;
+        let image = &graph.normalization;
+        let (input_scale, zero_point) = self.quantization(input);
+        let mut rows: Vec<Vec<f64>> = rows(conv.weights.outer_iter().map(|w| w.to_owned()));
+        let mut offsets = vec![-zero_point; node_channels(graph, layer.input)];
+        if from_image {
+            // (pixel / 255 - mean) / std = (q + 128 - 255 mean) / (255 std)
+            offsets = image.mean.iter().map(|&mean| 128.0 - 255.0 * f64::from(mean)).collect();
+            for row in &mut rows {
+                for (w, &std) in row.iter_mut().zip(image.std.iter().cycle()) {
+                    *w /= 255.0 * f64::from(std);
+                }
+            }
+        }
+        let pad_value = if from_image {
+            let nearest = |&offset: &f64| (-offset).round().clamp(-128.0, 127.0) as i8;
+            pad_value(offsets.iter().map(nearest).collect())
+        } else {
+            PadValue::Uniform(zero_point as i8)
+        };
+        let bias = conv.bias.as_ref().map_or(vec![0.0; outputs], wide);
+        let linear = Linear {
+            layer: &node.name,
+            rows,
+            bias,
+            offsets,
+            input_scale,
+            input_bound: 128.0,
+            skip: skip.map(|skip| self.quantization(skip)),
+            output,
+            multiplier_max: MULTIPLIER_MAX,
+        };
+        let (weights, channels) = linear.quantize()?;
+        let low = if layer.relu { output.1 as i8 } else { i8::MIN };
+        let op = QuantizedOp::Conv2d {
+            input,
+            sliding: sliding([kh, kw], conv.stride, &conv.padding),
+            pad_value,
+            weights,
+            channels: Channels::Native(channels),
+            clamp: [low, i8::MAX],
+            skip,
+        };
+        let output_name = graph.node(layer.output).name.clone();
+        self.add_tensor(layer.output, &output_name, Dtype::I8, output);
+        self.nodes.push(QuantizedNode { name: node.name.clone(), op });
+        Ok(())
+    }
+
+    /// The tensor of a residual: its own, or a copy where it is read again after it is joined.
+    fn skip(&mut self, layer: &Layer, skip: NodeId) -> Result<TensorId, QuantizeError> {
+        if skip == Graph::INPUT {
+            return Err(self.unsupported(layer.node, "its residual is the image itself"));
+        }
+        let original = self.tensor(skip)?;
+        let last = self.graph.consumers()[skip.0].iter().max().copied();
+        if last.is_none_or(|last| last <= layer.output) {
+            return Ok(original);
+        }
+        let quantization = self.quantization(original);
+        let name = format!("{}.skip", self.graph.node(layer.node).name);
+        let copy = self.add_tensor(skip, &name, Dtype::I8, quantization);
+        self.made[skip.0] = Some(original);
+        let op = QuantizedOp::SubsamplePad { input: original, stride: 1, channels_before: 0 };
+        self.nodes.push(QuantizedNode { name, op });
+        Ok(copy)
+    }
+
+    fn global_avg_pool(&mut self, layer: &Layer) -> Result<(), QuantizeError> {
+        let input = self.tensor(layer.input)?;
+        let [height, width, _] = self.tensors[input.0].shape;
+        let positions = height * width;
+        let (scale, zero_point) = self.quantization(input);
+        let name = self.graph.node(layer.node).name.clone();
+        let before_classifier = self.graph.consumers()[layer.output.0]
+            .iter()
+            .all(|&consumer| matches!(self.graph.node(consumer).op, Op::FullyConnected(_)));
+        if positions <= SUM_POSITIONS_MAX && before_classifier && self.sums_fit(layer, positions) {
+            let count = positions as f64;
+            let quantization = (scale / count, zero_point * count);
+            self.add_tensor(layer.output, &name, Dtype::I16, quantization);
+            self.nodes.push(QuantizedNode { name, op: QuantizedOp::GlobalSum { input } });
+            return Ok(());
+        }
+        let target = Target {
+            sum_scale: 1.0 / positions as f64,
+            constant: 0.0,
+            skip: None,
+            output: (1.0, 0.0),
+            sum_bound: 128.0 * positions as f64,
+            multiplier_max: MULTIPLIER_MAX,
+        };
+        let accumulator = || QuantizeError::Accumulator { layer: name.clone(), channel: 0 };
+        let constants = target.constants().ok_or_else(accumulator)?;
+        let clamp = [i8::MIN, i8::MAX];
+        self.same_scale(layer, QuantizedOp::GlobalMean { input, constants, clamp })
+    }
+
+    /// Whether the classifier's accumulators hold sums instead of means.
+    fn sums_fit(&self, layer: &Layer, positions: usize) -> bool {
+        let classifiers = self.graph.consumers()[layer.output.0].clone();
+        classifiers.iter().all(|&id| {
+            let Op::FullyConnected(fc) = &self.graph.node(id).op else { return false };
+            // A row's largest weight becomes 127; half of the limit is left to the bias.
+            fc.weights.outer_iter().all(|row| {
+                let largest = row.iter().fold(f32::MIN_POSITIVE, |l, w| l.max(w.abs()));
+                let sum: f64 = row.iter().map(|w| f64::from(w.abs() / largest) * 127.0 + 0.5).sum();
+                sum * 128.0 * positions as f64 <= f64::from(1 << 29)
+            })
+        })
+    }
+
+    fn fully_connected(&mut self, layer: &Layer) -> Result<(), QuantizeError> {
+        let graph = self.graph;
+        let node = graph.node(layer.node);
+        let Op::FullyConnected(fc) = &node.op else {
+            return Err(self.unsupported(layer.node, "it is no fully connected layer"));
+        };
+        let input = self.tensor(layer.input)?;
+        let (input_scale, zero_point) = self.quantization(input);
+        let sums = self.tensors[input.0].dtype == Dtype::I16;
+        let (low, high) = self.ranges.of(layer.output);
+        let range = f64::from(low.abs().max(high.abs())).max(1e-6);
+        let output = (f64::from((range / LOGIT_STEPS) as f32), 0.0);
+        let linear = Linear {
+            layer: &node.name,
+            rows: rows(fc.weights.outer_iter().map(|w| w.to_owned())),
+            bias: wide(&fc.bias),
+            offsets: vec![-zero_point],
+            input_scale,
+            input_bound: if sums { self.sum_bound(layer.input) } else { 128.0 },
+            skip: None,
+            output,
+            multiplier_max: 0.25,
+        };
+        let (weights, channels) = linear.quantize()?;
+        let op = QuantizedOp::FullyConnected {
+            input,
+            weights,
+            channels: Channels::Native(channels),
+            clamp: [i8::MIN, i8::MAX],
+        };
+        self.add_tensor(layer.output, &node.name, Dtype::I32, output);
+        self.nodes.push(QuantizedNode { name: node.name.clone(), op });
+        Ok(())
+    }
+
+    /// Largest absolute value of a sum that the pooling `node` makes.
+    fn sum_bound(&self, node: NodeId) -> f64 {
+        let pooled = self.graph.node(node).inputs[0];
+        let [height, width, _] = self.graph.node(pooled).shape;
+        128.0 * (height * width) as f64
+    }
+}
+
+impl Linear<'_> {
+    /// Weights `[O, ..]` in the order of the rows, and the constants of each channel.
+    fn quantize(&self) -> Result<(Vec<i8>, Vec<NativeChannel>), QuantizeError> {
+        let mut weights = Vec::with_capacity(self.rows.iter().map(Vec::len).sum());
+        let mut channels = Vec::with_capacity(self.rows.len());
+        for (channel, (row, &bias)) in self.rows.iter().zip(&self.bias).enumerate() {
+            if !row.iter().chain([&bias]).all(|value| value.is_finite()) {
+                let layer = self.layer.to_owned();
+                return Err(QuantizeError::NotFinite { layer, what: "weight" });
+            }
+            let scale = self.weight_scale(row);
+            let quantized = row.iter().map(|w| (w / scale).round().clamp(-127.0, 127.0));
+            let start = weights.len();
+            weights.extend(quantized.map(|w| w as i8));
+            let constants = self.target(&weights[start..], scale, bias).constants();
+            let layer = || self.layer.to_owned();
+            channels.push(
+                constants.ok_or_else(|| QuantizeError::Accumulator { layer: layer(), channel })?,
+            );
+        }
+        Ok((weights, channels))
+    }
+
+    /// The largest weight becomes 127. A channel that hardly matters gets a larger scale, so that
+    /// zero point and residual fit its accumulator.
+    fn weight_scale(&self, row: &[f64]) -> f64 {
+        let largest = row.iter().fold(0.0, |largest: f64, w| largest.max(w.abs()));
+        let for_output = MULTIPLIER_MIN * self.output.0 / self.input_scale;
+        let for_skip = self.skip.map_or(0.0, |(scale, _)| scale / 32_767.0 / self.input_scale);
+        (largest / 127.0).max(for_output).max(for_skip)
+    }
+
+    /// What a channel of these weights has to compute.
+    fn target(&self, weights: &[i8], scale: f64, bias: f64) -> Target {
+        let sum_scale = self.input_scale * scale;
+        let offsets = self.offsets.iter().cycle();
+        let offset: f64 =
+            weights.iter().zip(offsets).map(|(&w, offset)| f64::from(w) * offset).sum();
+        let magnitude: f64 = weights.iter().map(|&w| f64::from(w).abs()).sum();
+        Target {
+            sum_scale,
+            constant: bias + offset * sum_scale,
+            skip: self.skip,
+            output: self.output,
+            sum_bound: magnitude * self.input_bound,
+            multiplier_max: self.multiplier_max,
+        }
+    }
+}
+
+fn node_channels(graph: &Graph, node: NodeId) -> usize {
+    graph.node(node).shape[2]
+}
+
+/// Each output channel's weights as one row.
+fn rows<D: ndarray::Dimension>(
+    filters: impl Iterator<Item = ndarray::Array<f32, D>>,
+) -> Vec<Vec<f64>> {
+    filters.map(|filter| filter.iter().map(|&w| f64::from(w)).collect()).collect()
+}
+
+fn wide(values: &Array1<f32>) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
+fn sliding(size: [usize; 2], stride: usize, padding: &Padding) -> Sliding {
+    let Padding { top, left, bottom, right } = *padding;
+    Sliding { size, stride: [stride; 2], padding: [top, left, bottom, right] }
+}
+
+/// One value where all channels have the same.
+fn pad_value(values: Vec<i8>) -> PadValue {
+    match values.first() {
+        Some(&first) if values.iter().all(|&value| value == first) => PadValue::Uniform(first),
+        _ => PadValue::PerChannel(values),
+    }
+}
