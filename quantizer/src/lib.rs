@@ -3,7 +3,9 @@
 pub mod calibrate;
 pub mod data;
 pub mod engine;
+pub mod fold_batch_norm;
 pub mod graph;
 pub mod plan;
 pub mod quantize;
 pub mod quantized;
+pub mod write_whole;

@@ -4,18 +4,19 @@
 //! arithmetic (the engine's) nor integers (the quantizer's). Layout is NHWC, weights `[O,KH,KW,I]`.
 
 mod builder;
-//mod checkpoint;
+mod checkpoint;
 mod cost;
 mod init;
 mod op;
 mod parameters;
 pub mod resnet;
+mod topology;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use builder::GraphBuilder;
-//pub use checkpoint::{Checkpoint, CheckpointError, Dtype, ExtraTensor};
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointProblem, Dtype, ExtraTensor};
 pub use op::{BatchNorm, Conv2d, FullyConnected, Op, Padding};
 pub use parameters::{Parameter, ParameterKind, ParameterMut};
 
