@@ -1,2 +1,74 @@
-//! The command `resmcu`.
-fn main() {}
+//! The command `resmcu`: trains, quantizes, plans, validates and runs residual networks.
+//!
+//! Owns arguments, reports and exit codes; what they are about is done by the libraries. Reports go
+//! to standard output, progress and errors to standard error; 0 is good, 1 a check that failed,
+//! 2 bad input or a missing tool.
+
+mod accuracy;
+mod commands;
+mod device;
+mod failure;
+mod host;
+mod images;
+mod layers;
+mod model;
+mod output;
+mod progress;
+mod statistics;
+
+use clap::{Parser, Subcommand};
+use failure::Outcome;
+use std::process::ExitCode;
+
+/// Residual networks on microcontrollers: train, quantize, plan, validate, run.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Doctor(commands::doctor::Doctor),
+    Dataset(commands::dataset::Dataset),
+    Import(commands::import::Import),
+    Quantize(commands::quantize::Quantize),
+    Evaluate(commands::evaluate::Evaluate),
+    Analyze(commands::analyze::Analyze),
+    Plan(commands::plan::Plan),
+    Run(commands::run::Run),
+    Validate(commands::validate::Validate),
+    Bench(commands::bench::Bench),
+    Inspect(commands::inspect::Inspect),
+    Boards(commands::boards::Boards),
+}
+
+impl Command {
+    fn run(&self) -> Outcome {
+        match self {
+            Self::Doctor(command) => command.run(),
+            Self::Dataset(command) => command.run(),
+            Self::Import(command) => command.run(),
+            Self::Quantize(command) => command.run(),
+            Self::Evaluate(command) => command.run(),
+            Self::Analyze(command) => command.run(),
+            Self::Plan(command) => command.run(),
+            Self::Run(command) => command.run(),
+            Self::Validate(command) => command.run(),
+            Self::Bench(command) => command.run(),
+            Self::Inspect(command) => command.run(),
+            Self::Boards(command) => command.run(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `resmcu analyze`: what a model needs, against what a board has.
+
+use crate::failure::{Failure, Outcome};
+use crate::layers::{Layer, layers};
+use crate::model::Model;
+use crate::output::{Opening, Report, grouped, percent, size, table};
+use clap::Args;
+use resmcu_device_link::find_target;
+use serde::Serialize;
+use std::fmt;
+
+/// Reports MACs, weights, memory and kernels by layer, against a board
+#[derive(Debug, Args)]
+pub(crate) struct Analyze {
+    /// A model file, or a network of the zoo
+    model: String,
+    /// The board whose flash and RAM it shall fit (`resmcu boards` lists them)
+    #[arg(long, value_name = "B")]
+    board: Option<String>,
+    #[command(flatten)]
+    json: super::Json,
+}
+
+#[derive(Debug, Serialize)]
+struct Body {
+    origin: Option<String>,
+    macs: u64,
+    params: u64,
+    layers: Vec<Layer>,
+    arena: u32,
+    lower_bound: u32,
+    scratch: u32,
+    flash: u64,
+    board: Option<Fit>,
+}
+
+/// Used against there.
+#[derive(Debug, Serialize)]
+struct Fit {
+    name: String,
+    ram: u64,
+    ram_share: f64,
+    flash: u64,
+    flash_share: f64,
+}
+
+impl Analyze {
+    pub(crate) fn run(&self) -> Outcome {
+        let model = Model::load(&self.model)?;
+        let file = model.file()?;
+        let header = file.header();
+        let layers = layers(&file)?;
+        let (flash, ram) = (model.bytes().len() as u64, header.arena_bytes + header.scratch_bytes);
+        let board = self.board.as_deref().map(find_target).transpose()?;
+        let fit = board.map(|board| Fit {
+            name: board.name.to_owned(),
+            ram: board.ram_bytes,
+            ram_share: f64::from(ram) / board.ram_bytes as f64,
+            flash: board.flash_bytes,
+            flash_share: flash as f64 / board.flash_bytes as f64,
+        });
+        let over = fit.as_ref().is_some_and(|fit| fit.ram_share > 1.0 || fit.flash_share > 1.0);
+        let body = Body {
+            origin: model.origin.clone(),
+            macs: header.macs,
+            params: layers.iter().map(|layer| layer.params).sum(),
+            layers,
+            arena: header.arena_bytes,
+            lower_bound: header.arena_lower_bound,
+            scratch: header.scratch_bytes,
+            flash,
+            board: fit,
+        };
+        Report { opening: Opening::of(model.name()?), body }.print(self.json.json)?;
+        if over {
+            let failure = Failure::check("the model does not fit the board");
+            return Err(failure.help("take a smaller network, or a larger board"));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let titles =
+            [">step", "layer", "op", "output", "kernel", ">MACs", ">weights", ">live bytes"];
+        let mut rows = table(&titles);
+        for (index, layer) in self.layers.iter().enumerate() {
+            let [height, width, channels] = layer.output;
+            rows.add_row([
+                index.to_string(),
+                layer.name.clone(),
+                layer.op.clone(),
+                format!("{height}x{width}x{channels}"),
+                layer.kernel.to_owned(),
+                grouped(layer.macs),
+                grouped(layer.weight_bytes),
+                grouped(layer.live),
+            ]);
+        }
+        writeln!(f, "{rows}\n")?;
+        if let Some(origin) = &self.origin {
+            writeln!(f, "weights      {origin}")?;
+        }
+        writeln!(f, "MACs         {}", grouped(self.macs))?;
+        writeln!(f, "parameters   {}", grouped(self.params))?;
+        let bound = grouped(self.lower_bound);
+        writeln!(f, "arena        {}, lower bound {bound}", size(self.arena))?;
+        writeln!(f, "scratch      {}", size(self.scratch))?;
+        writeln!(f, "model file   {}", size(self.flash))?;
+        if let Some(fit) = &self.board {
+            let (ram, flash) = (percent(fit.ram_share), percent(fit.flash_share));
+            writeln!(
+                f,
+                "{}: arena and scratch are {ram} of its RAM of {}",
+                fit.name,
+                size(fit.ram)
+            )?;
+            writeln!(f, "  and the model {flash} of its flash of {}", size(fit.flash))?;
+        }
+        Ok(())
+    }
+}

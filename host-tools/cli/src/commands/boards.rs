@@ -1,0 +1,63 @@
+//! `resmcu boards`: the targets that models run on.
+
+use crate::failure::Outcome;
+use crate::output::{Opening, Report, size, table};
+use clap::Args;
+use resmcu_device_link::targets;
+use serde::Serialize;
+use std::fmt;
+
+/// Lists the targets: core, instruction set, flash, RAM, how each is reached
+#[derive(Debug, Args)]
+pub(crate) struct Boards {
+    #[command(flatten)]
+    json: super::Json,
+}
+
+#[derive(Debug, Serialize)]
+struct Body {
+    boards: Vec<Board>,
+}
+
+#[derive(Debug, Serialize)]
+struct Board {
+    name: String,
+    core: String,
+    isa: String,
+    flash: u64,
+    ram: u64,
+    reached: String,
+}
+
+impl Boards {
+    pub(crate) fn run(&self) -> Outcome {
+        let boards = targets().iter().map(|target| Board {
+            name: target.name.to_owned(),
+            core: target.core.to_owned(),
+            isa: target.isa.to_owned(),
+            flash: target.flash_bytes,
+            ram: target.ram_bytes,
+            reached: target.reached_by(),
+        });
+        let body = Body { boards: boards.collect() };
+        Report { opening: Opening::plain(), body }.print(self.json.json)
+    }
+}
+
+impl fmt::Display for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = table(&["target", "core", "isa", ">flash", ">RAM", "reached by"]);
+        rows.add_row(["host", "this computer", "generic Rust", "-", "-", "in this process"]);
+        for board in &self.boards {
+            rows.add_row([
+                board.name.clone(),
+                board.core.clone(),
+                board.isa.clone(),
+                size(board.flash),
+                size(board.ram),
+                board.reached.clone(),
+            ]);
+        }
+        writeln!(f, "{rows}\n\nNo figure of these comes from hardware: all are emulated by QEMU.")
+    }
+}

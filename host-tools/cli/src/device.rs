@@ -1,0 +1,60 @@
+//! Emulated boards from the command line: firmware, log, errors in words.
+
+use crate::failure::{Failure, Outcome};
+use crate::model::Model;
+use resmcu_device_link::{Client, Firmware, LinkError, Qemu, Target, find_target};
+use resmcu_int8_runtime::pixel_to_input;
+use std::path::PathBuf;
+
+/// Where the firmware's images are, if the variable does not say it: where `cargo xtask boards`
+/// puts them, in the repository that this program was built from.
+const IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../firmware/boards/target/images");
+
+/// Overrides the folder of the firmware's images.
+const IMAGES_VARIABLE: &str = "RESMCU_FIRMWARE";
+
+/// A board that runs a model.
+pub(crate) struct Board {
+    /// Talks to it.
+    pub(crate) client: Client<Qemu>,
+    /// The linked image's sizes.
+    pub(crate) sizes: resmcu_device_link::ImageSizes,
+}
+
+impl Board {
+    /// Starts `target` with `model`; `log` prints the device's log on standard error.
+    pub(crate) fn start(target: &'static Target, model: &Model, log: bool) -> Outcome<Self> {
+        let firmware = Firmware::open(image(target))?;
+        let sizes = firmware.sizes();
+        let device = Qemu::start(target, &firmware, Some(model.bytes()), move |line| {
+            if log {
+                eprintln!("{}: {line}", target.name);
+            }
+        })?;
+        let client = Client::connect(device)?;
+        client.model()?;
+        Ok(Self { client, sizes })
+    }
+}
+
+/// The target of that name, or `None` for the host itself.
+pub(crate) fn target(name: &str) -> Outcome<Option<&'static Target>> {
+    if name == "host" { Ok(None) } else { Ok(Some(find_target(name)?)) }
+}
+
+/// An image's bytes as the input tensor holds them.
+pub(crate) fn input(pixels: &[u8]) -> Vec<u8> {
+    pixels.iter().map(|&v| pixel_to_input(v)).collect()
+}
+
+fn image(target: &Target) -> PathBuf {
+    let folder = std::env::var_os(IMAGES_VARIABLE).map_or(PathBuf::from(IMAGES), PathBuf::from);
+    folder.join(format!("{}.elf", target.board()))
+}
+
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Self {
+        let help = error.help();
+        Self::input(error).help(help)
+    }
+}

@@ -1,0 +1,85 @@
+//! Models on the host: the device's own runtime, over many images, on all cores.
+
+use crate::failure::Outcome;
+use crate::model::Model;
+use rayon::prelude::*;
+use resmcu_model_format::{Dtype, Tensor};
+use resmcu_quantizer::data::Dataset;
+
+/// Images that one arena runs before another thread may take over.
+const CHUNK: usize = 16;
+
+/// The output bytes of each image of `data`, in its order. `progress` is told of every image.
+pub(crate) fn outputs(
+    model: &Model,
+    data: &Dataset,
+    progress: &(dyn Fn() + Sync),
+) -> Outcome<Vec<Vec<u8>>> {
+    let indices: Vec<usize> = (0..data.len()).collect();
+    let chunks: Vec<Outcome<Vec<Vec<u8>>>> = indices
+        .par_chunks(CHUNK)
+        .map(|chunk| {
+            let mut arena = model.arena();
+            let mut executor = model.executor(&mut arena)?;
+            let mut outputs = Vec::with_capacity(chunk.len());
+            for &index in chunk {
+                let fits = executor.write_image(0, data.image(index));
+                debug_assert!(fits, "the images' shape was compared with the model's");
+                outputs.push(executor.run(&mut ()).to_vec());
+                progress();
+            }
+            Ok(outputs)
+        })
+        .collect();
+    let mut outputs = Vec::with_capacity(data.len());
+    for chunk in chunks {
+        outputs.extend(chunk?);
+    }
+    Ok(outputs)
+}
+
+/// The real values of a tensor's bytes.
+pub(crate) fn dequantize(tensor: &Tensor<'_>, bytes: &[u8]) -> Vec<f32> {
+    let integers: Vec<i32> = match tensor.dtype {
+        Dtype::I8 => bytes.iter().map(|&byte| i32::from(byte as i8)).collect(),
+        Dtype::I16 => {
+            bytes.as_chunks().0.iter().map(|&two| i16::from_le_bytes(two).into()).collect()
+        }
+        Dtype::I32 => bytes.as_chunks().0.iter().map(|&four| i32::from_le_bytes(four)).collect(),
+    };
+    let real = |q: i32| tensor.scale * (q - i32::from(tensor.zero_point)) as f32;
+    integers.into_iter().map(real).collect()
+}
+
+/// The classes with the highest scores, best first; of equal scores the lower class.
+pub(crate) fn top(scores: &[f32], count: usize) -> Vec<usize> {
+    let mut classes: Vec<usize> = (0..scores.len()).collect();
+    classes.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    classes.truncate(count);
+    classes
+}
+
+/// Probabilities of scores.
+pub(crate) fn softmax(scores: &[f32]) -> Vec<f32> {
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials: Vec<f32> = scores.iter().map(|score| (score - largest).exp()).collect();
+    let sum: f32 = exponentials.iter().sum();
+    exponentials.into_iter().map(|e| e / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equal_scores_the_lower_class_is_first() {
+        assert_eq!(top(&[1.0, 3.0, 3.0, 2.0], 3), [1, 2, 3]);
+        assert_eq!(top(&[], 5), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn probabilities_add_up_to_one() {
+        let probabilities = softmax(&[1000.0, 1000.0, -1000.0]);
+        assert_eq!(probabilities, [0.5, 0.5, 0.0]);
+    }
+}

@@ -1,1 +1,0 @@
-//! Trains, quantizes, plans and runs residual networks on microcontrollers.

@@ -1,0 +1,162 @@
+//! Models and networks as commands name them: a path, or a name of the zoo.
+
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::output::ModelName;
+use ndarray::Array4;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use resmcu_int8_runtime::{Block, Executor};
+use resmcu_model_format::ModelFile;
+use resmcu_quantizer::calibrate::Ranges;
+use resmcu_quantizer::fold_batch_norm::fold;
+use resmcu_quantizer::graph::{Checkpoint, Graph, resnet};
+use resmcu_quantizer::lower::lower;
+use resmcu_quantizer::quantize::quantize;
+use std::path::Path;
+use zerocopy::IntoBytes;
+
+/// Steps that the host decodes at most; ResNet-152 has some 160.
+const STEPS_MAX: usize = 512;
+
+/// The device's own executor, on the host.
+pub(crate) type HostExecutor<'m, 'a> = Executor<'m, 'a, STEPS_MAX>;
+
+/// A model file in memory, aligned as in flash.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    blocks: Vec<Block>,
+    bytes: usize,
+    /// What the report says of the weights, where they are not a file's.
+    pub(crate) origin: Option<String>,
+}
+
+/// What a path or a name stands for.
+pub(crate) enum Named {
+    /// A quantized model.
+    Model(Model),
+    /// A float network.
+    Float(Box<Checkpoint>),
+}
+
+impl Model {
+    /// A model file's bytes, checked whole as a device checks them.
+    pub(crate) fn new(bytes: &[u8]) -> Outcome<Self> {
+        let mut blocks = vec![Block::ZERO; bytes.len().div_ceil(Block::BYTES)];
+        blocks.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+        let model = Self { blocks, bytes: bytes.len(), origin: None };
+        let help = "write it again with `resmcu quantize` or `resmcu import`";
+        ModelFile::parse(model.bytes()).or_fail(help)?;
+        model.executor(&mut model.arena()).map(|_| ()).or_fail(help)?;
+        Ok(model)
+    }
+
+    /// The file's bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.blocks.as_bytes()[..self.bytes]
+    }
+
+    /// The parsed file.
+    pub(crate) fn file(&self) -> Outcome<ModelFile<'_>> {
+        ModelFile::parse(self.bytes()).map_err(Failure::input)
+    }
+
+    /// An arena of the size that the model needs.
+    pub(crate) fn arena(&self) -> Vec<Block> {
+        let header = ModelFile::parse(self.bytes()).map(|file| *file.header());
+        let bytes = header.map_or(0, |h| h.arena_bytes as usize + h.scratch_bytes as usize);
+        vec![Block::ZERO; bytes / Block::BYTES + 2]
+    }
+
+    /// The executor of this model in `arena`.
+    pub(crate) fn executor<'m, 'a>(
+        &'m self,
+        arena: &'a mut [Block],
+    ) -> Outcome<HostExecutor<'m, 'a>> {
+        Executor::new(self.bytes(), arena).map_err(Failure::input)
+    }
+
+    /// Name and hash for reports.
+    pub(crate) fn name(&self) -> Outcome<ModelName> {
+        let file = self.file()?;
+        Ok(ModelName { name: file.header().name.to_owned(), hash: format!("{:08x}", file.crc()) })
+    }
+
+    /// `[H,W,C]` of the input and the number of classes.
+    pub(crate) fn input_and_classes(&self) -> Outcome<([usize; 3], usize)> {
+        let file = self.file()?;
+        let (first, last) = (file.tensors().next(), file.tensors().last());
+        let (first, last) = first.zip(last).ok_or_else(|| Failure::input("no tensors"))?;
+        Ok((first.shape.map(usize::from), usize::from(last.shape[2])))
+    }
+
+    /// The model of `name`: a model file, or a network of the zoo with seeded weights.
+    pub(crate) fn load(name: &str) -> Outcome<Self> {
+        match load(name)? {
+            Named::Model(model) => Ok(model),
+            Named::Float(_) => Err(Failure::input("this is a float checkpoint, not a model file")
+                .at(name)
+                .help(format!("`resmcu quantize {name} -o model.rmcu` makes one"))),
+        }
+    }
+}
+
+/// What `name` stands for, by the content of the file, or by the zoo.
+pub(crate) fn load(name: &str) -> Outcome<Named> {
+    let path = Path::new(name);
+    if !path.exists() && !looks_like_a_path(name) {
+        return seeded(name).map(Named::Model);
+    }
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::input(format!("the file could not be read: {error}"))
+            .in_file(path)
+            .help("name a file that `resmcu train`, `quantize` or `import` wrote")
+    })?;
+    if bytes.starts_with(b"RMCU") {
+        return Model::new(&bytes).map(Named::Model).map_err(|failure| failure.in_file(path));
+    }
+    let checkpoint = Checkpoint::load(path).map_err(|error| {
+        Failure::input(error)
+            .in_file(path)
+            .help("models begin with `RMCU`; checkpoints are safetensors files of `resmcu train`")
+    })?;
+    Ok(Named::Float(Box::new(checkpoint)))
+}
+
+/// The float checkpoint at `path`.
+pub(crate) fn load_checkpoint(path: &str) -> Outcome<Checkpoint> {
+    match load(path)? {
+        Named::Float(checkpoint) => Ok(*checkpoint),
+        Named::Model(_) => Err(Failure::input("this is a quantized model, not a float checkpoint")
+            .at(path)
+            .help("name the checkpoint that `resmcu train` wrote")),
+    }
+}
+
+fn looks_like_a_path(name: &str) -> bool {
+    name.contains(['/', '\\', '.'])
+}
+
+/// A network of the zoo with weights from seed 0, calibrated on noise: right in shape, memory and
+/// cost, and without any accuracy.
+fn seeded(name: &str) -> Outcome<Model> {
+    let graph = resnet::by_name(name)
+        .and_then(|spec| spec.build(0))
+        .or_fail("name a model file, a checkpoint, or one of these networks")?;
+    let graph = fold(&graph).map_err(Failure::input)?;
+    let [height, width, channels] = graph.input_shape();
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let noise =
+        Array4::from_shape_simple_fn([2, height, width, channels], || rng.random_range(-2.0..2.0));
+    let mut model = quantized(&graph, &noise)?;
+    model.origin = Some("weights seeded with 0, not trained".to_owned());
+    Ok(model)
+}
+
+fn quantized(graph: &Graph, images: &Array4<f32>) -> Outcome<Model> {
+    let mut ranges = Ranges::new(graph);
+    ranges
+        .observe(graph, &resmcu_quantizer::engine::Executor::new(), &images.view())
+        .map_err(Failure::input)?;
+    let quantized = quantize(graph, &ranges).map_err(Failure::input)?;
+    Model::new(&lower(&quantized).map_err(Failure::input)?.file)
+}

@@ -1,0 +1,308 @@
+//! From a planned quantized graph to the bytes of a model file.
+//!
+//! Packs weights as their kernels read them, proves the accumulators' bounds and writes the records.
+//! What comes out has been parsed again: a graph that the format does not hold is an error here and
+//! not on the device.
+
+use crate::accumulator::accumulator_bound;
+use crate::plan::{Plan, PlanError, plan};
+use crate::quantized::{
+    Channels, PadValue, QuantizedGraph, QuantizedOp, QuantizedTensor, Sliding, TensorId,
+};
+use resmcu_int8_kernels::ops::conv2d;
+use resmcu_int8_kernels::requantize::{NATIVE_ACCUMULATOR_MAX, TFLITE_ACCUMULATOR_MAX};
+use resmcu_int8_kernels::shape::Window;
+use resmcu_model_format::write::{DataSection, WriteError, encode};
+use resmcu_model_format::{self as format, DataRef, ModelFile, ParseError, Profile};
+use zerocopy::IntoBytes;
+
+/// What the header says of the writer.
+const PRODUCER: &str = concat!("resmcu ", env!("CARGO_PKG_VERSION"));
+
+/// Why a graph could not be written as a model file.
+#[derive(Debug, thiserror::Error)]
+pub enum LowerError {
+    /// There is no memory plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A number that the format does not hold.
+    #[error("layer `{layer}`: {what} is {found}, and the format holds at most {limit}")]
+    TooLarge {
+        /// The layer or tensor.
+        layer: String,
+        /// Which number.
+        what: &'static str,
+        /// The number.
+        found: u64,
+        /// Its limit.
+        limit: u64,
+    },
+    /// The file could not be laid out.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The written file is not a model file.
+    #[error("the written file would be refused: {0}")]
+    Parse(#[from] ParseError),
+}
+
+/// A model file and the plan in it.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// The file's bytes.
+    pub file: Vec<u8>,
+    /// What it was made from.
+    pub plan: Plan,
+}
+
+/// Plans `graph` and writes it.
+///
+/// # Errors
+/// Where it has no plan, or a number does not fit the format or a kernel.
+pub fn lower(graph: &QuantizedGraph) -> Result<Lowered, LowerError> {
+    let plan = plan(graph)?;
+    let mut lowering = Lowering { plan: &plan, data: DataSection::default(), scratch: 0 };
+    let tensors = (0..plan.graph.tensors.len()).map(|t| lowering.tensor(TensorId(t)));
+    let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+    let steps = (0..plan.graph.nodes.len()).map(|step| lowering.step(step));
+    let steps = steps.collect::<Result<Vec<_>, _>>()?;
+    let class_names = plan.graph.class_names.join("\n");
+    let header = format::Header {
+        name: &plan.graph.name,
+        producer: PRODUCER,
+        profile: plan.graph.profile,
+        isa: format::Isa::Generic,
+        class_names: &class_names,
+        arena_bytes: lowering.fit("arena", "its size", plan.arena_bytes)?,
+        scratch_bytes: lowering.fit("scratch", "its size", lowering.scratch)?,
+        arena_lower_bound: lowering.fit("arena", "its lower bound", plan.lower_bound)?,
+        macs: steps.iter().map(|step| step.macs).sum(),
+        tensors: 0,
+        steps: 0,
+    };
+    let file = encode(&header, &tensors, &steps, &lowering.data)?;
+    ModelFile::parse(&file)?;
+    Ok(Lowered { file, plan })
+}
+
+struct Lowering<'p> {
+    plan: &'p Plan,
+    data: DataSection,
+    /// Largest need of any kernel so far, in bytes.
+    scratch: usize,
+}
+
+impl<'p> Lowering<'p> {
+    /// `number` as `T`, or an error that says which it is.
+    fn fit<T>(&self, layer: &str, what: &'static str, number: usize) -> Result<T, LowerError>
+    where
+        T: TryFrom<usize> + Into<u64> + Bounded,
+    {
+        T::try_from(number).map_err(|_| LowerError::TooLarge {
+            layer: layer.to_owned(),
+            what,
+            found: number as u64,
+            limit: T::MAX.into(),
+        })
+    }
+
+    fn fit_all<T, const N: usize>(
+        &self,
+        layer: &str,
+        what: &'static str,
+        numbers: [usize; N],
+    ) -> Result<[T; N], LowerError>
+    where
+        T: TryFrom<usize> + Into<u64> + Bounded + Default + Copy,
+    {
+        let mut fitted = [T::default(); N];
+        for (fitted, number) in fitted.iter_mut().zip(numbers) {
+            *fitted = self.fit(layer, what, number)?;
+        }
+        Ok(fitted)
+    }
+
+    fn quantized(&self, id: TensorId) -> &'p QuantizedTensor {
+        &self.plan.graph.tensors[id.0]
+    }
+
+    fn id(&self, id: TensorId) -> Result<u16, LowerError> {
+        self.fit(&self.quantized(id).name, "its number", id.0)
+    }
+
+    fn tensor(&self, id: TensorId) -> Result<format::Tensor<'p>, LowerError> {
+        let tensor = self.quantized(id);
+        let (first, last) = self.plan.life(id);
+        Ok(format::Tensor {
+            name: &tensor.name,
+            shape: self.fit_all(&tensor.name, "a side", tensor.shape)?,
+            dtype: tensor.dtype,
+            scale: tensor.scale,
+            zero_point: tensor.zero_point,
+            offset: self.fit(&tensor.name, "its offset", self.plan.offset(id))?,
+            first: self.fit(&tensor.name, "its first step", first)?,
+            last: self.fit(&tensor.name, "its last step", last)?,
+        })
+    }
+
+    fn step(&mut self, index: usize) -> Result<format::Step<'p>, LowerError> {
+        let node = &self.plan.graph.nodes[index];
+        Ok(format::Step {
+            name: &node.name,
+            kernel: 0,
+            output: self.id(TensorId(index + 1))?,
+            macs: self.plan.graph.macs(index),
+            op: self.op(index, &node.name, &node.op)?,
+        })
+    }
+
+    fn op(
+        &mut self,
+        index: usize,
+        layer: &str,
+        op: &QuantizedOp,
+    ) -> Result<format::Op, LowerError> {
+        use format::Op;
+        Ok(match op {
+            QuantizedOp::Conv2d { .. } => Op::Conv2d(self.conv2d(index, layer, op)?),
+            QuantizedOp::MaxPool2d { input, sliding, clamp } => {
+                Op::MaxPool2d(self.pool2d(layer, *input, sliding, *clamp)?)
+            }
+            QuantizedOp::AveragePool2d { input, sliding, clamp } => {
+                Op::AveragePool2d(self.pool2d(layer, *input, sliding, *clamp)?)
+            }
+            QuantizedOp::GlobalSum { input } => {
+                Op::GlobalSum(format::GlobalSum { input: self.id(*input)? })
+            }
+            QuantizedOp::GlobalMean { input, constants, clamp } => {
+                let channels = self.data.push(constants.as_bytes());
+                let input = self.id(*input)?;
+                Op::GlobalMean(format::GlobalMean { input, channels, clamp: *clamp })
+            }
+            QuantizedOp::FullyConnected { input, weights, channels, clamp } => {
+                Op::FullyConnected(format::FullyConnected {
+                    input: self.id(*input)?,
+                    weights: self.data.push(weights.as_bytes()),
+                    channels: self.channels(channels),
+                    clamp: *clamp,
+                    accumulator_bound: self.accumulator(index, layer)?,
+                })
+            }
+            QuantizedOp::Add { inputs, constants, clamp } => Op::Add(format::Add {
+                inputs: [self.id(inputs[0])?, self.id(inputs[1])?],
+                parameters: self.data.push(constants.as_bytes()),
+                clamp: *clamp,
+                in_place: self.plan.in_place[index].map(|input| u8::from(input == 1)),
+            }),
+            QuantizedOp::Softmax { input, scale } => Op::Softmax(format::Softmax {
+                input: self.id(*input)?,
+                multiplier: scale.multiplier,
+                shift: scale.shift,
+                difference_min: scale.difference_min,
+            }),
+            QuantizedOp::SubsamplePad { input, stride, channels_before } => {
+                Op::SubsamplePad(format::SubsamplePad {
+                    input: self.id(*input)?,
+                    stride: self.fit(layer, "the stride", *stride)?,
+                    channels_before: self.fit(layer, "a channel count", *channels_before)?,
+                })
+            }
+        })
+    }
+
+    fn conv2d(
+        &mut self,
+        index: usize,
+        layer: &str,
+        op: &QuantizedOp,
+    ) -> Result<format::Conv2d, LowerError> {
+        let QuantizedOp::Conv2d { input, sliding, pad_value, weights, channels, clamp, skip } = op
+        else {
+            unreachable!("called for convolutions only");
+        };
+        let padding = self.fit_all(layer, "the padding", sliding.padding)?;
+        let window = Window {
+            input: self.fit_all(layer, "a side", self.quantized(*input).shape)?,
+            output: self.fit_all(layer, "a side", self.quantized(TensorId(index + 1)).shape)?,
+            size: self.fit_all(layer, "the kernel", sliding.size)?,
+            stride: self.fit_all(layer, "the stride", sliding.stride)?,
+            padding: [padding[0], padding[1]],
+        };
+        let mut packed = vec![0; conv2d::packed_len(&window)];
+        conv2d::pack(weights, &window, &mut packed);
+        self.scratch = self.scratch.max(conv2d::scratch_len(&window));
+        let pad_value = match pad_value {
+            PadValue::Uniform(value) => format::PadValue::Uniform(*value),
+            PadValue::PerChannel(values) => {
+                format::PadValue::PerChannel(self.data.push(values.as_bytes()))
+            }
+        };
+        Ok(format::Conv2d {
+            input: self.id(*input)?,
+            kernel_size: window.size,
+            stride: window.stride,
+            padding,
+            pad_value,
+            weights: self.data.push(packed.as_bytes()),
+            channels: self.channels(channels),
+            clamp: *clamp,
+            skip: skip.map(|skip| self.id(skip)).transpose()?,
+            accumulator_bound: self.accumulator(index, layer)?,
+        })
+    }
+
+    fn pool2d(
+        &self,
+        layer: &str,
+        input: TensorId,
+        sliding: &Sliding,
+        clamp: [i8; 2],
+    ) -> Result<format::Pool2d, LowerError> {
+        Ok(format::Pool2d {
+            input: self.id(input)?,
+            kernel_size: self.fit_all(layer, "the window", sliding.size)?,
+            stride: self.fit_all(layer, "the stride", sliding.stride)?,
+            padding: self.fit_all(layer, "the padding", sliding.padding)?,
+            clamp,
+        })
+    }
+
+    fn channels(&mut self, channels: &Channels) -> DataRef {
+        match channels {
+            Channels::Native(channels) => self.data.push(channels.as_bytes()),
+            Channels::Tflite(channels) => self.data.push(channels.as_bytes()),
+        }
+    }
+
+    /// The proven bound of a layer's accumulator, if its kernel holds it.
+    fn accumulator(&self, index: usize, layer: &str) -> Result<u32, LowerError> {
+        let limit = match self.plan.graph.profile {
+            Profile::Native => NATIVE_ACCUMULATOR_MAX,
+            Profile::Tflite => TFLITE_ACCUMULATOR_MAX,
+        };
+        let found = accumulator_bound(&self.plan.graph, index);
+        let bound = u32::try_from(found).ok().filter(|&bound| bound <= limit);
+        bound.ok_or_else(|| LowerError::TooLarge {
+            layer: layer.to_owned(),
+            what: "the accumulator's bound",
+            found,
+            limit: limit.into(),
+        })
+    }
+}
+
+/// Integers of the format, with their limit for messages.
+trait Bounded {
+    const MAX: Self;
+}
+
+impl Bounded for u8 {
+    const MAX: Self = Self::MAX;
+}
+
+impl Bounded for u16 {
+    const MAX: Self = Self::MAX;
+}
+
+impl Bounded for u32 {
+    const MAX: Self = Self::MAX;
+}
