@@ -1,10 +1,13 @@
 //! Trains residual networks in float and turns them into int8 models.
 
+pub mod accumulator;
 pub mod calibrate;
 pub mod data;
 pub mod engine;
 pub mod fold_batch_norm;
 pub mod graph;
+pub mod import;
+pub mod lower;
 pub mod plan;
 pub mod quantize;
 pub mod quantized;
