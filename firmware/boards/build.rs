@@ -3,26 +3,13 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-/// The board of a feature `board-NAME`: the target it is built for, and its memory map.
-struct Board {
-    name: &'static str,
-    target: &'static str,
-    memory: &'static str,
-}
-
-const BOARDS: [Board; 8] = [
-    Board { name: "mps2-an385-m0", target: "thumbv6m-none-eabi", memory: "mps2-an385.x" },
-    Board { name: "mps2-an385", target: "thumbv7m-none-eabi", memory: "mps2-an385.x" },
-    Board { name: "mps2-an386", target: "thumbv7em-none-eabihf", memory: "mps2-an385.x" },
-    Board { name: "mps2-an500", target: "thumbv7em-none-eabihf", memory: "mps2-an500.x" },
-    Board { name: "mps2-an505", target: "thumbv8m.main-none-eabihf", memory: "mps2-an505.x" },
-    Board { name: "mps3-an547", target: "thumbv8m.main-none-eabihf", memory: "mps3-an547.x" },
-    Board { name: "virt-rv32imc", target: "riscv32imc-unknown-none-elf", memory: "virt-rv32.x" },
-    Board { name: "virt-rv32imac", target: "riscv32imac-unknown-none-elf", memory: "virt-rv32.x" },
-];
+#[expect(dead_code, reason = "the names of the cores are for reports")]
+mod boards;
+use boards::{BOARDS, Board};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=boards.rs");
     println!("cargo:rerun-if-changed=memory");
     let variable = |name: &str| env::var(name).expect("cargo sets it");
     let feature = |board: &Board| {

@@ -21,6 +21,8 @@ use static_cell::ConstStaticCell;
 
 const ARENA_BLOCKS: usize = board::ARENA_BYTES / Block::BYTES;
 
+// Named for the host, which tells it from the other statics by the name.
+#[unsafe(export_name = "resmcu_arena")]
 static ARENA: ConstStaticCell<[Block; ARENA_BLOCKS]> =
     ConstStaticCell::new([Block::ZERO; ARENA_BLOCKS]);
 
@@ -34,7 +36,7 @@ fn run() -> ! {
         firmware: env!("CARGO_PKG_VERSION"),
         board: env!("RESMCU_BOARD"),
         isa: env!("RESMCU_ISA"),
-        slot_capacity: board::SLOT.bytes as u32,
+        slot_capacity: memory::slot_capacity(),
     };
     let ram = Ram {
         arena_capacity: board::ARENA_BYTES as u32,

@@ -1,17 +1,7 @@
-//! The linker's view of the RAM, the stack's paint, and the model's slot.
+//! The memory map as the linker made it: statics, the painted stack, and the model's slot.
 
-use crate::board;
 use core::ptr::{addr_of, read_volatile};
 use resmcu_device_app::int8_runtime::model_format::file_length;
-
-/// Where the model lies.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot {
-    /// Its first byte.
-    pub(crate) address: usize,
-    /// Its size.
-    pub(crate) bytes: usize,
-}
 
 /// What a word of stack holds that was never used; `cortex-m-rt` has the same.
 pub(crate) const STACK_PAINT: u32 = 0xCCCC_CCCC;
@@ -23,6 +13,8 @@ unsafe extern "C" {
     static __ebss: u32;
     static _stack_start: u32;
     static _stack_end: u32;
+    static _model_start: u32;
+    static _model_end: u32;
 }
 
 /// `.data` and `.bss`, in bytes.
@@ -61,13 +53,18 @@ pub(crate) fn stack_high_water() -> u32 {
     (stack_top() as usize - at as usize) as u32
 }
 
+/// Bytes of the model's slot.
+pub(crate) fn slot_capacity() -> u32 {
+    (addr_of!(_model_end) as usize - addr_of!(_model_start) as usize) as u32
+}
+
 /// The file in the slot: as long as it says it is, and not longer than the slot. The whole slot
 /// where no file begins, for the loader to refuse.
 pub(crate) fn model_file() -> &'static [u8] {
-    // SAFETY: the board's slot is memory that nothing writes while the firmware runs, aligned to
-    // 16 bytes; every byte of it is initialized (a flash, or RAM that the emulator cleared).
-    let slot =
-        unsafe { core::slice::from_raw_parts(board::SLOT.address as *const u8, board::SLOT.bytes) };
+    let start = addr_of!(_model_start).cast::<u8>();
+    // SAFETY: the memory map gives the slot to nothing else, and nothing writes it while the
+    // firmware runs; all of it is initialized (flash, or RAM that the emulator cleared).
+    let slot = unsafe { core::slice::from_raw_parts(start, slot_capacity() as usize) };
     let bytes = file_length(slot).unwrap_or(slot.len());
     slot.get(..bytes).unwrap_or(slot)
 }

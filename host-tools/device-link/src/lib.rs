@@ -1,1 +1,39 @@
 //! Boards in QEMU, on a serial port or behind a probe, behind one trait.
+//!
+//! Owns the host's end of `wire-protocol`: the list of targets, starting one, talking to it, its
+//! log, and what to say when it does not answer. Guarantees that every wait ends: a device that
+//! is missing, hangs, dies or talks nonsense becomes a [`LinkError`] that says what, where and
+//! what to do. Does not know models: it takes the bytes of a model file, and bytes of images as
+//! the input tensor holds them.
+//!
+//! ```no_run
+//! use resmcu_device_link::{Client, Firmware, Qemu, find_target};
+//! # fn main() -> Result<(), resmcu_device_link::LinkError> {
+//! let target = find_target("qemu-mps2-an386")?;
+//! let firmware = Firmware::open("firmware/boards/target/images/mps2-an386.elf")?;
+//! let model = std::fs::read("resnet8.rmcu").unwrap();
+//! let device = Qemu::start(target, &firmware, Some(&model), |line| eprintln!("{line}"))?;
+//! let mut client = Client::connect(device)?;
+//! let answer = client.infer(&[0; 3072])?;
+//! println!("{} after {} instructions", answer.top[0].class, answer.count);
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod conversation;
+mod device;
+mod error;
+mod firmware;
+mod log;
+mod qemu;
+mod target;
+
+pub use client::{Client, Counted, DeviceSummary, Inference, LoadedModel, TensorCrc, Timeouts};
+pub use device::Device;
+pub use error::LinkError;
+pub use firmware::{Firmware, ImageSizes};
+pub use log::{LogLevel, LogLine};
+pub use qemu::Qemu;
+pub use resmcu_wire_protocol as wire_protocol;
+pub use target::{Emulator, Target, find_target, targets};

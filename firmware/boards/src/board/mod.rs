@@ -1,4 +1,4 @@
-//! The board of this build. Each file gives `SLOT`, `ARENA_BYTES`, `STEPS` and `take`.
+//! The board of this build. Each file gives `ARENA_BYTES`, `STEPS` and `take`.
 
 /// Makes the board's module by its features.
 macro_rules! boards {
@@ -6,7 +6,7 @@ macro_rules! boards {
         #[cfg(any($(feature = $feature),+))]
         mod $module;
         #[cfg(any($(feature = $feature),+))]
-        pub(crate) use $module::{ARENA_BYTES, SLOT, STEPS, take};
+        pub(crate) use $module::{ARENA_BYTES, STEPS, take};
     )+};
 }
 

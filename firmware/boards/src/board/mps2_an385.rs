@@ -1,11 +1,7 @@
 //! MPS2 with AN385 (Cortex-M3, and Cortex-M0 code on it) or AN386 (Cortex-M4). Emulated: no clocks to set up.
 
-use crate::memory::Slot;
 use crate::peripheral::cmsdk_uart::CmsdkUart;
 use crate::peripheral::fpgaio::{InstructionCounter, Led};
-
-/// The 16 MiB of PSRAM.
-pub(crate) const SLOT: Slot = Slot { address: 0x2100_0000, bytes: 16 << 20 };
 
 /// Of 4 MiB of RAM, 64 KiB of them stack.
 pub(crate) const ARENA_BYTES: usize = 3584 << 10;

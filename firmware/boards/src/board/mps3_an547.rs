@@ -1,11 +1,7 @@
 //! MPS3 with AN547 (Cortex-M55), secure side. Emulated: no clocks to set up.
 
-use crate::memory::Slot;
 use crate::peripheral::cmsdk_uart::CmsdkUart;
 use crate::peripheral::fpgaio::{InstructionCounter, Led};
-
-/// The first 128 MiB of the DDR.
-pub(crate) const SLOT: Slot = Slot { address: 0x6000_0000, bytes: 128 << 20 };
 
 /// Of 4 MiB of RAM, 64 KiB of them stack.
 pub(crate) const ARENA_BYTES: usize = 3584 << 10;

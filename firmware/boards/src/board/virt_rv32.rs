@@ -1,12 +1,8 @@
 //! QEMU's riscv32 `virt`, as RV32IMC or RV32IMAC. Emulated: no clocks to set up, and no light.
 
-use crate::memory::Slot;
 use crate::peripheral::minstret::InstructionCounter;
 use crate::peripheral::no_light::NoLight;
 use crate::peripheral::uart16550::Uart16550;
-
-/// The last 128 of 256 MiB of RAM.
-pub(crate) const SLOT: Slot = Slot { address: 0x8800_0000, bytes: 128 << 20 };
 
 /// As on the Arm boards, of 4 MiB.
 pub(crate) const ARENA_BYTES: usize = 3584 << 10;

@@ -24,7 +24,7 @@ impl CmsdkUart {
         // SAFETY: the caller's promise; the offsets are those of the CMSDK's manual.
         let (data, state, control, divider) = unsafe {
             (
-                Register::new(base),
+                Register::<u32>::new(base),
                 Register::new(base + 0x4),
                 Register::<u32>::new(base + 0x8),
                 Register::<u32>::new(base + 0x10),
@@ -32,6 +32,7 @@ impl CmsdkUart {
         };
         divider.write(16); // the least that the manual allows
         control.write(TX_RX_ENABLE);
+        data.read(); // empties the receiver, and lets QEMU offer what came before
         Self { data, state }
     }
 }

@@ -92,34 +92,51 @@ impl<const HZ: u32> Counter for InstructionCounter<HZ> {
     }
 
     fn calibrate(&mut self, rounds: u32) -> Option<Calibration> {
-        let at = self.ticks.address();
-        let (begin, end): (u32, u32);
-        if rounds == 0 {
-            // SAFETY: `at` is the tick register, which only has to be read; `nop` does nothing.
-            unsafe {
-                asm!(
-                    "ldr {begin}, [{at}]",
-                    ".rept 100", "nop", ".endr",
-                    "ldr {end}, [{at}]",
-                    at = in(reg) at, begin = out(reg) begin, end = out(reg) end,
-                    options(nostack, readonly),
-                );
-            }
-        } else {
-            // SAFETY: as above; the loop counts a register down to zero.
-            unsafe {
-                asm!(
-                    "ldr {begin}, [{at}]",
-                    "2: subs {rounds}, #1", "bne 2b",
-                    "ldr {end}, [{at}]",
-                    at = in(reg) at, begin = out(reg) begin, end = out(reg) end,
-                    rounds = inout(reg) rounds => _,
-                    options(nostack, readonly),
-                );
-            }
-        }
-        let count = Self::instructions(u64::from(end.wrapping_sub(begin)));
-        let expected = if rounds == 0 { 100 } else { 2 * u64::from(rounds) };
+        let (ticks, expected) = match rounds {
+            0 => (time_nops(self.ticks), u64::from(NOPS)),
+            rounds => (time_loop(self.ticks, rounds), 2 * u64::from(rounds)),
+        };
+        let count = Self::instructions(u64::from(ticks));
         Some(Calibration { count: count.saturating_sub(1), expected }) // 1: one of the two reads
     }
+}
+
+/// Length of the code that has no loop.
+const NOPS: u32 = 100;
+
+/// Ticks of [`NOPS`] `nop`s and a read. A function of its own: the compiler takes the repetition
+/// for one instruction, and would place the constants of a larger function out of reach.
+#[inline(never)]
+fn time_nops(ticks: Register<u32>) -> u32 {
+    let (begin, end): (u32, u32);
+    // SAFETY: the address is a register that only has to be read; `nop` does nothing.
+    unsafe {
+        asm!(
+            "ldr {begin}, [{at}]",
+            ".rept {nops}", "nop", ".endr",
+            "ldr {end}, [{at}]",
+            at = in(reg) ticks.address(), nops = const NOPS,
+            begin = out(reg) begin, end = out(reg) end,
+            options(nostack, readonly),
+        );
+    }
+    end.wrapping_sub(begin)
+}
+
+/// Ticks of `rounds` rounds of two instructions, and a read.
+#[inline(never)]
+fn time_loop(ticks: Register<u32>, rounds: u32) -> u32 {
+    let (begin, end): (u32, u32);
+    // SAFETY: as above; the loop counts a register down to zero.
+    unsafe {
+        asm!(
+            "ldr {begin}, [{at}]",
+            "2: subs {rounds}, #1", "bne 2b",
+            "ldr {end}, [{at}]",
+            at = in(reg) ticks.address(), rounds = inout(reg) rounds => _,
+            begin = out(reg) begin, end = out(reg) end,
+            options(nostack, readonly),
+        );
+    }
+    end.wrapping_sub(begin)
 }

@@ -25,7 +25,7 @@ impl Uart16550 {
         // SAFETY: the caller's promise; the offsets are those of the 16550.
         let (data, fifo_control, line_control, line_status) = unsafe {
             (
-                Register::new(base),
+                Register::<u8>::new(base),
                 Register::<u8>::new(base + 2),
                 Register::<u8>::new(base + 3),
                 Register::new(base + 5),
@@ -33,6 +33,7 @@ impl Uart16550 {
         };
         line_control.write(EIGHT_BITS);
         fifo_control.write(FIFO_ENABLE);
+        data.read(); // empties the receiver, and lets QEMU offer what came before
         Self { data, line_status }
     }
 }

@@ -1,0 +1,324 @@
+//! Typed calls over a device's serial line.
+
+use crate::conversation::Conversation;
+use crate::device::Device;
+use crate::error::LinkError;
+use resmcu_wire_protocol::{
+    CounterUnit, FRAME_BYTES_MAX, FRAME_BYTES_MIN, FRAME_OVERHEAD_BYTES, LoadFailure, MemoryUse,
+    ModelState, PROTOCOL_VERSION, Request, Response, TopClass, WRITE_BYTES_MAX,
+};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// How long answers may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From a start to the first answer.
+    pub boot: Duration,
+    /// Any other answer.
+    pub answer: Duration,
+    /// A whole inference, or one step of a streamed one.
+    pub run: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { boot: seconds(30), answer: seconds(30), run: seconds(600) }
+    }
+}
+
+/// Who a device is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceSummary {
+    /// Version of the firmware.
+    pub firmware: String,
+    /// Name of the board.
+    pub board: String,
+    /// Instruction set of the firmware.
+    pub isa: String,
+    /// What its counts count.
+    pub unit: CounterUnit,
+    /// The longest frame that it takes.
+    pub frame_bytes_max: usize,
+    /// Bytes of arena that a model may use.
+    pub arena_capacity: u32,
+    /// Bytes of flash that a model may fill.
+    pub slot_capacity: u32,
+    /// Its model, or why it has none.
+    pub model: Result<LoadedModel, LoadFailure>,
+}
+
+/// A model that a device has loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedModel {
+    /// Its name, at most 40 bytes of it.
+    pub name: String,
+    /// The CRC-32 of its file.
+    pub crc: u32,
+    /// Height, width, channels.
+    pub input_shape: [u16; 3],
+    /// Bytes of the input tensor.
+    pub input_bytes: usize,
+    /// Bytes of the output tensor.
+    pub output_bytes: usize,
+    /// Number of classes.
+    pub classes: u16,
+    /// Number of steps.
+    pub steps: u16,
+}
+
+/// One inference.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inference {
+    /// The output tensor's bytes.
+    pub output: Vec<u8>,
+    /// The best classes, best first.
+    pub top: Vec<TopClass>,
+    /// Instructions or cycles of it.
+    pub count: u64,
+}
+
+/// One inference, counted by steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Instructions or cycles of each step.
+    pub steps: Vec<u64>,
+    /// Their sum.
+    pub total: u64,
+}
+
+/// A tensor of a traced inference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TensorCrc {
+    /// CRC-32 of its bytes in raster order.
+    pub crc: u32,
+    /// Its size.
+    pub bytes: u32,
+}
+
+/// A device that was greeted. Images are bytes of the input tensor: int8, `[H,W,C]`.
+pub struct Client<D> {
+    line: Conversation<D>,
+    summary: DeviceSummary,
+    timeouts: Timeouts,
+}
+
+impl<D: Device> Client<D> {
+    /// Greets the device.
+    ///
+    /// # Errors
+    /// Where it does not answer, or speaks another version.
+    pub fn connect(device: D) -> Result<Self, LinkError> {
+        Self::connect_with(device, Timeouts::default())
+    }
+
+    /// Greets the device, and waits as long as `timeouts` says, now and later.
+    ///
+    /// # Errors
+    /// Where it does not answer, or speaks another version.
+    pub fn connect_with(device: D, timeouts: Timeouts) -> Result<Self, LinkError> {
+        let summary = DeviceSummary {
+            firmware: String::new(),
+            board: String::new(),
+            isa: String::new(),
+            unit: CounterUnit::Instructions,
+            frame_bytes_max: FRAME_BYTES_MIN,
+            arena_capacity: 0,
+            slot_capacity: 0,
+            model: Err(LoadFailure { code: 0, details: [0; 2] }),
+        };
+        let mut client = Self { line: Conversation::new(device), summary, timeouts };
+        client.line.device.send(&[0])?; // ends whatever the line holds
+        client.summary = client.hello()?;
+        Ok(client)
+    }
+
+    /// Who the device is.
+    #[must_use]
+    pub fn summary(&self) -> &DeviceSummary {
+        &self.summary
+    }
+
+    /// The device's model.
+    ///
+    /// # Errors
+    /// Where it has none: why its loader refused what the slot holds.
+    pub fn model(&self) -> Result<&LoadedModel, LinkError> {
+        self.summary.model.as_ref().map_err(|&failure| LinkError::NoModel { failure })
+    }
+
+    /// The device itself, to talk past the protocol.
+    pub fn device_mut(&mut self) -> &mut D {
+        &mut self.line.device
+    }
+
+    /// Classifies one image.
+    ///
+    /// # Errors
+    /// Where the image has another size than the model's input, or the device fails.
+    pub fn infer(&mut self, image: &[u8]) -> Result<Inference, LinkError> {
+        self.write_image(image)?;
+        let wait = self.timeouts.run;
+        let (count, top) = self.ask(&Request::Infer, wait, |response| match response {
+            Response::Inferred { count, top } => Some((*count, top.to_vec())),
+            _ => None,
+        })?;
+        Ok(Inference { output: self.read_output()?, top, count })
+    }
+
+    /// Runs one image and counts each step.
+    ///
+    /// # Errors
+    /// As [`Self::infer`].
+    pub fn bench(&mut self, image: &[u8]) -> Result<Counted, LinkError> {
+        self.write_image(image)?;
+        let mut steps = Vec::new();
+        let total =
+            self.line.exchange(&Request::Bench, self.timeouts.run, |response| match *response {
+                Response::StepCost { step, count } if usize::from(step) == steps.len() => {
+                    steps.push(count);
+                    Some(ControlFlow::Continue(()))
+                }
+                Response::Done { total } => Some(ControlFlow::Break(total)),
+                _ => None,
+            })?;
+        Ok(Counted { steps, total })
+    }
+
+    /// Runs one image and gives the CRC of every tensor: the input, then each step's output.
+    ///
+    /// # Errors
+    /// As [`Self::infer`].
+    pub fn trace(&mut self, image: &[u8]) -> Result<Vec<TensorCrc>, LinkError> {
+        self.write_image(image)?;
+        let mut tensors = Vec::new();
+        self.line.exchange(&Request::Trace, self.timeouts.run, |response| match *response {
+            Response::TensorCrc { tensor, crc, bytes } if usize::from(tensor) == tensors.len() => {
+                tensors.push(TensorCrc { crc, bytes });
+                Some(ControlFlow::Continue(()))
+            }
+            Response::Done { .. } => Some(ControlFlow::Break(())),
+            _ => None,
+        })?;
+        Ok(tensors)
+    }
+
+    /// The output tensor of the last run.
+    ///
+    /// # Errors
+    /// Where nothing ran since the last image, or the device fails.
+    pub fn read_output(&mut self) -> Result<Vec<u8>, LinkError> {
+        let (all, chunk) = (self.model()?.output_bytes, self.chunk_bytes());
+        let mut output = Vec::with_capacity(all);
+        while output.len() < all {
+            let len = chunk.min(all - output.len());
+            let request = Request::ReadOutput { offset: as_u32(output.len()), len: as_u32(len) };
+            let bytes = self.ask(&request, self.timeouts.answer, |response| match response {
+                Response::Output { bytes, .. } if bytes.len() == len => Some(bytes.to_vec()),
+                _ => None,
+            })?;
+            output.extend(bytes);
+        }
+        Ok(output)
+    }
+
+    /// Where the device's RAM went.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn memory(&mut self) -> Result<MemoryUse, LinkError> {
+        self.ask(&Request::Memory, self.timeouts.answer, |response| match response {
+            Response::Memory(memory) => Some(*memory),
+            _ => None,
+        })
+    }
+
+    /// Runs code of known length: what the device counted, and what is right.
+    ///
+    /// # Errors
+    /// Where the device has no such code, or fails.
+    pub fn calibrate(&mut self, rounds: u32) -> Result<(u64, u64), LinkError> {
+        let request = Request::Calibrate { rounds };
+        self.ask(&request, self.timeouts.run, |response| match *response {
+            Response::Calibrated { count, expected } => Some((count, expected)),
+            _ => None,
+        })
+    }
+
+    /// Ends the application; the exit code of an emulated board.
+    ///
+    /// # Errors
+    /// Where the device does not end.
+    pub fn stop(mut self) -> Result<Option<i32>, LinkError> {
+        self.ask(&Request::Stop, self.timeouts.answer, |response| {
+            matches!(response, Response::Stopped).then_some(())
+        })?;
+        self.line.device.wait(Instant::now() + self.timeouts.answer)
+    }
+
+    fn hello(&mut self) -> Result<DeviceSummary, LinkError> {
+        let request = Request::Hello { version: PROTOCOL_VERSION };
+        self.ask(&request, self.timeouts.boot, |response| {
+            let Response::Hello(info) = response else { return None };
+            Some(DeviceSummary {
+                firmware: info.firmware.to_owned(),
+                board: info.board.to_owned(),
+                isa: info.isa.to_owned(),
+                unit: info.unit,
+                frame_bytes_max: usize::from(info.frame_bytes_max),
+                arena_capacity: info.arena_capacity,
+                slot_capacity: info.slot_capacity,
+                model: match info.model {
+                    ModelState::Refused(failure) => Err(failure),
+                    ModelState::Loaded(model) => Ok(LoadedModel {
+                        name: model.name.to_owned(),
+                        crc: model.crc,
+                        input_shape: model.input_shape,
+                        input_bytes: model.input_bytes(),
+                        output_bytes: model.output_bytes as usize,
+                        classes: model.classes,
+                        steps: model.steps,
+                    }),
+                },
+            })
+        })
+    }
+
+    fn write_image(&mut self, image: &[u8]) -> Result<(), LinkError> {
+        let need = self.model()?.input_bytes;
+        if image.len() != need {
+            return Err(LinkError::ImageSize { have: image.len(), need });
+        }
+        let mut offset = 0;
+        for bytes in image.chunks(self.chunk_bytes()) {
+            let request = Request::WriteInput { offset: as_u32(offset), bytes };
+            offset += bytes.len();
+            self.ask(&request, self.timeouts.answer, |response| match *response {
+                Response::Written { have } if have as usize == offset => Some(()),
+                _ => None,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Most bytes of a tensor that one frame carries to or from this device.
+    fn chunk_bytes(&self) -> usize {
+        let frame = self.summary.frame_bytes_max.min(FRAME_BYTES_MAX);
+        frame.saturating_sub(FRAME_OVERHEAD_BYTES).clamp(1, WRITE_BYTES_MAX)
+    }
+
+    /// Asks for one answer; `read` gives `None` for one that does not belong to the question.
+    fn ask<T>(
+        &mut self,
+        request: &Request<'_>,
+        wait: Duration,
+        mut read: impl FnMut(&Response<'_>) -> Option<T>,
+    ) -> Result<T, LinkError> {
+        self.line.exchange(request, wait, |response| read(response).map(ControlFlow::Break))
+    }
+}
+
+fn as_u32(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,156 @@
+//! What can go wrong between here and a device: what, where, and what to do.
+
+use resmcu_wire_protocol::{LoadFailure, PROTOCOL_VERSION, Refusal};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a device could not be used. [`LinkError::help`] is the line that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// No target of that name.
+    #[error("there is no target `{name}`; there are {known}")]
+    UnknownTarget {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The emulator is not installed.
+    #[error("`{program}` is not in PATH")]
+    ToolMissing {
+        /// The program.
+        program: &'static str,
+        /// The Debian package that brings it.
+        package: &'static str,
+    },
+    /// The firmware's image cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Firmware {
+        /// The ELF file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The model file does not fit the board.
+    #[error("the model file has {bytes} bytes, and the slot of {target} holds {slot}")]
+    ModelTooLarge {
+        /// Size of the file.
+        bytes: u64,
+        /// Size of the slot.
+        slot: u64,
+        /// The target.
+        target: &'static str,
+    },
+    /// The emulator, or what it needs, could not be started.
+    #[error("{what}: {reason}")]
+    Start {
+        /// What was being done.
+        what: &'static str,
+        /// What the system says.
+        reason: String,
+    },
+    /// The device is gone.
+    #[error("the device ended ({how}){}", tail(said))]
+    Died {
+        /// Exit code or signal, in words.
+        how: String,
+        /// The last that it logged, or its emulator said.
+        said: String,
+    },
+    /// Nothing came in time.
+    #[error("no answer to {request} within {} s{}", waited.as_secs_f32(), tail(said))]
+    TimedOut {
+        /// What was asked.
+        request: &'static str,
+        /// How long was waited.
+        waited: Duration,
+        /// The last that the device logged, or its emulator said.
+        said: String,
+    },
+    /// The serial line failed.
+    #[error("the serial line failed: {reason}")]
+    Line {
+        /// What the system says.
+        reason: String,
+    },
+    /// An answer that does not belong to the question.
+    #[error("the answer to {request} was {answer}")]
+    Unexpected {
+        /// What was asked.
+        request: &'static str,
+        /// What came.
+        answer: String,
+    },
+    /// The device speaks another version of the protocol.
+    #[error("the device speaks protocol version {device}, this tool version {PROTOCOL_VERSION}")]
+    Version {
+        /// The device's version.
+        device: u16,
+    },
+    /// The device refused the request.
+    #[error("the device refused {request}: {refusal:?}")]
+    Refused {
+        /// What was asked.
+        request: &'static str,
+        /// Its reason.
+        refusal: Refusal,
+    },
+    /// The device's loader refused the model.
+    #[error(
+        "the device refused the model: load error {}, details {:#x} and {:#x}",
+        failure.code, failure.details[0], failure.details[1]
+    )]
+    NoModel {
+        /// The loader's reason.
+        failure: LoadFailure,
+    },
+    /// The image is not of the model's input size.
+    #[error("the image has {have} bytes, and the model's input {need}")]
+    ImageSize {
+        /// Bytes given.
+        have: usize,
+        /// Bytes of the input tensor.
+        need: usize,
+    },
+}
+
+impl LinkError {
+    /// What to do about it, in one line.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::UnknownTarget { .. } => "`resmcu boards` lists the targets".into(),
+            Self::ToolMissing { package, .. } => format!(
+                "`cargo xtask setup` installs what is missing, or install QEMU yourself \
+                 (Debian, Ubuntu: `apt install {package}`)"
+            ),
+            Self::Firmware { .. } | Self::Version { .. } => {
+                "build the firmware again with `cargo xtask boards`".into()
+            }
+            Self::ModelTooLarge { .. } => {
+                "choose a target with a larger slot (`resmcu boards`) or a smaller network".into()
+            }
+            Self::Start { .. } => "`resmcu doctor` shows what is missing".into(),
+            Self::Died { .. } | Self::TimedOut { .. } => {
+                "run it again with `--log` to see the device's log; `resmcu doctor` checks QEMU"
+                    .into()
+            }
+            Self::Line { .. } | Self::Unexpected { .. } => {
+                "check the connection and that nothing else uses it, then run it again".into()
+            }
+            Self::Refused { .. } => {
+                "firmware/wire-protocol/README.md says what each refusal means".into()
+            }
+            Self::NoModel { .. } => {
+                "`resmcu inspect` checks the file; write it again with `resmcu quantize`".into()
+            }
+            Self::ImageSize { .. } => {
+                "give an image of the model's size; `resmcu inspect` prints it".into()
+            }
+        }
+    }
+}
+
+fn tail(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!("; it last said: {said}") }
+}

@@ -1,0 +1,109 @@
+//! The firmware's ELF: its log table, its slot for the model, and what it takes of flash and RAM.
+
+use crate::error::LinkError;
+use crate::target::Target;
+use defmt_decoder::Table;
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind};
+use std::path::{Path, PathBuf};
+
+/// A firmware image that was read and looks like one of ours.
+pub struct Firmware {
+    path: PathBuf,
+    table: Table,
+    slot: std::ops::Range<u64>,
+    sizes: ImageSizes,
+}
+
+/// What the linked image takes, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageSizes {
+    /// Flash: code, constants and the initial values of variables.
+    pub flash: u64,
+    /// Statics in RAM, without the arena.
+    pub statics: u64,
+    /// The arena.
+    pub arena: u64,
+    /// The stack's region.
+    pub stack: u64,
+}
+
+impl Firmware {
+    /// Reads the ELF file at `path`.
+    ///
+    /// # Errors
+    /// Where it cannot be read or is no image of `firmware/boards`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, LinkError> {
+        let path = path.as_ref().to_owned();
+        let refuse = |reason: String| LinkError::Firmware { path: path.clone(), reason };
+        let bytes = std::fs::read(&path).map_err(|error| refuse(error.to_string()))?;
+        let (slot, sizes) = layout(&bytes).map_err(&refuse)?;
+        let table = Table::parse(&bytes).map_err(|error| refuse(error.to_string()))?;
+        let table = table.ok_or_else(|| refuse("it has no defmt log table".into()))?;
+        Ok(Self { path, table, slot, sizes })
+    }
+
+    /// Where it was read.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it takes of flash and RAM.
+    #[must_use]
+    pub fn sizes(&self) -> ImageSizes {
+        self.sizes
+    }
+
+    /// The table of its log lines.
+    pub(crate) fn table(&self) -> Table {
+        self.table.clone()
+    }
+
+    /// That it is a build of `target`'s memory map.
+    pub(crate) fn check_slot(&self, target: &Target) -> Result<(), LinkError> {
+        let expected = target.slot_address..target.slot_address + target.slot_bytes;
+        if self.slot == expected {
+            return Ok(());
+        }
+        let Self { path, slot, .. } = self;
+        Err(LinkError::Firmware {
+            path: path.clone(),
+            reason: format!(
+                "its model slot is {:#x} to {:#x}, and that of {} is {:#x} to {:#x}",
+                slot.start, slot.end, target.name, expected.start, expected.end
+            ),
+        })
+    }
+}
+
+fn layout(bytes: &[u8]) -> Result<(std::ops::Range<u64>, ImageSizes), String> {
+    let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
+    let symbol = |name: &'static str| {
+        file.symbols()
+            .find(|symbol| symbol.name() == Ok(name))
+            .ok_or_else(|| format!("it has no symbol `{name}`: is it an image of firmware/boards?"))
+    };
+    let address = |name| symbol(name).map(|symbol| symbol.address());
+    let arena = symbol("resmcu_arena")?.size();
+    let stack = address("_stack_start")?.saturating_sub(address("_stack_end")?);
+    let (mut flash, mut statics) = (0, 0);
+    for section in file.sections() {
+        let in_file = !matches!(section.kind(), SectionKind::UninitializedData);
+        if in_file && is_loaded(section.flags()) {
+            flash += section.size();
+        }
+        if matches!(section.name(), Ok(".data" | ".bss" | ".uninit")) {
+            statics += section.size();
+        }
+    }
+    let sizes = ImageSizes { flash, statics: statics.saturating_sub(arena), arena, stack };
+    Ok((address("_model_start")?..address("_model_end")?, sizes))
+}
+
+/// Whether a section is part of the running program.
+fn is_loaded(flags: SectionFlags) -> bool {
+    match flags {
+        SectionFlags::Elf { sh_flags, .. } => sh_flags.0 & object::elf::SHF_ALLOC.0 != 0,
+        _ => false,
+    }
+}

@@ -1,0 +1,257 @@
+//! Boards in QEMU: a child process, its UART on a socket, its log on standard output.
+
+use crate::device::Device;
+use crate::error::LinkError;
+use crate::firmware::Firmware;
+use crate::log::{LastWords, LogLine, decode};
+use crate::target::Target;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tempfile::NamedTempFile;
+
+/// How long QEMU may take to start.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// How often a wait looks whether the process lives.
+const POLL: Duration = Duration::from_millis(20);
+
+/// An emulated board that runs. It ends when this is dropped.
+pub struct Qemu {
+    child: Child,
+    serial: TcpStream,
+    /// Read by QEMU when it starts; removed with this.
+    _model: Option<NamedTempFile>,
+    readers: Vec<JoinHandle<()>>,
+    said: LastWords,
+}
+
+impl Qemu {
+    /// Starts `target` with `firmware`, and with `model` in its slot. Every line of the device's
+    /// log is given to `log`, on another thread.
+    ///
+    /// # Errors
+    /// Where the model does not fit, the firmware is another board's, or QEMU does not start.
+    pub fn start(
+        target: &Target,
+        firmware: &Firmware,
+        model: Option<&[u8]>,
+        log: impl FnMut(LogLine) + Send + 'static,
+    ) -> Result<Self, LinkError> {
+        let bytes = model.map_or(0, |model| model.len() as u64);
+        if bytes > target.slot_bytes {
+            let (slot, target) = (target.slot_bytes, target.name);
+            return Err(LinkError::ModelTooLarge { bytes, slot, target });
+        }
+        firmware.check_slot(target)?;
+        let program =
+            which::which(target.emulator.program).map_err(|_| LinkError::ToolMissing {
+                program: target.emulator.program,
+                package: target.emulator.package,
+            })?;
+        let listener = start("opening a socket for the serial line", || {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        })?;
+        let port = start("reading the socket's port", || Ok(listener.local_addr()?.port()))?;
+        let model = model.map(write_temporary).transpose()?;
+        let mut command = Command::new(program);
+        command.args(arguments(target, firmware, port));
+        if let Some(file) = &model {
+            let path = file.path().display().to_string().replace(',', ",,");
+            let address = target.slot_address;
+            let loader = format!("loader,file={path},addr={address:#x},force-raw=on");
+            command.args(["-device", &loader]);
+        }
+        let table = firmware.table();
+        let mut child = start("starting QEMU", || {
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+        })?;
+        let said = LastWords::default();
+        let readers = read_output(&mut child, table, &said, log);
+        let serial = accept(&listener, &mut child, &said);
+        let serial = serial.inspect_err(|_| end(&mut child))?;
+        Ok(Self { child, serial, _model: model, readers, said })
+    }
+
+    /// The error of a device that is gone, after its last words arrived.
+    fn died(&mut self, status: ExitStatus) -> LinkError {
+        for reader in self.readers.drain(..) {
+            let _ = reader.join(); // a log that panicked is not the device's death
+        }
+        LinkError::Died { how: in_words(status), said: self.said.text() }
+    }
+
+    /// What a closed line means: the process ended, or it is ended now.
+    fn closed(&mut self) -> LinkError {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return self.died(status);
+            }
+            thread::sleep(POLL);
+        }
+        LinkError::Line { reason: "QEMU closed it and lives on".into() }
+    }
+}
+
+impl Device for Qemu {
+    fn send(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        match self.serial.write_all(bytes) {
+            Ok(()) => Ok(()),
+            Err(error) if is_time_out(&error) => {
+                Err(LinkError::Line { reason: "the device takes no bytes".into() })
+            }
+            Err(_) => Err(self.closed()),
+        }
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], deadline: Instant) -> Result<usize, LinkError> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(0);
+            }
+            let line = |error: std::io::Error| LinkError::Line { reason: error.to_string() };
+            self.serial.set_read_timeout(Some(left)).map_err(line)?;
+            match self.serial.read(buffer) {
+                Ok(0) => return Err(self.closed()),
+                Ok(bytes) => return Ok(bytes),
+                Err(error) if is_time_out(&error) || error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(self.closed()),
+            }
+        }
+    }
+
+    fn last_words(&self) -> String {
+        self.said.text()
+    }
+
+    fn wait(&mut self, deadline: Instant) -> Result<Option<i32>, LinkError> {
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Ok(status.code()),
+                Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
+                Ok(None) => {
+                    let reason = "QEMU lives on after its board was stopped".into();
+                    return Err(LinkError::Line { reason });
+                }
+                Err(error) => return Err(LinkError::Line { reason: error.to_string() }),
+            }
+        }
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+fn end(child: &mut Child) {
+    let _ = child.kill(); // it may have ended by itself
+    let _ = child.wait();
+}
+
+fn arguments(target: &Target, firmware: &Firmware, port: u16) -> Vec<String> {
+    let chardev = format!("socket,id=serial,host=127.0.0.1,port={port},nodelay=on");
+    let kernel = firmware.path().display().to_string();
+    let fixed = ["-display", "none", "-monitor", "none", "-no-reboot"];
+    // One instruction is 256 ns of virtual time: what the boards' counters count on.
+    let counted = ["-icount", "shift=8,sleep=off"];
+    let log = ["-semihosting-config", "enable=on,target=native"];
+    let own = ["-M", target.emulator.machine];
+    let rest = ["-chardev", &chardev, "-serial", "chardev:serial", "-kernel", &kernel];
+    [&own[..], target.emulator.arguments, &fixed, &counted, &log, &rest]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn write_temporary(model: &[u8]) -> Result<NamedTempFile, LinkError> {
+    start("writing the model to a temporary file", || {
+        let mut file = NamedTempFile::with_prefix("resmcu-")?;
+        file.write_all(model)?;
+        file.flush()?;
+        Ok(file)
+    })
+}
+
+/// Threads that decode the log on standard output and keep what QEMU says on standard error.
+fn read_output(
+    child: &mut Child,
+    table: defmt_decoder::Table,
+    said: &LastWords,
+    mut log: impl FnMut(LogLine) + Send + 'static,
+) -> Vec<JoinHandle<()>> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (logged, complained) = (said.clone(), said.clone());
+    let logs = stdout.map(|stdout| {
+        thread::spawn(move || {
+            decode(&table, stdout, |line| {
+                logged.push(line.to_string());
+                log(line);
+            });
+        })
+    });
+    let complaints = stderr.map(|stderr| {
+        thread::spawn(move || {
+            let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+            lines.for_each(|line| complained.push(line));
+        })
+    });
+    logs.into_iter().chain(complaints).collect()
+}
+
+/// Waits for QEMU to connect to the serial line.
+fn accept(
+    listener: &TcpListener,
+    child: &mut Child,
+    said: &LastWords,
+) -> Result<TcpStream, LinkError> {
+    let deadline = Instant::now() + START_MAX;
+    loop {
+        match listener.accept() {
+            Ok((serial, _)) => {
+                return start("setting up the serial line", || {
+                    serial.set_nonblocking(false)?;
+                    serial.set_nodelay(true)?;
+                    serial.set_write_timeout(Some(START_MAX))?;
+                    Ok(serial)
+                });
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(LinkError::Line { reason: error.to_string() }),
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            thread::sleep(POLL); // let the reader of its complaint catch up
+            return Err(LinkError::Died { how: in_words(status), said: said.text() });
+        }
+        if Instant::now() > deadline {
+            let (request, waited) = ("the start of QEMU", START_MAX);
+            return Err(LinkError::TimedOut { request, waited, said: said.text() });
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn start<T>(what: &'static str, make: impl FnOnce() -> std::io::Result<T>) -> Result<T, LinkError> {
+    make().map_err(|error| LinkError::Start { what, reason: error.to_string() })
+}
+
+fn is_time_out(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// An exit status, with the meanings that the firmware gives to its codes.
+fn in_words(status: ExitStatus) -> String {
+    match status.code() {
+        Some(101) => "exit code 101: the firmware panicked".into(),
+        Some(102) => "exit code 102: a fault, or a stack overflow".into(),
+        _ => status.to_string(),
+    }
+}
