@@ -11,4 +11,5 @@ pub mod lower;
 pub mod plan;
 pub mod quantize;
 pub mod quantized;
+pub mod train;
 pub mod write_whole;

@@ -29,6 +29,7 @@ use thiserror::Error;
 use crate::graph::{Graph, GraphError};
 use forward::{Activations, Prepared};
 
+pub(crate) use softmax_cross_entropy::argmax;
 pub use step::{StepOutput, TrainStep};
 
 /// Images of one group: small enough that an operator's operands stay in the cache.

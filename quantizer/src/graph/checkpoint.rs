@@ -51,7 +51,7 @@ pub struct Checkpoint {
     pub graph: Graph,
     /// The trainer's state, where training is to be resumed.
     pub training: Option<serde_json::Value>,
-    /// The trainer's tensors.
+    /// The trainer's tensors, by name.
     pub extra: Vec<ExtraTensor>,
 }
 

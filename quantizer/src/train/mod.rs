@@ -1,0 +1,137 @@
+//! Training: from a data set and a fresh graph to the parameters of the best epoch.
+//!
+//! Owns the optimizer, the schedule, augmentation, the loop and what a checkpoint says of them;
+//! not gradients (the engine's), files of images (`data`) or terminals: progress goes to an
+//! [`Observer`].
+
+mod augment;
+mod config;
+mod evaluate;
+mod optimizer;
+mod state;
+mod trainer;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::data::DataError;
+use crate::engine::EngineError;
+use crate::graph::{CheckpointError, GraphError};
+
+pub use config::{RESNET8_FASHION, Schedule, TrainConfig};
+pub use evaluate::{Evaluation, logits};
+pub use trainer::{Outcome, Trainer};
+
+/// What one step found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Step of the epoch, from 1.
+    pub step: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// Mean loss of the batch.
+    pub loss: f64,
+    /// The learning rate of the step.
+    pub learning_rate: f32,
+    /// Training images a second, since the run began.
+    pub images_per_s: f64,
+}
+
+/// What one epoch found. Accuracies are fractions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Mean loss of the epoch's batches, as they were before their step.
+    pub train_loss: f64,
+    /// Accuracy on the epoch's augmented images, as they were before their step.
+    pub train_accuracy: f64,
+    /// Mean loss on the validation images.
+    pub validation_loss: f64,
+    /// Accuracy on the validation images.
+    pub validation_accuracy: f64,
+    /// The learning rate of the last step.
+    pub learning_rate: f32,
+    /// Whether it is the best epoch so far.
+    pub best: bool,
+}
+
+/// Hears of a run's progress, and may end it.
+pub trait Observer {
+    /// After each step.
+    fn on_step(&mut self, _report: &StepReport) {}
+
+    /// After each epoch.
+    fn on_epoch(&mut self, _report: &EpochReport) {}
+
+    /// Asked after each step; `true` ends the run, which saves its state first.
+    fn should_stop(&mut self) -> bool {
+        false
+    }
+}
+
+/// Hears nothing.
+impl Observer for () {}
+
+/// Why training could not begin, or could not go on.
+#[derive(Debug, Error)]
+pub enum TrainError {
+    /// A setting that makes no sense.
+    #[error("setting `{field}` is {found}, expected {expected}")]
+    Config {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// The data set does not fit the network.
+    #[error("the data set has {what} {found}, the network {expected}")]
+    Mismatch {
+        /// Of what.
+        what: &'static str,
+        /// The data set's.
+        found: String,
+        /// The network's.
+        expected: String,
+    },
+    /// The loss is infinite or not a number: the learning rate is too high.
+    #[error(
+        "training diverged in epoch {epoch}, step {step}: the loss is {loss}, the first layer with \
+         a value that is not finite is `{layer}`"
+    )]
+    Diverged {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Step of the epoch, from 1.
+        step: usize,
+        /// The loss.
+        loss: f64,
+        /// The node.
+        layer: String,
+    },
+    /// The checkpoint cannot be resumed.
+    #[error("the checkpoint cannot be resumed: {problem}")]
+    Resume {
+        /// What is missing or does not fit.
+        problem: String,
+    },
+    /// The data set's answer.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The engine's answer.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The graph's answer.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The checkpoint could not be written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+#[cfg(test)]
+mod tests;
