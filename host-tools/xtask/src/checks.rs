@@ -1,0 +1,132 @@
+//! `cargo xtask test`: everything that must hold before a change lands.
+//!
+//! The tests come last, so that the output ends in cargo's own closing lines.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use resmcu_xtask::toolchain::Compiler;
+
+use crate::boards::{self, for_each_board};
+use crate::run::{Failure, cargo, run, run_within};
+use crate::setup::setup;
+
+/// The folder with data that is not part of the project.
+const DATA_VARIABLE: &str = "RESMCU_TEST_DATA";
+
+/// The version that is installed where there is none.
+const DENY_VERSION: &str = "0.20.2";
+const DENY_FETCH_LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs all stages; the first one that fails ends it.
+pub(crate) fn test(root: &Path) -> Result<(), Failure> {
+    let data = test_data()?;
+    let mut stages = Vec::new();
+    let compiler = timed(&mut stages, "setup", setup)?;
+    timed(&mut stages, "boards", || boards::boards(root, &compiler))?;
+    timed(&mut stages, "format", || format(root))?;
+    timed(&mut stages, "clippy", || clippy(root, &compiler))?;
+    timed(&mut stages, "dependencies", || dependencies(root))?;
+    let took: Vec<_> =
+        stages.iter().map(|(name, time)| format!("{name} {:.0} s", time.as_secs_f64())).collect();
+    println!("stages before the tests: {}", took.join(", "));
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--no-fail-fast", "--locked"]).current_dir(root);
+    if let Some(data) = data {
+        command.env(DATA_VARIABLE, data);
+    }
+    run(&mut command)
+}
+
+fn timed<T>(
+    stages: &mut Vec<(&'static str, Duration)>,
+    name: &'static str,
+    stage: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    eprintln!("== {name}");
+    let start = Instant::now();
+    let result = stage();
+    stages.push((name, start.elapsed()));
+    result
+}
+
+/// The folder of test data, absolute, since tests run in the folders of their crates.
+fn test_data() -> Result<Option<PathBuf>, Failure> {
+    let Some(data) = std::env::var_os(DATA_VARIABLE).filter(|v| !v.is_empty()) else {
+        eprintln!("{DATA_VARIABLE} is not set: tests that need its data will say that they skip");
+        return Ok(None);
+    };
+    let found = Path::new(&data).canonicalize().ok().filter(|path| path.is_dir());
+    let message = format!("{DATA_VARIABLE} is {}, where no folder is", data.to_string_lossy());
+    found.map(Some).ok_or_else(|| Failure::missing(message, "correct it, or unset it"))
+}
+
+fn format(root: &Path) -> Result<(), Failure> {
+    if !cargo().args(["fmt", "--version"]).output().is_ok_and(|o| o.status.success()) {
+        let help = "rustup component add rustfmt clippy";
+        return Err(Failure::missing("this cargo has neither `fmt` nor `clippy`", help));
+    }
+    for folder in [root.to_owned(), root.join("firmware/boards")] {
+        run(cargo().args(["fmt", "--all", "--check"]).current_dir(folder))?;
+    }
+    Ok(())
+}
+
+fn clippy(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
+    let deny = ["--", "-D", "warnings"];
+    let host = ["clippy", "--workspace", "--all-targets", "--locked"];
+    run(cargo().args(host).args(deny).current_dir(root))?;
+    if !compiler.has_clippy() {
+        println!("clippy: not run on the boards: Debian's compiler comes without it");
+        return Ok(());
+    }
+    for_each_board(root, compiler, "clippy", &deny)
+}
+
+/// cargo-deny over both workspaces. What needs the advisory database is run where that can be had.
+fn dependencies(root: &Path) -> Result<(), Failure> {
+    let deny = cargo_deny(root)?;
+    let check = |arguments: &[&str]| {
+        let mut command = Command::new(&deny);
+        command.args(arguments).current_dir(root);
+        command
+    };
+    let workspaces = ["Cargo.toml", "firmware/boards/Cargo.toml"];
+    for manifest in workspaces {
+        let what = ["check", "--config", "deny.toml", "bans", "licenses", "sources"];
+        run(&mut check(&[&["--manifest-path", manifest][..], &what].concat()))?;
+    }
+    if let Err(failure) = run_within(&mut check(&["fetch", "db"]), DENY_FETCH_LIMIT) {
+        println!("dependencies: ADVISORIES NOT CHECKED, their database cannot be fetched here");
+        println!("dependencies: {}", failure.message);
+        return Ok(());
+    }
+    for manifest in workspaces {
+        let what = ["check", "--config", "deny.toml", "--disable-fetch", "advisories"];
+        run(&mut check(&[&["--manifest-path", manifest][..], &what].concat()))?;
+    }
+    Ok(())
+}
+
+/// cargo-deny of PATH, or one of our own under `target`, built without optimization: that takes a
+/// minute, and it runs for seconds.
+fn cargo_deny(root: &Path) -> Result<PathBuf, Failure> {
+    if let Ok(installed) = which::which("cargo-deny") {
+        return Ok(installed);
+    }
+    let tools = root.join("target/tools");
+    if let Ok(own) = which::which(tools.join("bin/cargo-deny")) {
+        return Ok(own);
+    }
+    eprintln!("dependencies: cargo-deny is not in PATH; installing it into target/tools:");
+    let mut command = cargo();
+    command
+        .args(["install", "cargo-deny", "--version", DENY_VERSION, "--locked", "--debug"])
+        .args(["--quiet", "--root", "target/tools", "--target-dir", "target/tools/build"])
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
+        .current_dir(root);
+    run(&mut command)?;
+    which::which(tools.join("bin/cargo-deny")).map_err(|e| Failure::check(e.to_string()))
+}
