@@ -1,1 +1,5 @@
 //! One binary for all integration tests.
+
+mod golden;
+mod host;
+mod rng;

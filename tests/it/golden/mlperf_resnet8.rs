@@ -1,0 +1,74 @@
+//! MLPerf Tiny's int8 ResNet-8: import, plan, model file, runtime, against TensorFlow Lite Micro.
+
+use super::{i8s, read, test_data};
+use crate::host::{Flash, HostExecutor, arena};
+use crate::rng::Rng;
+use resmcu_quantizer::data::{Source, Split};
+use resmcu_quantizer::import::tflite;
+use resmcu_quantizer::lower::lower;
+use std::path::Path;
+use zerocopy::IntoBytes;
+
+fn model_file(data: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(data.join("mlperf-tiny/pretrainedResnet_int8.tflite")).unwrap();
+    lower(&tflite::read(&bytes, "resnet8").unwrap()).unwrap().file
+}
+
+/// Runs `test` with the executor of the model, and the folder it lies in.
+fn with_executor(skipped: &str, test: impl FnOnce(&Path, &mut HostExecutor<'_, '_>)) {
+    let Some(data) = test_data(skipped) else { return };
+    let flash = Flash::new(&model_file(&data));
+    let mut arena = arena(64 * 1024);
+    let mut executor = HostExecutor::new(flash.bytes(), &mut arena).unwrap();
+    test(&data, &mut executor);
+}
+
+fn cifar10_test(data: &Path) -> resmcu_quantizer::data::Dataset {
+    let file = data.join("cifar10-lossless/test_batch_first1000.bin.gz");
+    Source::find(file.to_str().unwrap()).unwrap().load(Split::Test, None).unwrap()
+}
+
+#[test]
+fn every_answer_on_64_inputs_is_the_judges() {
+    with_executor("32 random inputs and 32 images of MLPerf's ResNet-8", |data, executor| {
+        let golden = read("mlperf_resnet8/answers.json");
+        let random = golden["random"].as_array().unwrap();
+        for case in random {
+            let seed = case["seed"].as_u64().unwrap();
+            executor.input_mut().copy_from_slice(&Rng::new(seed).bytes(3072));
+            assert_eq!(executor.run(&mut ()), i8s(&case["output"]).as_bytes(), "seed {seed}");
+        }
+        let images = cifar10_test(data);
+        let real = golden["cifar10_test"].as_array().unwrap();
+        for case in real {
+            let index = usize::try_from(case["index"].as_u64().unwrap()).unwrap();
+            assert!(executor.write_image(0, images.image(index)));
+            assert_eq!(executor.run(&mut ()), i8s(&case["output"]).as_bytes(), "image {index}");
+        }
+        assert_eq!([random.len(), real.len()], [32, 32]);
+    });
+}
+
+#[test]
+fn accuracy_on_1000_lossless_images_is_the_judges() {
+    with_executor("1000 images of MLPerf's ResNet-8", |data, executor| {
+        let golden = read("mlperf_resnet8/answers.json");
+        let images = cifar10_test(data);
+        let mut correct = 0;
+        let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+        let mut outputs = crc.digest();
+        for index in 0..images.len() {
+            assert!(executor.write_image(0, images.image(index)));
+            let scores: Vec<i8> = executor.run(&mut ()).iter().map(|&byte| byte as i8).collect();
+            outputs.update(scores.as_bytes());
+            let largest = scores.iter().max().unwrap();
+            let first = scores.iter().position(|score| score == largest).unwrap();
+            correct += u64::from(first == usize::from(images.label(index)));
+        }
+        let expected = |name: &str| golden[name].as_u64().unwrap();
+        assert_eq!(images.len() as u64, expected("cifar10_test_images"));
+        assert_eq!(correct, expected("cifar10_test_correct"));
+        assert_eq!(correct, 880);
+        assert_eq!(u64::from(outputs.finalize()), expected("cifar10_test_outputs_crc32"));
+    });
+}

@@ -1,0 +1,38 @@
+//! Against an outside judge: the answers of TensorFlow Lite Micro's interpreter, in files that
+//! `tests/golden/generate.py` made and that the tests read without Python.
+
+mod mlperf_resnet8;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// The folder of the golden files.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
+}
+
+/// A golden file, whose header says who made it.
+#[track_caller]
+fn read(name: &str) -> Value {
+    let text = std::fs::read_to_string(folder().join(name)).unwrap();
+    let golden: Value = serde_json::from_str(&text).unwrap();
+    let judge = golden["judge"].as_str().unwrap();
+    assert!(judge.starts_with("tflite-micro "), "{name} was made by {judge}");
+    golden
+}
+
+/// A list of int8.
+#[track_caller]
+fn i8s(value: &Value) -> Vec<i8> {
+    let numbers = value.as_array().unwrap().iter().map(|number| number.as_i64().unwrap());
+    numbers.map(|number| i8::try_from(number).unwrap()).collect()
+}
+
+/// The folder of data that is not in the repository. Where it is not set, says what is left out.
+pub(crate) fn test_data(skipped: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("RESMCU_TEST_DATA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("skipped, as RESMCU_TEST_DATA is not set: {skipped}");
+    }
+    folder
+}
