@@ -32,6 +32,7 @@ struct Arguments {
 enum Command {
     Doctor(commands::doctor::Doctor),
     Dataset(commands::dataset::Dataset),
+    Train(commands::train::Train),
     Import(commands::import::Import),
     Quantize(commands::quantize::Quantize),
     Evaluate(commands::evaluate::Evaluate),
@@ -49,6 +50,7 @@ impl Command {
         match self {
             Self::Doctor(command) => command.run(),
             Self::Dataset(command) => command.run(),
+            Self::Train(command) => command.run(),
             Self::Import(command) => command.run(),
             Self::Quantize(command) => command.run(),
             Self::Evaluate(command) => command.run(),

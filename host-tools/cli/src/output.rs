@@ -78,7 +78,7 @@ impl<B: Serialize + fmt::Display> Report<B> {
 /// A table of the house style. Columns whose title begins with `>` are aligned to the right.
 pub(crate) fn table(titles: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(titles.iter().map(|title| title.trim_start_matches('>')));
     for (column, title) in table.column_iter_mut().zip(titles) {
         if title.starts_with('>') {

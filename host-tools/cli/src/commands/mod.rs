@@ -11,6 +11,7 @@ pub(crate) mod inspect;
 pub(crate) mod plan;
 pub(crate) mod quantize;
 pub(crate) mod run;
+pub(crate) mod train;
 pub(crate) mod validate;
 
 /// The choice of every report.

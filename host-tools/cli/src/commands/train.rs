@@ -1,0 +1,244 @@
+//! `resmcu train`: a float network from images.
+
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::model::load_checkpoint;
+use crate::output::{Opening, Report, grouped, percent};
+use clap::Args;
+use indicatif::ProgressBar;
+use resmcu_quantizer::data::{Dataset, FASHION_MNIST_SMALL, Source, Split};
+use resmcu_quantizer::graph::{Checkpoint, Dtype, Graph, resnet};
+use resmcu_quantizer::train::{
+    EpochReport, Observer, Outcome as Ending, RESNET8_FASHION, StepReport, TrainConfig, TrainError,
+    Trainer,
+};
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Trains a residual network in float and writes the checkpoint of its best epoch
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// A network of the zoo; its input and classes follow the data
+    #[arg(default_value = "resnet8-fashion")]
+    network: String,
+    /// A CIFAR binary file, an IDX pair or folder, a folder of images, or a data set's name
+    #[arg(long, value_name = "PATH", default_value = FASHION_MNIST_SMALL)]
+    data: String,
+    /// Where the checkpoint is written [default: the network's name with `.safetensors`]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Settings in TOML; those below override it, and what neither names is the recipe's
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Passes over the training images
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Images of a step
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// The peak of the learning rate
+    #[arg(long, value_name = "R")]
+    learning_rate: Option<f32>,
+    /// L2 penalty on weights
+    #[arg(long, value_name = "R")]
+    weight_decay: Option<f32>,
+    /// Of the weights, the split, the order and the augmentation
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Go on with an interrupted run of the same network, data and output
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    json: super::Json,
+}
+
+#[derive(Debug, Serialize)]
+struct Body {
+    network: String,
+    parameters: u64,
+    macs: u64,
+    data: String,
+    training_images: usize,
+    validation_images: usize,
+    config: TrainConfig,
+    finished: bool,
+    best: Option<EpochReport>,
+    epochs: Vec<EpochReport>,
+    seconds: f64,
+    file: String,
+}
+
+impl Train {
+    pub(crate) fn run(&self) -> Outcome {
+        let dataset = Source::find(&self.data)?.load(Split::Train, None)?;
+        let output = self.output.clone();
+        let output = output.unwrap_or_else(|| format!("{}.safetensors", self.network).into());
+        let state = output.with_extension("resume.safetensors");
+        let mut trainer = self.trainer(&dataset, &state)?;
+        let stop = stop_on_interrupt()?;
+        let begun = std::time::Instant::now();
+        let (training_images, validation_images) = trainer.image_counts();
+        let epochs = trainer.config().epochs;
+        let steps = training_images / trainer.config().batch.min(training_images).max(1);
+        let bar = crate::progress::bar(epochs * steps, "training");
+        let done = trainer.history().len() * steps;
+        bar.set_position(done as u64);
+        bar.reset_eta();
+        let mut progress = Progress { bar: bar.clone(), epochs, stop };
+        let ending = trainer.run(&mut progress, Some(&state)).map_err(describe)?;
+        bar.finish_and_clear();
+        let finished = ending == Ending::Finished;
+        if finished {
+            save(trainer.best(), &output)?;
+            // The run is over: nothing is left to resume.
+            let _ = std::fs::remove_file(&state);
+        }
+        let file = if finished { &output } else { &state };
+        let graph = trainer.graph();
+        let body = Body {
+            network: graph.name.clone(),
+            parameters: graph.parameter_count(),
+            macs: graph.macs(),
+            data: format!("{} (train)", dataset.name),
+            training_images,
+            validation_images,
+            config: trainer.config().clone(),
+            finished,
+            best: trainer.best_epoch().cloned(),
+            epochs: trainer.history().to_vec(),
+            seconds: begun.elapsed().as_secs_f64(),
+            file: file.display().to_string(),
+        };
+        Report { opening: Opening::plain(), body }.print(self.json.json)?;
+        if finished {
+            return Ok(());
+        }
+        Err(Failure::check("the run was interrupted; its state is saved")
+            .in_file(&state)
+            .help("the same command with `--resume` goes on"))
+    }
+
+    fn trainer(&self, dataset: &Dataset, state: &Path) -> Outcome<Trainer> {
+        if self.resume {
+            if !state.exists() {
+                return Err(Failure::input("there is no interrupted run to resume")
+                    .in_file(state)
+                    .help("leave out `--resume` to begin one"));
+            }
+            let checkpoint = load_checkpoint(&state.display().to_string())?;
+            return Trainer::resume(checkpoint, dataset).map_err(describe);
+        }
+        let config = self.settings()?;
+        let mut spec = resnet::by_name(&self.network).or_fail("name one of these networks")?;
+        spec.input = dataset.shape;
+        spec.classes = dataset.class_count();
+        let graph = spec.build(config.seed).or_fail("the data's images do not fit the network")?;
+        Trainer::new(graph, config, dataset).map_err(describe)
+    }
+
+    /// The recipe, what the file says, what the command line says; the later overrides.
+    fn settings(&self) -> Outcome<TrainConfig> {
+        let mut config = match self.network.as_str() {
+            "resnet8-fashion" => RESNET8_FASHION,
+            _ => TrainConfig::default(),
+        };
+        if let Some(path) = &self.config {
+            let read = std::fs::read_to_string(path).map_err(|error| {
+                Failure::input(format!("the file could not be read: {error}")).in_file(path)
+            });
+            config = toml::from_str(&read?).map_err(|error| {
+                Failure::input(error)
+                    .in_file(path)
+                    .help("its keys are those that `resmcu train --json` prints as `config`")
+            })?;
+        }
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        config.batch = self.batch.unwrap_or(config.batch);
+        config.learning_rate = self.learning_rate.unwrap_or(config.learning_rate);
+        config.weight_decay = self.weight_decay.unwrap_or(config.weight_decay);
+        config.seed = self.seed.unwrap_or(config.seed);
+        Ok(config)
+    }
+}
+
+fn save(graph: &Graph, path: &Path) -> Outcome {
+    let checkpoint = Checkpoint { graph: graph.clone(), training: None, extra: Vec::new() };
+    checkpoint.save(path, Dtype::F32).or_fail("name another file with `-o`")
+}
+
+/// An error of the trainer with what to do about it.
+fn describe(error: TrainError) -> Failure {
+    let help = match &error {
+        TrainError::Config { .. } => "`resmcu train --help` lists the settings",
+        TrainError::Mismatch { .. } => "name a data set that goes with the network",
+        TrainError::Diverged { .. } => "try a lower `--learning-rate`",
+        TrainError::Resume { .. } => "leave out `--resume` to begin again",
+        _ => "`resmcu dataset PATH` checks the data",
+    };
+    Failure::input(error).help(help)
+}
+
+/// Set by Ctrl-C: the run ends after its step and saves. A second one ends the program.
+fn stop_on_interrupt() -> Outcome<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&stop);
+    let handler = move || {
+        if set.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(handler).or_fail("Ctrl-C cannot be caught here")?;
+    Ok(stop)
+}
+
+/// The bar, and one plain line an epoch.
+struct Progress {
+    bar: ProgressBar,
+    epochs: usize,
+    stop: Arc<AtomicBool>,
+}
+
+impl Observer for Progress {
+    fn on_step(&mut self, report: &StepReport) {
+        let StepReport { epoch, loss, images_per_s, .. } = report;
+        let message = format!("epoch {epoch}, loss {loss:.3}, {images_per_s:.0} images/s");
+        self.bar.set_message(message);
+        self.bar.inc(1);
+    }
+
+    fn on_epoch(&mut self, report: &EpochReport) {
+        let EpochReport { epoch, train_loss, train_accuracy, .. } = report;
+        let EpochReport { validation_accuracy, learning_rate, best, .. } = report;
+        let [training, validation] = [train_accuracy, validation_accuracy].map(|a| percent(*a));
+        let best = if *best { ", best" } else { "" };
+        self.bar.suspend(|| {
+            eprintln!(
+                "epoch {epoch}/{}: loss {train_loss:.4}, training {training}, validation \
+                 {validation}, lr {learning_rate:.4}{best}",
+                self.epochs
+            );
+        });
+    }
+
+    fn should_stop(&mut self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Display for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (parameters, macs) = (grouped(self.parameters), grouped(self.macs));
+        writeln!(f, "network      {}: {parameters} parameters, {macs} MACs", self.network)?;
+        let (training, validation) = (self.training_images, self.validation_images);
+        writeln!(f, "data         {}: {training} images, {validation} held out", self.data)?;
+        if let Some(best) = &self.best {
+            let accuracy = percent(best.validation_accuracy);
+            writeln!(f, "best epoch   {}: {accuracy} of the held-out images", best.epoch)?;
+        }
+        writeln!(f, "time         {:.0} s", self.seconds)?;
+        let what = if self.finished { "written" } else { "state" };
+        writeln!(f, "{what:<12} {}", self.file)
+    }
+}
