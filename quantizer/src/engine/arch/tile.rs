@@ -4,6 +4,10 @@
 
 use super::{Contraction, LANES, pad_lanes};
 
+/// Terms between two steps of the addresses where the stride of `a` is 1. With a plain loop over
+/// `k`, rustc 1.95 keeps the sums of the AVX2 kernel in memory, an order of magnitude slower.
+const UNROLL: usize = 4;
+
 /// All tiles of a contraction: up to `ROWS` rows by one vector of [`LANES`] columns or, where
 /// `ROWS2` is not zero and columns allow, up to `ROWS2` by two.
 #[inline(always)]
@@ -79,19 +83,30 @@ unsafe fn tile<const FUSED: bool, const VECTORS: usize, const ROWS: usize>(
     for segment in 0..shape.segments {
         let mut a_at = shape.a.start + segment * shape.a.segment + row * a_m;
         let mut b_at = shape.b.start + segment * shape.b.segment + column;
-        for _ in 0..shape.k {
-            // SAFETY: the caller's contract; `a_at` and `b_at` are the checked indices.
-            let (a, b) = unsafe { (a.as_ptr().add(a_at), b.as_ptr().add(b_at)) };
-            for (m, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: as above, for row `row + m`.
-                let a = unsafe { *a.add(m * a_m) };
-                for (v, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: as above, for the lanes from `column + v * LANES`.
-                    let b = unsafe { &*b.add(v * LANES).cast::<[f32; LANES]>() };
-                    for (sum, b) in sums.iter_mut().zip(b) {
-                        *sum = if FUSED { a.mul_add(*b, *sum) } else { a * *b + *sum };
-                    }
+        let mut left = shape.k;
+        while shape.a.k == 1 && left >= UNROLL {
+            for offset in 0..UNROLL {
+                // SAFETY: the caller's contract: `offset` more terms are inside both operands.
+                unsafe {
+                    let b = b.as_ptr().add(b_at + offset * shape.b.k);
+                    add_term::<FUSED, VECTORS, ROWS>(
+                        &mut sums,
+                        a.as_ptr().add(a_at),
+                        a_m,
+                        offset,
+                        b,
+                    );
                 }
+            }
+            a_at += UNROLL;
+            b_at += UNROLL * shape.b.k;
+            left -= UNROLL;
+        }
+        for _ in 0..left {
+            // SAFETY: the caller's contract; `a_at` and `b_at` are checked indices.
+            unsafe {
+                let b = b.as_ptr().add(b_at);
+                add_term::<FUSED, VECTORS, ROWS>(&mut sums, a.as_ptr().add(a_at), a_m, 0, b);
             }
             a_at += shape.a.k;
             b_at += shape.b.k;
@@ -103,6 +118,31 @@ unsafe fn tile<const FUSED: bool, const VECTORS: usize, const ROWS: usize>(
         let c = &mut c[start..start + stored];
         for (c, sum) in c.iter_mut().zip(sums.as_flattened()) {
             *c += sum;
+        }
+    }
+}
+
+/// `sums[m] += a[m · a_m + offset] · b`, for all rows and vectors.
+///
+/// # Safety
+/// `a` is readable at `m · a_m + offset` for each row `m`, `b` over `VECTORS` vectors.
+#[inline(always)]
+unsafe fn add_term<const FUSED: bool, const VECTORS: usize, const ROWS: usize>(
+    sums: &mut [[[f32; LANES]; VECTORS]; ROWS],
+    a: *const f32,
+    a_m: usize,
+    offset: usize,
+    b: *const f32,
+) {
+    for (m, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: the caller's contract.
+        let a = unsafe { *a.add(m * a_m + offset) };
+        for (v, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller's contract; an array of f32 is aligned as f32 is.
+            let b = unsafe { &*b.add(v * LANES).cast::<[f32; LANES]>() };
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum = if FUSED { a.mul_add(*b, *sum) } else { a * *b + *sum };
+            }
         }
     }
 }
