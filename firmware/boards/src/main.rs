@@ -31,7 +31,7 @@ fn run() -> ! {
     #[cfg(feature = "provoke-stack-overflow")]
     defmt::info!("overflowing the stack: {=u32}", memory::overflow_stack(u32::MAX));
     #[cfg(feature = "provoke-panic")]
-    panic!("as the feature asks");
+    assert!(memory::stack_capacity() == 0, "as the feature asks");
     let identity = Identity {
         firmware: env!("CARGO_PKG_VERSION"),
         board: env!("RESMCU_BOARD"),

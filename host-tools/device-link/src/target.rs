@@ -87,7 +87,7 @@ const RV32IMC: Target = Target {
     isa: "RV32IMC",
     triple: "riscv32imc-unknown-none-elf",
     feature: "board-virt-rv32imc",
-    flash_bytes: 4 * MIB - 4 * KIB,
+    flash_bytes: 3 * MIB,
     ram_bytes: 4 * MIB + 64 * KIB,
     slot_address: 0x8800_0000,
     slot_bytes: 128 * MIB,

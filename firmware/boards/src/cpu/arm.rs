@@ -1,12 +1,43 @@
 //! Cortex-M: `cortex-m-rt` brings the vectors, the cleared RAM and the painted stack.
 
 use crate::memory;
+use crate::peripheral::Register;
 use core::arch::global_asm;
 use cortex_m as _; // its critical section, for the log
 
+/// The guard below the stack: more than any one frame, so that none steps over it.
+const GUARD_BYTES: usize = 1 << 20;
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
+    // The ARMv8-M machines fault below their RAM. QEMU's older ones ignore what goes nowhere.
+    if !env!("RESMCU_ISA").starts_with("thumbv8m") {
+        guard_stack();
+    }
     crate::run()
+}
+
+/// Makes the addresses below the stack's region inaccessible, by region 0 of the ARMv7-M MPU.
+fn guard_stack() {
+    const BASE_VALID: u32 = 1 << 4;
+    const NEVER_EXECUTE: u32 = 1 << 28;
+    const ENABLE: u32 = 1 << 0;
+    const DEFAULT_MAP_ELSEWHERE: u32 = 1 << 2;
+    let base = memory::stack_bottom() as usize - GUARD_BYTES;
+    // SAFETY: the MPU's registers are at these addresses on every ARMv7-M core, and nothing else
+    // uses them; the region holds no memory of the program.
+    let (control, region_base, region) = unsafe {
+        (
+            Register::<u32>::new(0xE000_ED94),
+            Register::<u32>::new(0xE000_ED9C),
+            Register::<u32>::new(0xE000_EDA0),
+        )
+    };
+    region_base.write(base as u32 | BASE_VALID);
+    region.write(NEVER_EXECUTE | (GUARD_BYTES.ilog2() - 1) << 1 | ENABLE); // access: none
+    control.write(ENABLE | DEFAULT_MAP_ELSEWHERE);
+    cortex_m::asm::dsb();
+    cortex_m::asm::isb();
 }
 
 // A fault may come of a stack that is used up, so its handler begins with an empty one: it does

@@ -5,8 +5,8 @@ use crate::memory;
 use core::arch::{asm, global_asm};
 use riscv as _; // its critical section, for the log
 
-/// The guard below the stack: a naturally aligned power of two.
-const GUARD_BYTES: usize = 4096;
+/// The guard below the stack: more than any one frame, so that none steps over it.
+const GUARD_BYTES: usize = 1 << 20;
 
 /// Locked, naturally aligned power of two, no access.
 const PMP_LOCKED_NAPOT: usize = 0x98;
