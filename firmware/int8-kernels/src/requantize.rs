@@ -165,7 +165,10 @@ impl Requantize for Tflite {
     fn requantize(&self, accumulator: i32, channel: &TfliteChannel, y: &mut i8) {
         let a = accumulator.wrapping_add(channel.bias);
         let q = multiply_by_quantized_multiplier(a, channel.multiplier, channel.shift);
-        *y = clamp(q.wrapping_add(self.zero_point.into()), self.clamp);
+        // Clamped before the zero point is added, so that the sum is exact for every `q`.
+        let zero = i32::from(self.zero_point);
+        let [low, high] = self.clamp.map(|end| i32::from(end) - zero);
+        *y = (q.max(low).min(high) + zero) as i8;
     }
 }
 

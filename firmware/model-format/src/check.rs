@@ -11,6 +11,9 @@ pub(crate) const SUM_POSITIONS_MAX: u32 = 256;
 /// Most positions of a mean, so that the sum stays below 2^23.
 const MEAN_POSITIONS_MAX: u32 = 65_535;
 
+/// Most classes whose exponentials the softmax's sum has room for.
+const SOFTMAX_CLASSES_MAX: u32 = 4095;
+
 impl Problem {
     /// This problem, at a byte of the file.
     pub(crate) fn at(self, byte: usize) -> ParseError {
@@ -142,6 +145,7 @@ fn shapes(model: &ModelFile<'_>, index: u16, step: &Step<'_>) -> Result<(), Prob
         }
         Op::Softmax(softmax) => {
             s.limit("shift", u32::from(softmax.shift), 31)?;
+            s.limit("classes", u32::from(classes), SOFTMAX_CLASSES_MAX)?;
             let same = s.x.shape == s.y.shape && s.x.shape[..2] == [1, 1];
             s.require(same && softmax.multiplier >= 0 && s.dtypes(Dtype::I8, Dtype::I8))
         }

@@ -11,6 +11,9 @@ const DIFFERENCE_BITS: u32 = 5;
 /// Integer bits of the sum of exponentials.
 const SUM_BITS: u32 = 12;
 
+/// The most classes: each adds up to 2^19 to the sum, which ends below 2^31.
+pub const CLASSES_MAX: u16 = 4095;
+
 /// Scaling of the input's differences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SoftmaxScale {
@@ -35,7 +38,7 @@ impl SoftmaxScale {
 
 /// `y[c] = 256 * exp(x[c]) / sum exp(x) - 128`, saturated at 127.
 ///
-/// `x`, `y`: `[C]` int8; at most 4096 channels, so that the sum has room.
+/// `x`, `y`: `[C]` int8; at most [`CLASSES_MAX`] channels.
 pub fn softmax_s8(x: &[i8], scale: &SoftmaxScale, y: &mut [i8]) {
     debug_assert_eq!(x.len(), y.len());
     let largest = x.iter().copied().max().unwrap_or(0);
@@ -45,8 +48,11 @@ pub fn softmax_s8(x: &[i8], scale: &SoftmaxScale, y: &mut [i8]) {
     let (reciprocal, bits_over_unit) = reciprocal(sum);
     for (y, &x) in y.iter_mut().zip(x) {
         *y = exponential(x).map_or(i8::MIN, |e| {
-            let exponent = (bits_over_unit + 31 - 8).clamp(0, 31).unsigned_abs();
-            let probability = rounding_divide_by_pot(doubling_high_mul(reciprocal, e), exponent);
+            let exponent = (bits_over_unit + 31 - 8).max(0).unsigned_abs();
+            let scaled = doubling_high_mul(reciprocal, e);
+            // From a sum of 512 on every probability is below half a step.
+            let probability =
+                if exponent > 31 { 0 } else { rounding_divide_by_pot(scaled, exponent) };
             probability.saturating_sub(128).clamp(-128, 127) as i8
         });
     }

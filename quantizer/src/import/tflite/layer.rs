@@ -6,6 +6,7 @@ use super::convert::{Importer, Input, Refusal};
 use super::error::{OperatorProblem, TfliteError};
 use super::schema::{Operator, Tensor, Weights};
 use crate::quantized::{Channels, PadValue, QuantizedOp};
+use resmcu_int8_kernels::ops::softmax::CLASSES_MAX;
 use resmcu_int8_kernels::requantize::TfliteChannel;
 
 /// `BuiltinOptions`: the type of each operator's options.
@@ -19,9 +20,6 @@ mod options {
 
 /// The widest window and the largest stride: what a model file's 8 bits hold.
 const WINDOW_MAX: i64 = 255;
-
-/// The most classes whose exponentials the softmax's sum has room for.
-const CLASSES_MAX: usize = 4096;
 
 /// The options of an operator, whose type has to be `kind`.
 fn options<'a>(operator: &Operator<'a>, kind: u8) -> Result<Table<'a>, Refusal> {
@@ -170,8 +168,8 @@ impl<'a> Importer<'a> {
             let problem = "its output has to have the scale 1/256 and the zero point -128";
             return Err(OperatorProblem::Input(problem).into());
         }
-        if x.shape[..2] != [1, 1] || x.shape[2] > CLASSES_MAX {
-            let problem = "its input has to be [1,C] with at most 4096 classes";
+        if x.shape[..2] != [1, 1] || x.shape[2] > usize::from(CLASSES_MAX) {
+            let problem = "its input has to be [1,C] with at most 4095 classes";
             return Err(OperatorProblem::Input(problem).into());
         }
         let beta = f32::from_le_bytes(table.scalar(0, [0; 4], "the softmax's beta")?);

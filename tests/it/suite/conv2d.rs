@@ -1,0 +1,167 @@
+//! Convolutions: both profiles, with and without a residual.
+
+use super::{
+    Build, Case, check_all, random_channels, random_clamp, random_sliding, random_weights,
+};
+use crate::oracle::positions;
+use crate::rng::Rng;
+use resmcu_int8_kernels::requantize::{NativeChannel, TfliteChannel};
+use resmcu_quantizer::quantized::{
+    Channels, Dtype, PadValue, Profile, QuantizedOp, Sliding, TensorId,
+};
+
+/// `[H,W,I]`, O, and the window.
+type Shape = ([usize; 3], usize, Sliding);
+
+fn sliding(size: [usize; 2], stride: usize, padding: [usize; 4]) -> Sliding {
+    Sliding { size, stride: [stride, stride], padding }
+}
+
+/// Shapes at the borders of what a kernel may block by.
+fn shapes() -> Vec<Shape> {
+    vec![
+        ([1, 1, 1], 1, sliding([1, 1], 1, [0; 4])),
+        ([1, 1, 5], 3, sliding([1, 1], 1, [0; 4])),
+        ([5, 3, 4], 5, sliding([1, 1], 2, [0; 4])),
+        ([4, 4, 3], 4, sliding([1, 1], 1, [1; 4])),
+        ([3, 3, 2], 7, sliding([3, 3], 1, [1; 4])),
+        ([8, 8, 3], 4, sliding([3, 3], 2, [0, 0, 1, 1])), // TensorFlow's SAME
+        ([7, 5, 1], 6, sliding([3, 3], 2, [1, 1, 1, 1])),
+        ([2, 2, 3], 2, sliding([5, 5], 1, [2; 4])), // wider than the input
+        ([1, 1, 2], 9, sliding([7, 7], 2, [3; 4])),
+        ([1, 9, 4], 4, sliding([1, 3], 1, [0, 1, 0, 1])),
+        ([9, 1, 4], 4, sliding([3, 1], 1, [1, 0, 1, 0])),
+        ([6, 6, 2], 3, sliding([2, 2], 2, [2, 2, 2, 2])), // windows wholly outside
+        ([4, 5, 16], 16, sliding([3, 3], 1, [1; 4])),
+        ([3, 3, 17], 1, sliding([3, 3], 1, [1, 0, 1, 2])),
+        ([2, 3, 64], 8, sliding([1, 1], 1, [0; 4])),
+        ([7, 7, 1], 2, Sliding { size: [3, 2], stride: [2, 3], padding: [0, 1, 2, 0] }),
+    ]
+}
+
+fn conv(rng: &mut Rng, profile: Profile, join: bool, (input, outputs, sliding): Shape) -> Case {
+    let [rows, columns] = positions(input, &sliding);
+    let patch = sliding.size[0] * sliding.size[1] * input[2];
+    let weights = random_weights(rng, outputs * patch);
+    let channels = random_channels(rng, profile, outputs, 128 * 128 * patch as i64);
+    let per_channel = rng.one_in(2);
+    let pad_value = if per_channel {
+        PadValue::PerChannel(rng.i8s(input[2]))
+    } else {
+        PadValue::Uniform(rng.range(-128, 127) as i8)
+    };
+    let clamp = random_clamp(rng);
+    let name =
+        format!("{profile:?} conv {input:?} to {outputs}, {sliding:?}, join {join}, {pad_value:?}");
+    let mut build = Build::new(profile, input);
+    let shape = [rows, columns, outputs];
+    let skip = join.then(|| {
+        // The residual: a convolution of the same input with other weights.
+        let weights = random_weights(rng, outputs * patch);
+        let channels = random_channels(rng, profile, outputs, 128 * 128 * patch as i64);
+        let op = QuantizedOp::Conv2d {
+            input: TensorId(0),
+            sliding,
+            pad_value: PadValue::Uniform(0),
+            weights,
+            channels,
+            clamp: [-128, 127],
+            skip: None,
+        };
+        build.push_i8(op, shape)
+    });
+    let input = TensorId(0);
+    let op = QuantizedOp::Conv2d { input, sliding, pad_value, weights, channels, clamp, skip };
+    build.push(op, shape, Dtype::I8, rng.pick(&[-128, 127, 0, -3]));
+    build.random_case(name, rng)
+}
+
+/// All 256 inputs through 1x1 weights of one channel each: what the requantization makes of them.
+fn sweep(name: &str, profile: Profile, weights: Vec<i8>, channels: Channels, zero: i16) -> Case {
+    let mut build = Build::new(profile, [16, 16, 1]);
+    let op = QuantizedOp::Conv2d {
+        input: TensorId(0),
+        sliding: sliding([1, 1], 1, [0; 4]),
+        pad_value: PadValue::Uniform(0),
+        channels,
+        clamp: [-128, 127],
+        skip: None,
+        weights: weights.clone(),
+    };
+    build.push(op, [16, 16, weights.len()], Dtype::I8, zero);
+    build.case(name, (-128..=127).collect())
+}
+
+/// Ties, saturation and the ends of every constant.
+fn sweeps() -> Vec<Case> {
+    let mut native = vec![];
+    for (multiplier, post_shift) in
+        [(0, 0), (1, 0), (16_384, 0), (32_767, 0), (16_384, 7), (32_767, 31)]
+    {
+        for (bias, pre_shift) in
+            [(0, 0), (1 << 15, 0), (-1, 15), ((1 << 29) - 1, 15), (-(1 << 29), 9)]
+        {
+            let (skip_multiplier, reserved) = (0, [0; 2]);
+            native.push(NativeChannel {
+                bias,
+                multiplier,
+                skip_multiplier,
+                pre_shift,
+                post_shift,
+                reserved,
+            });
+        }
+    }
+    let mut tflite = vec![];
+    for shift in [-31, -9, -1, 0, 1, 20, 30] {
+        for multiplier in [0, 1, 1 << 30, (1 << 30) + 1, i32::MAX] {
+            for bias in [0, 1, -1, i32::MAX - 128 * 127, -(i32::MAX - 128 * 127)] {
+                tflite.push(TfliteChannel { bias, multiplier, shift });
+            }
+        }
+    }
+    let weights = |count: usize| [1_i8, -1, 127].into_iter().cycle().take(count).collect();
+    vec![
+        sweep("native sweep", Profile::Native, weights(native.len()), Channels::Native(native), 0),
+        sweep(
+            "tflite sweep",
+            Profile::Tflite,
+            weights(tflite.len()),
+            Channels::Tflite(tflite.clone()),
+            0,
+        ),
+        sweep(
+            "tflite sweep, zero point -128",
+            Profile::Tflite,
+            vec![-127; tflite.len()],
+            Channels::Tflite(tflite),
+            -128,
+        ),
+    ]
+}
+
+pub(super) fn edges() -> Vec<Case> {
+    let mut rng = Rng::new(0xC0);
+    let mut cases = sweeps();
+    for shape in shapes() {
+        cases.push(conv(&mut rng, Profile::Tflite, false, shape));
+        cases.push(conv(&mut rng, Profile::Native, false, shape));
+        cases.push(conv(&mut rng, Profile::Native, true, shape));
+    }
+    cases
+}
+
+pub(super) fn random(seed: u64) -> Case {
+    let mut rng = Rng::new(seed);
+    let input = [rng.size(1, 9), rng.size(1, 9), rng.size(1, 19)];
+    let (sliding, _) = random_sliding(&mut rng, input, false);
+    let profile = rng.pick(&[Profile::Native, Profile::Tflite]);
+    let join = profile == Profile::Native && rng.one_in(2);
+    let outputs = rng.size(1, 18);
+    conv(&mut rng, profile, join, (input, outputs, sliding))
+}
+
+#[test]
+fn convolutions_are_the_oracles() {
+    check_all(edges(), 600, random);
+}
