@@ -1,6 +1,8 @@
 //! One binary for all integration tests.
 #![expect(clippy::unwrap_used, reason = "all of it is tests")]
 
+mod devices;
+mod format;
 mod golden;
 mod host;
 mod oracle;

@@ -77,6 +77,11 @@ impl Qemu {
         Ok(Self { child, serial, _model: model, readers, said })
     }
 
+    /// Ends it at once, as if its plug were pulled.
+    pub fn kill(&mut self) {
+        end(&mut self.child);
+    }
+
     /// The error of a device that is gone, after its last words arrived.
     fn died(&mut self, status: ExitStatus) -> LinkError {
         for reader in self.readers.drain(..) {
@@ -147,7 +152,7 @@ impl Device for Qemu {
 
 impl Drop for Qemu {
     fn drop(&mut self) {
-        end(&mut self.child);
+        self.kill();
     }
 }
 
