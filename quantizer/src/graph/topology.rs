@@ -25,12 +25,13 @@ struct NodeTopology {
     inputs: Vec<NodeId>,
     /// `[H,W,C]`.
     shape: [usize; 3],
-    #[serde(flatten)]
     op: OpTopology,
 }
 
+// Neither flattened nor internally tagged: those buffer numbers, which fails as soon as any crate
+// of the build asks serde_json for `arbitrary_precision` (defmt-decoder does).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 enum OpTopology {
     Input,
     Conv2d { bias: bool, stride: usize, padding: Padding },
