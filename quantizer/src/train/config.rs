@@ -73,18 +73,19 @@ impl Default for TrainConfig {
     }
 }
 
-/// For `resnet8-fashion` on 5,000 images of Fashion-MNIST: the best found on validation images
-/// among runs of about a minute on two cores.
+/// For `resnet8-fashion` on 5,000 images of Fashion-MNIST: the best of eight recipes of 18 to 20
+/// epochs, one seed each, judged on 10,000 further training images, never on test images. The
+/// first three lay within half a percent of one another.
 pub const RESNET8_FASHION: TrainConfig = TrainConfig {
-    epochs: 25,
+    epochs: 20,
     batch: 32,
     learning_rate: 0.1,
     schedule: Schedule::Cosine,
     warm_up_epochs: 1.0,
     momentum: 0.9,
     nesterov: true,
-    weight_decay: 5e-4,
-    crop_padding: 2,
+    weight_decay: 1e-3,
+    crop_padding: 1,
     flip: true,
     norm_momentum: 0.1,
     validation: 0.1,
