@@ -52,7 +52,8 @@ impl<'m, 'a, const STEPS: usize> Executor<'m, 'a, STEPS> {
         let file = ModelFile::parse(file)?;
         let header = file.header();
         let bytes = arena.as_mut_bytes();
-        let tensors = header.arena_bytes.next_multiple_of(Block::BYTES as u32) as usize;
+        let tensors = header.arena_bytes.checked_next_multiple_of(Block::BYTES as u32);
+        let tensors = tensors.unwrap_or(u32::MAX) as usize;
         let need = tensors.saturating_add(header.scratch_bytes as usize);
         let have = bytes.len();
         let too_small = || LoadError::Arena { need: as_u32(need), have: as_u32(have) };

@@ -69,7 +69,7 @@ pub(super) fn random(seed: u64) -> Case {
 
 #[test]
 fn adds_are_the_oracles() {
-    check_all(edges(), 400, random);
+    check_all(&edges(), 400, random);
 }
 
 /// Two different inputs, every pair of bytes, by all three ways that the kernel has.

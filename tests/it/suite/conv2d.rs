@@ -77,7 +77,11 @@ fn conv(rng: &mut Rng, profile: Profile, join: bool, (input, outputs, sliding): 
 }
 
 /// All 256 inputs through 1x1 weights of one channel each: what the requantization makes of them.
-fn sweep(name: &str, profile: Profile, weights: Vec<i8>, channels: Channels, zero: i16) -> Case {
+fn sweep(name: &str, weights: &[i8], channels: Channels, zero: i16) -> Case {
+    let profile = match channels {
+        Channels::Native(_) => Profile::Native,
+        Channels::Tflite(_) => Profile::Tflite,
+    };
     let mut build = Build::new(profile, [16, 16, 1]);
     let op = QuantizedOp::Conv2d {
         input: TensorId(0),
@@ -86,7 +90,7 @@ fn sweep(name: &str, profile: Profile, weights: Vec<i8>, channels: Channels, zer
         channels,
         clamp: [-128, 127],
         skip: None,
-        weights: weights.clone(),
+        weights: weights.to_vec(),
     };
     build.push(op, [16, 16, weights.len()], Dtype::I8, zero);
     build.case(name, (-128..=127).collect())
@@ -120,20 +124,14 @@ fn sweeps() -> Vec<Case> {
             }
         }
     }
-    let weights = |count: usize| [1_i8, -1, 127].into_iter().cycle().take(count).collect();
+    let weights =
+        |count: usize| -> Vec<i8> { [1, -1, 127].into_iter().cycle().take(count).collect() };
     vec![
-        sweep("native sweep", Profile::Native, weights(native.len()), Channels::Native(native), 0),
-        sweep(
-            "tflite sweep",
-            Profile::Tflite,
-            weights(tflite.len()),
-            Channels::Tflite(tflite.clone()),
-            0,
-        ),
+        sweep("native sweep", &weights(native.len()), Channels::Native(native), 0),
+        sweep("tflite sweep", &weights(tflite.len()), Channels::Tflite(tflite.clone()), 0),
         sweep(
             "tflite sweep, zero point -128",
-            Profile::Tflite,
-            vec![-127; tflite.len()],
+            &vec![-127; tflite.len()],
             Channels::Tflite(tflite),
             -128,
         ),
@@ -163,5 +161,5 @@ pub(super) fn random(seed: u64) -> Case {
 
 #[test]
 fn convolutions_are_the_oracles() {
-    check_all(edges(), 600, random);
+    check_all(&edges(), 600, random);
 }

@@ -36,5 +36,5 @@ pub(super) fn random(seed: u64) -> Case {
 
 #[test]
 fn global_means_are_the_oracles() {
-    check_all(edges(), 300, random);
+    check_all(&edges(), 300, random);
 }

@@ -31,5 +31,5 @@ pub(super) fn random(seed: u64) -> Case {
 
 #[test]
 fn global_sums_are_the_oracles() {
-    check_all(edges(), 200, random);
+    check_all(&edges(), 200, random);
 }

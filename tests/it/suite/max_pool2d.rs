@@ -46,5 +46,5 @@ pub(super) fn random(seed: u64) -> Case {
 
 #[test]
 fn max_pools_are_the_oracles() {
-    check_all(edges(), 400, random);
+    check_all(&edges(), 400, random);
 }

@@ -260,7 +260,7 @@ pub(crate) fn random_weights(rng: &mut Rng, count: usize) -> Vec<i8> {
 
 /// Runs all edges of one operator, and its random cases.
 #[track_caller]
-pub(crate) fn check_all(edges: Vec<Case>, seeds: u64, random: impl Fn(u64) -> Case) {
+pub(crate) fn check_all(edges: &[Case], seeds: u64, random: impl Fn(u64) -> Case) {
     edges.iter().for_each(check);
     (1..=seeds).for_each(|seed| check(&random(seed)));
 }

@@ -48,7 +48,7 @@ pub(super) fn random(seed: u64) -> Case {
 
 #[test]
 fn softmaxes_are_the_oracles() {
-    check_all(edges(), 500, random);
+    check_all(&edges(), 500, random);
 }
 
 #[test]

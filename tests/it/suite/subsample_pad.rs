@@ -43,5 +43,5 @@ pub(super) fn random(seed: u64) -> Case {
 
 #[test]
 fn subsampling_is_the_oracles() {
-    check_all(edges(), 200, random);
+    check_all(&edges(), 200, random);
 }

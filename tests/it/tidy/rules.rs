@@ -104,7 +104,8 @@ pub(super) fn unfinished(source: &Source) -> Findings {
 }
 
 pub(super) fn unwrap(source: &Source) -> Findings {
-    let outside = source.find(&[".", "unwrap", "("]).filter(|&at| !source.tokens[at].test);
+    let calls = source.find(&[".", "unwrap", "("]).into_iter();
+    let outside = calls.filter(|&at| !source.tokens[at].test);
     outside.map(|at| (source.tokens[at + 1].line, "`unwrap` outside tests".to_owned())).collect()
 }
 
@@ -121,8 +122,9 @@ pub(super) fn unsafe_reason(source: &Source) -> Findings {
         let above = source.lines[..line].iter().rev().take(SAFETY_LINES_MAX);
         above.take_while(|l| !l.trim().is_empty()).any(|l| l.contains("SAFETY:"))
     };
-    let blocks = source.find(&["unsafe", "{"]).chain(source.find(&["unsafe", "impl"]));
+    let blocks = [source.find(&["unsafe", "{"]), source.find(&["unsafe", "impl"])].concat();
     blocks
+        .into_iter()
         .map(|at| source.tokens[at].line)
         .filter(|&line| !has_reason(line))
         .map(|line| (line, "`unsafe` without a SAFETY comment".to_owned()))
@@ -137,7 +139,7 @@ pub(super) fn device_code(source: &Source) -> Findings {
         return Vec::new();
     }
     let mut findings = Vec::new();
-    if source.path.ends_with("/lib.rs") && source.find(&["no_std"]).next().is_none() {
+    if source.path.ends_with("/lib.rs") && source.find(&["no_std"]).is_empty() {
         findings.push((1, "a device crate without `no_std`".to_owned()));
     }
     let integer = ["int8-kernels", "int8-runtime"].iter().any(|c| source.path.contains(c));
@@ -159,5 +161,5 @@ pub(super) fn device_code(source: &Source) -> Findings {
 }
 
 fn at_lines(source: &Source, texts: &[&str], reason: &str) -> Findings {
-    source.find(texts).map(|at| (source.tokens[at].line, reason.to_owned())).collect()
+    source.find(texts).into_iter().map(|at| (source.tokens[at].line, reason.to_owned())).collect()
 }

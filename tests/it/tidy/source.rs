@@ -56,10 +56,10 @@ impl Source {
     }
 
     /// The places where `texts` follow each other, as indices of their first token.
-    pub(super) fn find<'a>(&'a self, texts: &'a [&str]) -> impl Iterator<Item = usize> + 'a {
+    pub(super) fn find(&self, texts: &[&str]) -> Vec<usize> {
         let is_match = |window: &[Token]| window.iter().zip(texts).all(|(t, text)| t.text == *text);
         let windows = self.tokens.windows(texts.len()).enumerate();
-        windows.filter(move |(_, window)| is_match(window)).map(|(at, _)| at)
+        windows.filter(|(_, window)| is_match(window)).map(|(at, _)| at).collect()
     }
 
     fn push(&mut self, text: String, line: usize, test: bool) {

@@ -1,0 +1,62 @@
+//! Any bytes at all as a model file: an error that names the place, or a model that runs.
+
+mod mutations;
+mod refusals;
+
+use crate::host::{Flash, HostExecutor, arena};
+use crate::suite::{self, Case};
+use resmcu_int8_runtime::LoadError;
+use resmcu_model_format::write::{DataSection, encode};
+use resmcu_model_format::{DataRef, Header, ModelFile, Step, Tensor};
+
+/// RAM that a model may ask for here.
+const ARENA_BYTES: usize = 64 * 1024;
+
+/// A model's records, to be altered.
+struct Records<'a> {
+    header: Header<'a>,
+    tensors: Vec<Tensor<'a>>,
+    steps: Vec<Step<'a>>,
+    data: Vec<u8>,
+}
+
+impl<'a> Records<'a> {
+    fn read(file: &'a [u8]) -> Self {
+        let model = ModelFile::parse(file).unwrap();
+        let data = model.data(DataRef { offset: 0, bytes: model.data_bytes() }).to_vec();
+        let (tensors, steps) = (model.tensors().collect(), model.steps().collect());
+        Self { header: *model.header(), tensors, steps, data }
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let mut data = DataSection::default();
+        data.push(&self.data);
+        encode(&self.header, &self.tensors, &self.steps, &data).unwrap()
+    }
+}
+
+/// Loads a file, and runs it where it is accepted.
+fn load_and_run(file: &[u8], input: u8) -> Result<(), LoadError> {
+    let flash = Flash::new(file);
+    let mut arena = arena(ARENA_BYTES);
+    let mut executor = HostExecutor::new(flash.bytes(), &mut arena)?;
+    executor.input_mut().fill(input);
+    executor.run(&mut ());
+    Ok(())
+}
+
+/// Small models that have every operator of both profiles.
+fn models() -> Vec<Case> {
+    let mut cases: Vec<Case> = (1..=3).flat_map(suite::random).collect();
+    cases.retain(|case| case.lower().file.len() < 12_000);
+    cases
+}
+
+#[test]
+fn records_survive_reading_and_writing() {
+    for case in models() {
+        let file = case.lower().file;
+        assert_eq!(Records::read(&file).write(), file, "{}", case.name);
+        assert_eq!(load_and_run(&file, 1), Ok(()), "{}", case.name);
+    }
+}
