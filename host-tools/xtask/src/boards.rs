@@ -21,15 +21,21 @@ struct Sizes {
     arena: u64,
 }
 
-/// Builds every board in release and puts its ELF file into `firmware/boards/target/images`.
-pub(crate) fn boards(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
+/// Builds the boards of these names, or all where there are none, in release, and puts their ELF
+/// files into `firmware/boards/target/images`.
+pub(crate) fn boards(root: &Path, compiler: &Compiler, names: &[&str]) -> Result<(), Failure> {
+    if let Some(name) = names.iter().find(|name| BOARDS.iter().all(|board| board.name != **name)) {
+        let known: Vec<_> = BOARDS.iter().map(|board| board.name).collect();
+        let help = format!("one of: {}", known.join(", "));
+        return Err(Failure::missing(format!("no board is called `{name}`"), help));
+    }
     let folder = root.join("firmware/boards");
     let images = folder.join("target/images");
     let io = |e: std::io::Error| Failure::check(format!("{}: {e}", images.display()));
     fs::create_dir_all(&images).map_err(io)?;
     let heading = ["board", "core", "target", "flash", "RAM", "arena"];
     let mut table = vec![heading.map(String::from)];
-    for board in &BOARDS {
+    for board in BOARDS.iter().filter(|b| names.is_empty() || names.contains(&b.name)) {
         run_cargo(root, compiler, board, "build", &[])?;
         let built = folder.join("target").join(board.target).join("release/resmcu-boards");
         let image = images.join(format!("{}.elf", board.name));

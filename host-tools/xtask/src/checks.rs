@@ -24,7 +24,7 @@ pub(crate) fn test(root: &Path) -> Result<(), Failure> {
     let data = test_data()?;
     let mut stages = Vec::new();
     let compiler = timed(&mut stages, "setup", setup)?;
-    timed(&mut stages, "boards", || boards::boards(root, &compiler))?;
+    timed(&mut stages, "boards", || boards::boards(root, &compiler, &[]))?;
     timed(&mut stages, "format", || format(root))?;
     timed(&mut stages, "clippy", || clippy(root, &compiler))?;
     timed(&mut stages, "dependencies", || dependencies(root))?;

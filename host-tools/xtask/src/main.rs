@@ -15,7 +15,7 @@ const HELP: &str = "\
 usage: cargo xtask COMMAND
 
   setup               look for a compiler for the boards and QEMU; get what is missing
-  boards              build the firmware of every board into firmware/boards/target/images
+  boards [BOARD...]   build the firmware of boards (of all) into firmware/boards/target/images
   demo                train, quantize, plan and run a network on emulated boards
   test                setup, boards, format, lints, dependencies, then all tests
   golden              make the golden vectors again (needs Python with tflite-micro)
@@ -49,12 +49,8 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
             Ok(())
         }
         ["setup"] => setup::setup().map(drop),
-        ["boards"] => boards::boards(&root()?, &setup::setup()?),
-        ["demo"] => {
-            let root = root()?;
-            boards::boards(&root, &setup::setup()?)?;
-            demo::demo(&root)
-        }
+        ["boards", ref names @ ..] => boards::boards(&root()?, &setup::setup()?, names),
+        ["demo"] => demo::demo(&root()?),
         ["test"] => checks::test(&root()?),
         ["golden"] => golden(&root()?),
         ["make-small-dataset"] => make_small_dataset(&root()?),
