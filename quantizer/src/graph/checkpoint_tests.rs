@@ -96,7 +96,13 @@ fn bad_files_are_refused_by_name() {
     check_refused(&replace("\"bias\":false", "\"bias\":true"), "tensor `stem.conv.bias`: missing");
     check_refused(&replace("\"stride\":1", "\"stride\":0"), "node `stem.conv` (conv2d)");
     check_refused(&replace("\"inputs\":[1]", "\"inputs\":[71]"), "`stem.bn` reads node 71");
-    check_refused(&replace("\"op\":\"conv2d\"", "\"op\":\"fully_connected\""), "2 dimensions");
+    check_refused(
+        &replace(
+            r#"{"conv2d":{"bias":false,"stride":1,"padding":{"top":1,"left":1,"bottom":1,"right":1}}}"#,
+            r#""fully_connected""#,
+        ),
+        "2 dimensions",
+    );
     check_refused(&replace("[32,32,3]", "[1000000000,1000000000,3]"), "node `input`");
     let missing = Checkpoint::load(Path::new("no such file")).unwrap_err().to_string();
     assert!(missing.starts_with("no such file: "), "{missing}");
