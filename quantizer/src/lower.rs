@@ -1,6 +1,6 @@
 //! From a planned quantized graph to the bytes of a model file.
 //!
-//! Packs weights as their kernels read them, proves the accumulators' bounds and writes the records.
+//! Packs weights as their kernels read them, proves the accumulators' bounds, writes the records.
 //! What comes out has been parsed again: a graph that the format does not hold is an error here and
 //! not on the device.
 

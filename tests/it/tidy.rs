@@ -68,15 +68,25 @@ fn dependencies_go_down_only() {
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
 
+/// Operators of the profile `native` alone: no outside judge makes golden vectors of them.
+const WITHOUT_GOLDEN: [&str; 3] = ["global_mean", "global_sum", "subsample_pad"];
+
 /// An operator has a file in each place, of the same name.
 #[test]
 fn every_operator_has_oracle_suite_and_golden_vectors() {
     let root = root();
     let operators = names(&root.join("firmware/int8-kernels/src/ops"));
-    let places = ["tests/it/oracle", "tests/it/suite", "tests/golden"];
+    let judged: BTreeSet<String> =
+        operators.iter().filter(|name| !WITHOUT_GOLDEN.contains(&name.as_str())).cloned().collect();
+    assert_eq!(operators.len() - judged.len(), WITHOUT_GOLDEN.len(), "an operator has gone");
+    let places = [
+        (&operators, "tests/it/oracle"),
+        (&operators, "tests/it/suite"),
+        (&judged, "tests/golden"),
+    ];
     let findings: Vec<String> = places
         .iter()
-        .flat_map(|place| missing(&operators, &names(&root.join(place)), place))
+        .flat_map(|(operators, place)| missing(operators, &names(&root.join(place)), place))
         .collect();
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }

@@ -32,7 +32,8 @@ const COMMANDS: [(&str, &str); 9] = [
     ),
     (
         "An emulated RV32IMAC core: the same",
-        "validate resnet8.rmcu --float resnet8.safetensors -n 50 --trace --target qemu-virt-rv32imac",
+        "validate resnet8.rmcu --float resnet8.safetensors -n 50 --trace \
+         --target qemu-virt-rv32imac",
     ),
     ("What each layer costs on the Cortex-M4", "bench resnet8.rmcu --target qemu-mps2-an386"),
     (

@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Why a command of xtask ends: 1 is a check that failed, 2 something missing or wrong to begin with.
+/// Why a command ends: 1 is a check that failed, 2 something missing or wrong to begin with.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: u8,

@@ -98,7 +98,10 @@ fn bad_files_are_refused_by_name() {
     check_refused(&replace("\"inputs\":[1]", "\"inputs\":[71]"), "`stem.bn` reads node 71");
     check_refused(
         &replace(
-            r#"{"conv2d":{"bias":false,"stride":1,"padding":{"top":1,"left":1,"bottom":1,"right":1}}}"#,
+            concat!(
+                r#"{"conv2d":{"bias":false,"stride":1,"#,
+                r#""padding":{"top":1,"left":1,"bottom":1,"right":1}}}"#
+            ),
             r#""fully_connected""#,
         ),
         "2 dimensions",

@@ -37,7 +37,8 @@ pub struct Plan {
     pub in_place: Vec<Option<usize>>,
     /// Peak of the placed buffers, in bytes.
     pub arena_bytes: usize,
-    /// No whole-tensor plan of this order needs less; of all orders, where [`Plan::order_is_optimal`].
+    /// No whole-tensor plan of this order needs less; of all orders, where
+    /// [`Plan::order_is_optimal`].
     pub lower_bound: usize,
     /// Whether all orders were searched.
     pub order_is_optimal: bool,

@@ -65,7 +65,8 @@ fn ready(graph: &QuantizedGraph, done: &Done) -> Vec<usize> {
         };
         residual_is_free && op.inputs().iter().all(made)
     };
-    // Ids grow along the graph, so only the first few that have not run can be ready; all are asked.
+    // Ids grow along the graph, so only the first few that have not run can be ready; all are
+    // asked.
     (0..graph.nodes.len()).filter(|node| !done.contains(node)).filter(runnable).collect()
 }
 

@@ -21,7 +21,8 @@ pub(super) fn edges() -> Vec<Case> {
     vec![
         pool(&mut rng, [1, 1, 1], square(1, 1, [0; 4]), all),
         pool(&mut rng, [8, 8, 64], square(8, 8, [0; 4]), all),
-        pool(&mut rng, [2, 1, 3], Sliding { size: [2, 1], stride: [1, 1], padding: [0; 4] }, all), // ties
+        // Ties.
+        pool(&mut rng, [2, 1, 3], Sliding { size: [2, 1], stride: [1, 1], padding: [0; 4] }, all),
         pool(&mut rng, [4, 4, 5], square(2, 2, [0; 4]), all),
         pool(&mut rng, [7, 7, 3], square(3, 2, [0, 0, 1, 1]), all),
         pool(&mut rng, [7, 7, 3], square(3, 2, [1, 1, 1, 1]), [0, 127]),

@@ -143,10 +143,10 @@ pub(super) fn device_code(source: &Source) -> Findings {
         findings.push((1, "a device crate without `no_std`".to_owned()));
     }
     let integer = ["int8-kernels", "int8-runtime"].iter().any(|c| source.path.contains(c));
+    let is_colon = |at: usize| source.tokens.get(at).is_some_and(|token| token.text == ":");
     for (at, token) in source.tokens.iter().enumerate().filter(|(_, token)| !token.test) {
-        let is_path = source.tokens.get(at + 1).is_some_and(|next| next.text == ":")
-            && source.tokens.get(at + 2).is_some_and(|next| next.text == ":")
-            && (at == 0 || source.tokens[at - 1].text != ":");
+        let goes_on = at >= 2 && is_colon(at - 1) && is_colon(at - 2);
+        let is_path = is_colon(at + 1) && is_colon(at + 2) && !goes_on;
         match token.text.as_str() {
             "std" | "alloc" if is_path => {
                 findings.push((token.line, format!("`{}` on the device", token.text)));

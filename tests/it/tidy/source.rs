@@ -51,8 +51,8 @@ impl Source {
 
     /// Whether the file holds nothing but tests or what they share.
     pub(super) fn is_test_file(&self) -> bool {
-        self.path.starts_with("tests/")
-            || ["/tests/", "/tests.rs"].iter().any(|p| self.path.contains(p))
+        let is_in_tests = self.path.starts_with("tests/") || self.path.contains("/tests/");
+        is_in_tests || self.path.ends_with("tests.rs")
     }
 
     /// The places where `texts` follow each other, as indices of their first token.
@@ -74,11 +74,11 @@ impl Source {
             let test = in_test || item_is_test;
             match tree {
                 TokenTree::Group(group) => {
-                    let is =
-                        |i: usize, sign: &str| trees.get(i).is_some_and(|t| t.to_string() == sign);
-                    let (outer, inner) = (at >= 1 && is(at - 1, "#"), at >= 2 && is(at - 1, "!"));
-                    if (outer || inner && is(at - 2, "#")) && marks_tests(group) {
-                        if inner { in_test = true } else { item_is_test = true }
+                    let signs: String = trees[..at].iter().rev().take(2).map(sign).collect();
+                    match signs.as_str() {
+                        "!#" => in_test |= marks_tests(group),
+                        signs if signs.starts_with('#') => item_is_test |= marks_tests(group),
+                        _ => {}
                     }
                     self.flatten_group(group, test);
                     item_is_test &= group.delimiter() != Delimiter::Brace;
@@ -106,6 +106,12 @@ impl Source {
         self.flatten(group.stream(), test);
         self.push(close.to_owned(), group.span_close().start().line, test);
     }
+}
+
+/// The sign that a token is, or a space.
+fn sign(tree: &TokenTree) -> char {
+    let TokenTree::Punct(sign) = tree else { return ' ' };
+    sign.as_char()
 }
 
 /// The function that begins with `trees[0]`, unless it has no body.

@@ -1,4 +1,6 @@
-//! MPS2 with AN385 (Cortex-M3, and Cortex-M0 code on it) or AN386 (Cortex-M4). Emulated: no clocks to set up.
+//! MPS2 with AN385 (Cortex-M3, and Cortex-M0 code on it) or AN386 (Cortex-M4).
+//!
+//! Emulated: no clocks to set up.
 
 use crate::peripheral::cmsdk_uart::CmsdkUart;
 use crate::peripheral::fpgaio::{InstructionCounter, Led};

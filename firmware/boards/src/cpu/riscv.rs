@@ -28,7 +28,9 @@ fn main() -> ! {
             "csrw pmpaddr0, {guard}",
             "csrw pmpcfg0, {locked}",
             "mv {scratch}, sp",
-            scratch = out(reg) stack_pointer, guard = in(reg) guard, locked = in(reg) PMP_LOCKED_NAPOT,
+            scratch = out(reg) stack_pointer,
+            guard = in(reg) guard,
+            locked = in(reg) PMP_LOCKED_NAPOT,
             options(nostack),
         );
     }

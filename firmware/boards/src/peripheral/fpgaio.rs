@@ -64,7 +64,9 @@ impl<const HZ: u32> InstructionCounter<HZ> {
     /// It is there; nobody sets its counters.
     pub(crate) unsafe fn new(base: usize) -> Self {
         // SAFETY: the caller's promise; the offsets are those of the boards' application notes.
-        unsafe { Self { hundredths: Register::new(base + 0x14), ticks: Register::new(base + 0x18) } }
+        let [hundredths, ticks] =
+            unsafe { [Register::new(base + 0x14), Register::new(base + 0x18)] };
+        Self { hundredths, ticks }
     }
 
     /// Ticks to instructions: a span is off by less than one tick, which rounding takes away.

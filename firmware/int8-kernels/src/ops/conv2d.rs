@@ -1,6 +1,6 @@
 //! Convolution `[H,W,I] -> [OH,OW,O]` of any kernel, stride and padding: kernel 0, for every core.
 //!
-//! Owns the packing of its weights, its patches and the blocking: four output channels of one pixel,
+//! Owns the packing of its weights, its patches and the blocking: four output channels of a pixel,
 //! so that an input byte is loaded once for four products, and the four sums, two pointers and
 //! two operands stay in the registers of every core, a Cortex-M0's eight low ones included. (Two
 //! pixels at once spill on Arm: 4.3 instructions a MAC instead of 3.2 on a Cortex-M4, by

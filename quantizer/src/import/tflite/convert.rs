@@ -304,8 +304,8 @@ impl<'a> Importer<'a> {
     }
 }
 
-/// The layer's name in one that a converter made: of `model/conv2d_1/Conv2D` the part in the middle,
-/// of several that were fused the last. A model file keeps names in flash.
+/// The layer's name in one that a converter made: of `model/conv2d_1/Conv2D` the middle part, of
+/// several that were fused the last. A model file keeps names in flash.
 fn short(name: &str) -> String {
     const LONGEST: usize = 40;
     let last = name.rsplit(';').next().unwrap_or(name);
