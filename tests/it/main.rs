@@ -5,6 +5,7 @@ mod devices;
 mod format;
 mod golden;
 mod host;
+mod import;
 mod oracle;
 mod rng;
 mod suite;

@@ -2,6 +2,7 @@
 //! `tests/golden/generate.py` made and that the tests read without Python.
 
 mod mlperf_resnet8;
+pub(crate) mod operators;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ fn folder() -> PathBuf {
 
 /// A golden file, whose header says who made it.
 #[track_caller]
-fn read(name: &str) -> Value {
+pub(crate) fn read(name: &str) -> Value {
     let text = std::fs::read_to_string(folder().join(name)).unwrap();
     let golden: Value = serde_json::from_str(&text).unwrap();
     let judge = golden["judge"].as_str().unwrap();
