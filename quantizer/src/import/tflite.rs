@@ -28,6 +28,3 @@ use crate::quantized::QuantizedGraph;
 pub fn read(bytes: &[u8], name: &str) -> Result<QuantizedGraph, TfliteError> {
     convert::Importer::new(bytes, name)?.run()
 }
-
-#[cfg(test)]
-mod tests;
