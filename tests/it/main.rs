@@ -9,3 +9,4 @@ mod import;
 mod oracle;
 mod rng;
 mod suite;
+mod tidy;
