@@ -5,6 +5,7 @@ mod mlperf_resnet8;
 pub(crate) mod operators;
 
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The folder of the golden files.
@@ -33,7 +34,8 @@ fn i8s(value: &Value) -> Vec<i8> {
 pub(crate) fn test_data(skipped: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("RESMCU_TEST_DATA").map(PathBuf::from);
     if folder.is_none() {
-        eprintln!("skipped, as RESMCU_TEST_DATA is not set: {skipped}");
+        // Past the test runner, which shows nothing of a test that passes.
+        writeln!(std::io::stderr(), "skipped, as RESMCU_TEST_DATA is not set: {skipped}").unwrap();
     }
     folder
 }
