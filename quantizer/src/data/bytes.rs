@@ -19,6 +19,8 @@ pub(super) struct ByteStream {
     pub(super) at: u64,
     /// Bytes in all, where the file is not compressed.
     pub(super) len: Option<u64>,
+    /// Whether the gzip stream ended within itself.
+    broken: bool,
 }
 
 impl ByteStream {
@@ -47,14 +49,20 @@ impl ByteStream {
         let gzip = start == GZIP_MAGIC;
         let whole = Cursor::new(start).chain(raw);
         Ok(if gzip {
-            Self { inner: Box::new(MultiGzDecoder::new(whole)), path, at: 0, len: None }
+            Self {
+                inner: Box::new(MultiGzDecoder::new(whole)),
+                path,
+                at: 0,
+                len: None,
+                broken: false,
+            }
         } else {
-            Self { inner: Box::new(whole), path, at: 0, len: Some(len) }
+            Self { inner: Box::new(whole), path, at: 0, len: Some(len), broken: false }
         })
     }
 
     /// Fills `buf` as far as the bytes go and gives how many there were. A gzip stream that
-    /// breaks off counts as an end.
+    /// breaks off counts as an end, until [`ByteStream::check_end`].
     pub(super) fn fill(&mut self, buf: &mut [u8]) -> Result<usize, DataError> {
         let mut filled = 0;
         while filled < buf.len() {
@@ -62,7 +70,10 @@ impl ByteStream {
                 Ok(0) => break,
                 Ok(n) => filled += n,
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => break,
+                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    self.broken = true;
+                    break;
+                }
                 Err(source) => {
                     let at = self.at + filled as u64;
                     return Err(DataError::Io { path: self.path.clone(), at, source });
@@ -84,8 +95,18 @@ impl ByteStream {
     /// Refuses bytes after `expected`, where the stream stands.
     pub(super) fn expect_end(&mut self, expected: u64) -> Result<(), DataError> {
         match self.fill(&mut [0])? {
-            0 => Ok(()),
+            0 => self.check_end(),
             _ => Err(DataError::TooLong { path: self.path.clone(), expected }),
         }
+    }
+
+    /// Refuses an end that is only where a gzip stream breaks off.
+    pub(super) fn check_end(&self) -> Result<(), DataError> {
+        let source = std::io::Error::new(
+            std::io::ErrorKind::UnexpectedEof,
+            "the compressed file breaks off",
+        );
+        let refused = || DataError::Io { path: self.path.clone(), at: self.at, source };
+        if self.broken { Err(refused()) } else { Ok(()) }
     }
 }

@@ -62,6 +62,7 @@ impl SampleStream for CifarStream {
                 let expected = found - filled as u64 + RECORD_BYTES as u64;
                 return Err(DataError::Truncated { path, found, expected });
             }
+            self.current.check_end()?;
             let Some(next) = self.waiting.pop() else { return Ok(None) };
             self.current = ByteStream::open(&next)?;
             self.index = 0;

@@ -198,6 +198,9 @@ impl DataError {
             DataError::Unrecognized { .. } => "expected a CIFAR-10 binary file, IDX files, or a \
                  folder with a folder of PNG or JPEG images for each class"
                 .to_owned(),
+            DataError::Io { source, .. } if is_damage(source) => {
+                "the file is damaged; fetch it again".to_owned()
+            }
             DataError::Truncated { .. } | DataError::TooLong { .. } => {
                 "the file is damaged; fetch it again".to_owned()
             }
@@ -214,4 +217,10 @@ impl DataError {
 
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a decompressor complains, rather than the operating system.
+fn is_damage(source: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    matches!(source.kind(), InvalidData | InvalidInput | UnexpectedEof)
 }

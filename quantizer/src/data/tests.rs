@@ -127,6 +127,8 @@ fn cifar_is_refused_in_words() {
     };
     refuse(&cifar(&[1, 2])[..6000], "truncated: 6000 bytes of 6146");
     refuse(&gzip(&cifar(&[1, 2])[..6000]), "truncated: 6000 bytes of 6146");
+    let whole = gzip(&cifar(&[1, 2]));
+    refuse(&whole[..whole.len() - 4], "cannot be read at byte 6146: the compressed file breaks");
     refuse(&cifar(&[1, 10]), "image 1 has label 10, but there are 10 classes");
     check_refuses(&[("data_batch_1.bin", Vec::new())], "", "truncated: 0 bytes of 3073");
 }
