@@ -20,7 +20,7 @@ pub(crate) struct Dataset {
 #[serde(untagged)]
 enum Body {
     List { sets: Vec<Set> },
-    Check { name: String, format: &'static str, splits: Vec<Checked> },
+    Check { name: String, file_format: &'static str, splits: Vec<Checked> },
 }
 
 #[derive(Debug, Serialize)]
@@ -67,7 +67,8 @@ fn check(source: &Source) -> Result<Body, DataError> {
     for split in source.splits() {
         splits.push(check_split(source, split)?);
     }
-    Ok(Body::Check { name: source.name().to_owned(), format: source.format(), splits })
+    let (name, file_format) = (source.name().to_owned(), source.format());
+    Ok(Body::Check { name, file_format, splits })
 }
 
 fn check_split(source: &Source, split: Split) -> Result<Checked, DataError> {
@@ -103,8 +104,8 @@ impl fmt::Display for Body {
                 }
                 writeln!(f, "{rows}\n\nOther data are named by their path.")
             }
-            Self::Check { name, format, splits } => {
-                writeln!(f, "{name} ({format}): every image was read")?;
+            Self::Check { name, file_format, splits } => {
+                writeln!(f, "{name} ({file_format}): every image was read")?;
                 for split in splits {
                     let [height, width, channels] = split.shape;
                     let images = grouped(split.images as u64);

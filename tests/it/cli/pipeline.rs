@@ -1,0 +1,117 @@
+//! From images to boards, by the commands of the README.
+
+use super::{Session, check_fields};
+use serde_json::Value;
+
+/// Two epochs suffice to be far above chance.
+const TRAIN: &str = "train resnet8-fashion --epochs 2 --seed 7 -o float.safetensors";
+
+#[track_caller]
+fn share(value: &Value) -> f64 {
+    let share = value.as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&share), "{share} is no share");
+    share
+}
+
+#[test]
+fn the_whole_way() {
+    let session = Session::new();
+    let trained = session.json(TRAIN);
+    check_fields(&trained, &["network", "best.validation_accuracy", "epochs[].train_loss"]);
+    assert_eq!(trained["training_images"], 4500);
+    assert!(!session.path("float.resume.safetensors").exists(), "the finished run leaves no state");
+
+    let quantized = session.json("quantize float.safetensors -o int8.rmcu -n 500");
+    check_fields(&quantized, &["model.name", "model.hash", "worst_layers[].sqnr_db", "arena"]);
+    let (float, int8) = (share(&quantized["float"]["top1"]), share(&quantized["int8"]["top1"]));
+    assert!(float > 0.5, "float {float}");
+    assert!((float - int8).abs() < 0.03, "float {float}, int8 {int8}");
+
+    let evaluated = session.json("evaluate int8.rmcu -n 500");
+    check_fields(&evaluated, &["images", "top1", "top5", "ci95[]", "images_per_s"]);
+    assert_eq!(evaluated["top1"], quantized["int8"]["top1"]);
+    assert_eq!(evaluated["model"], quantized["model"]);
+    let evaluated = session.json("evaluate float.safetensors -n 500");
+    assert_eq!(evaluated["top1"], quantized["float"]["top1"]);
+
+    for target in ["qemu-mps2-an386", "qemu-virt-rv32imac"] {
+        on_a_board(&session, target);
+    }
+}
+
+fn on_a_board(session: &Session, target: &str) {
+    let validate = "validate int8.rmcu --float float.safetensors -n 10 --trace --target";
+    let validated = session.json(&format!("{validate} {target}"));
+    assert_eq!(validated["differing_bytes"], 0);
+    assert_eq!(validated["differing_tensors"], 0);
+    assert_eq!(validated["compared_tensors"], 120);
+    assert_eq!(validated["first_difference"], Value::Null);
+    assert_eq!(validated["top1"]["host"], validated["top1"]["device"]);
+    share(&validated["top1"]["float"]);
+
+    let bench = session.json(&format!("bench int8.rmcu --target {target}"));
+    check_fields(&bench, &["layers[].name", "layers[].op", "layers[].kernel", "layers[].macs"]);
+    check_fields(&bench, &["ram.arena", "ram.scratch", "ram.plan", "ram.statics", "ram.stack"]);
+    check_fields(&bench, &["ram.total", "flash.code", "flash.model", "flash.total"]);
+    assert_eq!((&bench["unit"], &bench["modelled_cycles"]), (&"instructions".into(), &Value::Null));
+    let layers = bench["layers"].as_array().unwrap();
+    let sum = |field: &str| layers.iter().map(|layer| layer[field].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum("macs"), bench["macs"].as_u64().unwrap());
+    // Between two layers the counter is read, which belongs to none.
+    assert!(sum("count") <= bench["total"].as_u64().unwrap());
+    // Counts are of executed instructions: the same again.
+    let again = session.json(&format!("bench int8.rmcu --target {target}"));
+    assert_eq!(again["layers"], bench["layers"]);
+
+    let run = session.json(&format!("run int8.rmcu --data fashion-mnist-small --target {target}"));
+    check_fields(&run, &["target", "top[].class", "top[].score", "instructions"]);
+}
+
+#[test]
+fn an_interrupted_run_goes_on_to_the_same_bits() {
+    const FEW: &str = "train resnet8-fashion --data few --epochs 3 --seed 7 -o float.safetensors";
+    let (whole, parts) = (Session::new(), Session::new());
+    whole.write_few_images();
+    parts.write_few_images();
+    whole.text(FEW);
+    let mut child = parts.command(FEW).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let state = parts.path("float.resume.safetensors");
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(300);
+    while !state.exists() {
+        assert!(std::time::Instant::now() < patience, "no state was saved");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    parts.text(&format!("{FEW} --resume"));
+    let read = |session: &Session| std::fs::read(session.path("float.safetensors")).unwrap();
+    assert!(read(&whole) == read(&parts), "the resumed run ends in other bits");
+}
+
+#[test]
+fn reports_without_training() {
+    let session = Session::new();
+    let analyzed = session.json("analyze resnet8 --board qemu-mps2-an386");
+    check_fields(&analyzed, &["macs", "params", "layers[].live", "arena", "lower_bound", "flash"]);
+    check_fields(&analyzed, &["board.ram_share", "board.flash_share"]);
+    assert_eq!(analyzed["macs"], 12_501_632);
+    // The goal of the first issue: at most 36 KiB, with the add in place.
+    assert!(analyzed["arena"].as_u64().unwrap() <= 36 * 1024);
+    assert_eq!(analyzed["arena"], analyzed["lower_bound"]);
+
+    let planned = session.json("plan resnet8");
+    check_fields(&planned, &["arena", "lower_bound", "curve[].arena"]);
+    check_fields(&planned, &["buffers[].name", "buffers[].offset", "buffers[].bytes"]);
+    check_fields(&planned, &["buffers[].first", "buffers[].last"]);
+
+    check_fields(&session.json("inspect resnet20"), &["tensors[].scale", "layers[].weight_bytes"]);
+    check_fields(&session.json("boards"), &["boards[].name", "boards[].flash", "boards[].ram"]);
+    check_fields(&session.json("doctor"), &["findings[].job", "findings[].found"]);
+    check_fields(&session.json("dataset"), &["sets[].licence", "sets[].there"]);
+    let checked = session.json("dataset fashion-mnist-small");
+    check_fields(&checked, &["splits[].per_class[]", "splits[].shape[]"]);
+    assert_eq!(checked["splits"][0]["images"], 5000);
+    for command in ["analyze resnet8", "plan resnet8", "inspect resnet8", "boards", "dataset"] {
+        assert!(session.text(command).contains("resmcu "), "{command} names the tool");
+    }
+}
