@@ -32,8 +32,11 @@ pub(super) fn edges() -> Vec<Case> {
         }
         let extremes = (0..10).map(|c| if c % 3 == 0 { 127 } else { -128 }).collect();
         cases.push(build(10, scale).case(format!("softmax extremes, {scale:?}"), extremes));
-        let most = build(4095, scale).case(format!("softmax of 4095, {scale:?}"), vec![7; 4095]);
-        cases.push(most);
+        // Sums around 256 and 512, where the last shift reaches 31 and leaves an int32.
+        for classes in [256, 300, 511, 512, 600, 4095] {
+            let name = format!("softmax of {classes} equal ones, {scale:?}");
+            cases.push(build(classes, scale).case(name, vec![7; classes]));
+        }
     }
     cases
 }
