@@ -35,7 +35,8 @@ pub(crate) fn test_data(skipped: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("RESMCU_TEST_DATA").map(PathBuf::from);
     if folder.is_none() {
         // Past the test runner, which shows nothing of a test that passes.
-        writeln!(std::io::stderr(), "skipped, as RESMCU_TEST_DATA is not set: {skipped}").unwrap();
+        let line = format!("skipped, as RESMCU_TEST_DATA is not set: {skipped}\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
     folder
 }
