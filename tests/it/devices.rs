@@ -26,7 +26,7 @@ fn firmware(target: &Target) -> Firmware {
     Firmware::open(path).unwrap_or_else(|error| panic!("{error}; {}", error.help()))
 }
 
-fn start(target: &Target, model: Option<&[u8]>) -> Client<Qemu> {
+pub(crate) fn start(target: &Target, model: Option<&[u8]>) -> Client<Qemu> {
     Qemu::start(target, &firmware(target), model, |_| {})
         .and_then(Client::connect)
         .unwrap_or_else(|error| panic!("{}: {error}", target.name))

@@ -1,6 +1,7 @@
 //! One binary for all integration tests.
 #![expect(clippy::unwrap_used, reason = "all of it is tests")]
 
+mod boards;
 mod cli;
 mod datasets;
 mod devices;

@@ -9,7 +9,7 @@ use resmcu_quantizer::lower::lower;
 use std::path::Path;
 use zerocopy::IntoBytes;
 
-fn model_file(data: &Path) -> Vec<u8> {
+pub(crate) fn model_file(data: &Path) -> Vec<u8> {
     let bytes = std::fs::read(data.join("mlperf-tiny/pretrainedResnet_int8.tflite")).unwrap();
     lower(&tflite::read(&bytes, "resnet8").unwrap()).unwrap().file
 }
@@ -23,7 +23,7 @@ fn with_executor(skipped: &str, test: impl FnOnce(&Path, &mut HostExecutor<'_, '
     test(&data, &mut executor);
 }
 
-fn cifar10_test(data: &Path) -> resmcu_quantizer::data::Dataset {
+pub(crate) fn cifar10_test(data: &Path) -> resmcu_quantizer::data::Dataset {
     let file = data.join("cifar10-lossless/test_batch_first1000.bin.gz");
     Source::find(file.to_str().unwrap()).unwrap().load(Split::Test, None).unwrap()
 }

@@ -1,7 +1,7 @@
 //! Against an outside judge: the answers of TensorFlow Lite Micro's interpreter, in files that
 //! `tests/golden/generate.py` made and that the tests read without Python.
 
-mod mlperf_resnet8;
+pub(crate) mod mlperf_resnet8;
 pub(crate) mod operators;
 
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(crate) fn read(name: &str) -> Value {
 
 /// A list of int8.
 #[track_caller]
-fn i8s(value: &Value) -> Vec<i8> {
+pub(crate) fn i8s(value: &Value) -> Vec<i8> {
     let numbers = value.as_array().unwrap().iter().map(|number| number.as_i64().unwrap());
     numbers.map(|number| i8::try_from(number).unwrap()).collect()
 }

@@ -1,0 +1,65 @@
+//! Every operator on every emulated board, and MLPerf's network against TensorFlow Lite Micro.
+//!
+//! The cases are the suites' own, as model files; the boards give the CRC of every tensor, the
+//! oracle its bytes. Needs QEMU and the images that `cargo xtask boards` builds.
+
+use crate::devices::start;
+use crate::golden::mlperf_resnet8::{cifar10_test, model_file};
+use crate::golden::{i8s, read, test_data};
+use crate::oracle::network::outputs;
+use crate::rng::Rng;
+use crate::suite::{self, Case};
+use resmcu_device_link::wire_protocol::tensor_crc;
+use resmcu_device_link::{Target, find_target, targets};
+use resmcu_int8_runtime::pixel_to_input;
+use zerocopy::IntoBytes;
+
+/// That each tensor of a case is the oracle's.
+#[track_caller]
+fn check(target: &Target, case: &Case) {
+    let lowered = case.lower();
+    let mut client = start(target, Some(&lowered.file));
+    let traced = client.trace(case.input.as_bytes());
+    let traced = traced.unwrap_or_else(|error| panic!("{}, {}: {error}", target.name, case.name));
+    let expected = outputs(&lowered.plan.graph, &case.input);
+    let names = lowered.plan.graph.tensors[1..].iter().map(|tensor| &tensor.name);
+    assert_eq!(traced.len(), expected.len() + 1, "{}, {}", target.name, case.name);
+    for ((traced, expected), name) in traced[1..].iter().zip(&expected).zip(names) {
+        let crc = tensor_crc(&expected.bytes());
+        assert_eq!(traced.crc, crc, "{}, {}, tensor {name}", target.name, case.name);
+    }
+}
+
+#[test]
+fn every_operator_on_every_board_is_the_oracles() {
+    let mut cases = suite::edges();
+    (1..=2).for_each(|seed| cases.extend(suite::random(seed)));
+    for target in targets() {
+        cases.iter().for_each(|case| check(target, case));
+    }
+}
+
+#[test]
+fn mlperf_resnet8_on_boards_answers_as_tflite_micro() {
+    let Some(data) = test_data("64 inputs of MLPerf's ResNet-8 on three boards") else { return };
+    let golden = read("mlperf_resnet8/answers.json");
+    let images = cifar10_test(&data);
+    for name in ["qemu-mps2-an385-m0", "qemu-mps2-an386", "qemu-virt-rv32imc"] {
+        let mut client = start(find_target(name).unwrap(), Some(&model_file(&data)));
+        let mut compared = 0;
+        for case in golden["random"].as_array().unwrap() {
+            let input = Rng::new(case["seed"].as_u64().unwrap()).bytes(3072);
+            let output = client.infer(&input).unwrap().output;
+            assert_eq!(output, i8s(&case["output"]).as_bytes(), "{name}, seed {}", case["seed"]);
+            compared += 1;
+        }
+        for case in golden["cifar10_test"].as_array().unwrap() {
+            let index = usize::try_from(case["index"].as_u64().unwrap()).unwrap();
+            let input: Vec<u8> = images.image(index).iter().map(|&v| pixel_to_input(v)).collect();
+            let output = client.infer(&input).unwrap().output;
+            assert_eq!(output, i8s(&case["output"]).as_bytes(), "{name}, image {index}");
+            compared += 1;
+        }
+        assert_eq!(compared, 64, "{name}");
+    }
+}
