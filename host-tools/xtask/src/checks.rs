@@ -94,7 +94,7 @@ fn dependencies(root: &Path) -> Result<(), Failure> {
     };
     let workspaces = ["Cargo.toml", "firmware/boards/Cargo.toml"];
     for manifest in workspaces {
-        let what = ["check", "--config", "deny.toml", "bans", "licenses", "sources"];
+        let what = ["--config", "deny.toml", "check", "bans", "licenses", "sources"];
         run(&mut check(&[&["--manifest-path", manifest][..], &what].concat()))?;
     }
     if let Err(failure) = run_within(&mut check(&["fetch", "db"]), DENY_FETCH_LIMIT) {
@@ -103,7 +103,7 @@ fn dependencies(root: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     for manifest in workspaces {
-        let what = ["check", "--config", "deny.toml", "--disable-fetch", "advisories"];
+        let what = ["--offline", "--config", "deny.toml", "check", "advisories"];
         run(&mut check(&[&["--manifest-path", manifest][..], &what].concat()))?;
     }
     Ok(())
