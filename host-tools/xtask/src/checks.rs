@@ -87,24 +87,23 @@ fn clippy(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
 /// cargo-deny over both workspaces. What needs the advisory database is run where that can be had.
 fn dependencies(root: &Path) -> Result<(), Failure> {
     let deny = cargo_deny(root)?;
-    let check = |arguments: &[&str]| {
+    let command = |arguments: &[&str]| {
         let mut command = Command::new(&deny);
-        command.args(arguments).current_dir(root);
+        command.args(["--config", "deny.toml"]).args(arguments).current_dir(root);
         command
     };
     let workspaces = ["Cargo.toml", "firmware/boards/Cargo.toml"];
     for manifest in workspaces {
-        let what = ["--config", "deny.toml", "check", "bans", "licenses", "sources"];
-        run(&mut check(&[&["--manifest-path", manifest][..], &what].concat()))?;
+        let what = ["--manifest-path", manifest, "check", "bans", "licenses", "sources"];
+        run(&mut command(&what))?;
     }
-    if let Err(failure) = run_within(&mut check(&["fetch", "db"]), DENY_FETCH_LIMIT) {
+    if let Err(failure) = run_within(&mut command(&["fetch", "db"]), DENY_FETCH_LIMIT) {
         println!("dependencies: ADVISORIES NOT CHECKED, their database cannot be fetched here");
         println!("dependencies: {}", failure.message);
         return Ok(());
     }
     for manifest in workspaces {
-        let what = ["--offline", "--config", "deny.toml", "check", "advisories"];
-        run(&mut check(&[&["--manifest-path", manifest][..], &what].concat()))?;
+        run(&mut command(&["--manifest-path", manifest, "check", "advisories"]))?;
     }
     Ok(())
 }
