@@ -31,12 +31,17 @@ pub(crate) fn test(root: &Path) -> Result<(), Failure> {
     let took: Vec<_> =
         stages.iter().map(|(name, time)| format!("{name} {:.0} s", time.as_secs_f64())).collect();
     println!("stages before the tests: {}", took.join(", "));
-    let mut command = cargo();
-    command.args(["test", "--workspace", "--no-fail-fast", "--locked"]).current_dir(root);
-    if let Some(data) = data {
-        command.env(DATA_VARIABLE, data);
+    // Units and documentation first, so that the run ends in the closing line of the tests that
+    // matter most. All of the workspace each time, so that nothing is built twice.
+    for which in [&["--lib", "--bins"][..], &["--doc"], &["--test", "it"]] {
+        let mut command = cargo();
+        command.args(["test", "--workspace", "--locked"]).args(which).current_dir(root);
+        if let Some(data) = &data {
+            command.env(DATA_VARIABLE, data);
+        }
+        run(&mut command)?;
     }
-    run(&mut command)
+    Ok(())
 }
 
 fn timed<T>(
