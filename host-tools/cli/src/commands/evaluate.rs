@@ -6,6 +6,7 @@ use crate::images::Wanted;
 use crate::model::{self, Named};
 use crate::output::{ModelName, Opening, Report, percent, table};
 use clap::Args;
+use resmcu_device_link::wire_protocol::tensor_crc;
 use resmcu_quantizer::data::Split;
 use serde::Serialize;
 use std::fmt;
@@ -38,7 +39,7 @@ struct Body {
 impl Evaluate {
     pub(crate) fn run(&self) -> Outcome {
         let named = model::load(&self.model)?;
-        let (name, arithmetic, shape, classes) = describe(&named)?;
+        let (name, arithmetic, shape, classes) = describe(&named, &self.model)?;
         let wanted = Wanted {
             data: &self.data.data,
             split: Split::Test,
@@ -72,7 +73,7 @@ impl Evaluate {
 }
 
 /// Name, arithmetic, input shape and classes.
-fn describe(named: &Named) -> Outcome<(ModelName, &'static str, [usize; 3], usize)> {
+fn describe(named: &Named, path: &str) -> Outcome<(ModelName, &'static str, [usize; 3], usize)> {
     Ok(match named {
         Named::Model(model) => {
             let (shape, classes) = model.input_and_classes()?;
@@ -80,7 +81,10 @@ fn describe(named: &Named) -> Outcome<(ModelName, &'static str, [usize; 3], usiz
         }
         Named::Float(checkpoint) => {
             let graph = &checkpoint.graph;
-            let name = ModelName { name: graph.name.clone(), hash: "float".to_owned() };
+            // As of a model file: the CRC-32 of the file's bytes.
+            let bytes = std::fs::read(path).map_err(Failure::input)?;
+            let hash = format!("{:08x}", tensor_crc(&bytes));
+            let name = ModelName { name: graph.name.clone(), hash };
             (name, "float", graph.input_shape(), graph.classes())
         }
     })
