@@ -1,0 +1,259 @@
+//! The one product of the engine: a batch of small, strided matrix products.
+//!
+//! Convolutions (direct, by Winograd's transforms, and 1x1), their gradients and the classifier
+//! all come down to it. Owns register blocking and the order of the loops; not packing.
+
+use super::lanes::{LANES, Lanes};
+
+/// Columns of a packed panel of `b`.
+pub(crate) const PANEL: usize = 2 * LANES;
+
+/// Values of `a` that stay in the second-level cache while the panels of `b` pass.
+const BLOCK_VALUES: usize = 32 * 1024;
+
+/// `c[f,m,n] = Σ_s Σ_k a[f,s,m,k] · b[f,s,k,n]`, or added to what `c` has.
+///
+/// An element's index is `start` plus, for each axis, its position times the axis's stride. `n` is
+/// a multiple of [`LANES`], contiguous in `c`; in `b` each [`PANEL`] columns are contiguous. One
+/// of `a.m` and `a.k` is 1.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Contraction {
+    /// Products that differ only in where their operands begin.
+    pub(crate) batch: usize,
+    /// Rows of `c`.
+    pub(crate) m: usize,
+    /// Columns of `c`.
+    pub(crate) n: usize,
+    /// Terms of the inner sum.
+    pub(crate) k: usize,
+    /// Terms of the outer sum.
+    pub(crate) segments: usize,
+    pub(crate) a: AStrides,
+    pub(crate) b: BStrides,
+    pub(crate) c: CStrides,
+    /// Whether the sums are added to `c`.
+    pub(crate) accumulate: bool,
+}
+
+/// Where elements of `a` lie.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AStrides {
+    pub(crate) start: usize,
+    pub(crate) batch: usize,
+    pub(crate) segment: usize,
+    pub(crate) m: usize,
+    pub(crate) k: usize,
+}
+
+/// Where elements of `b` lie.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BStrides {
+    pub(crate) start: usize,
+    pub(crate) batch: usize,
+    pub(crate) segment: usize,
+    pub(crate) k: usize,
+    /// From one [`PANEL`] of columns to the next.
+    pub(crate) panel: usize,
+}
+
+/// Where elements of `c` lie.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CStrides {
+    pub(crate) start: usize,
+    pub(crate) batch: usize,
+    pub(crate) m: usize,
+}
+
+impl Contraction {
+    pub(super) fn is_empty(&self) -> bool {
+        self.batch * self.m * self.n * self.k * self.segments == 0
+    }
+
+    /// Panics unless every element that is used lies inside its operand.
+    pub(super) fn check_bounds(&self, a: &[f32], b: &[f32], c: &[f32]) {
+        let Self { batch, m, n, k, segments, a: at_a, b: at_b, c: at_c, .. } = *self;
+        assert!(n.is_multiple_of(LANES) && (at_a.m == 1 || at_a.k == 1), "{self:?}");
+        let last = |start: usize, axes: &[(usize, usize)]| {
+            axes.iter().try_fold(start, |sum, &(count, stride)| {
+                sum.checked_add((count - 1).checked_mul(stride)?)
+            })
+        };
+        let a_axes = [(batch, at_a.batch), (segments, at_a.segment), (m, at_a.m), (k, at_a.k)];
+        let a_last = last(at_a.start, &a_axes);
+        assert!(a_last.is_some_and(|last| last < a.len()), "{self:?} reads past the end of a");
+        let b_axes = [(batch, at_b.batch), (segments, at_b.segment), (k, at_b.k)];
+        let column = (n - 1) / PANEL * at_b.panel + (n - 1) % PANEL;
+        let b_last = last(at_b.start, &b_axes).and_then(|b| b.checked_add(column));
+        assert!(b_last.is_some_and(|last| last < b.len()), "{self:?} reads past the end of b");
+        let c_last = last(at_c.start, &[(batch, at_c.batch), (m, at_c.m), (n, 1)]);
+        assert!(c_last.is_some_and(|last| last < c.len()), "{self:?} writes past the end of c");
+    }
+}
+
+/// The operands of one tile.
+#[derive(Clone, Copy)]
+struct Tile {
+    a: *const f32,
+    b: *const f32,
+    c: *mut f32,
+}
+
+/// All tiles of a contraction: up to `ROWS` rows by one vector or, where `ROWS2` is not zero and
+/// columns allow, up to `ROWS2` by two.
+///
+/// # Safety
+/// [`Contraction::check_bounds`] holds, and the processor has what `L` asks for.
+#[inline(always)]
+pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
+    shape: &Contraction,
+    a: *const f32,
+    b: *const f32,
+    c: *mut f32,
+) {
+    // More than one panel would read `a` again and again from far away.
+    let block = if shape.n > PANEL { BLOCK_VALUES / (shape.k * shape.segments) } else { shape.m };
+    let block = block.max(2 * ROWS);
+    for f in 0..shape.batch {
+        for first in (0..shape.m).step_by(block) {
+            let rows = block.min(shape.m - first);
+            // SAFETY: all offsets lie inside the operands, by the caller's contract.
+            unsafe {
+                let origin = Tile {
+                    a: a.add(shape.a.start + f * shape.a.batch + first * shape.a.m),
+                    b: b.add(shape.b.start + f * shape.b.batch),
+                    c: c.add(shape.c.start + f * shape.c.batch + first * shape.c.m),
+                };
+                rows_block::<L, ROWS, ROWS2>(shape, rows, origin);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`contract`]; `origin` has `rows` rows.
+#[inline(always)]
+unsafe fn rows_block<L: Lanes, const ROWS: usize, const ROWS2: usize>(
+    shape: &Contraction,
+    rows: usize,
+    origin: Tile,
+) {
+    let mut column = 0;
+    while column < shape.n {
+        let wide = ROWS2 > 0 && shape.n - column >= PANEL;
+        let rows_max = if wide { ROWS2 } else { ROWS };
+        // Equal tiles: 28 rows are twice 14, not 16 and 12.
+        let rows_each = rows.div_ceil(rows.div_ceil(rows_max));
+        let mut row = 0;
+        while row < rows {
+            let count = rows_each.min(rows - row);
+            // SAFETY: the row and the column lie inside the block.
+            unsafe {
+                let tile = Tile {
+                    a: origin.a.add(row * shape.a.m),
+                    b: origin.b.add(column / PANEL * shape.b.panel + column % PANEL),
+                    c: origin.c.add(row * shape.c.m + column),
+                };
+                match (wide, shape.a.k == 1) {
+                    (true, true) => dispatch::<L, 2, ROWS2, false>(shape, count, tile),
+                    (true, false) => dispatch::<L, 2, ROWS2, true>(shape, count, tile),
+                    (false, true) => dispatch::<L, 1, ROWS, false>(shape, count, tile),
+                    (false, false) => dispatch::<L, 1, ROWS, true>(shape, count, tile),
+                }
+            }
+            row += count;
+        }
+        column += if wide { PANEL } else { LANES };
+    }
+}
+
+/// Calls the tile of `rows` rows, which is compiled for that number.
+///
+/// # Safety
+/// As [`contract`]; `tile` has `rows` rows and `VECTORS` vectors.
+#[inline(always)]
+unsafe fn dispatch<L: Lanes, const VECTORS: usize, const MAX: usize, const UNIT_M: bool>(
+    shape: &Contraction,
+    rows: usize,
+    tile: Tile,
+) {
+    macro_rules! tiles {
+        ($($rows:literal)*) => {
+            match rows {
+                // SAFETY: the caller's contract.
+                $($rows if $rows <= MAX => unsafe {
+                    self::tile::<L, VECTORS, $rows, UNIT_M>(shape, tile);
+                },)*
+                _ => {}
+            }
+        };
+    }
+    tiles!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+}
+
+/// Terms between two steps of the addresses where the stride of `a` along `k` is 1.
+const UNROLL: usize = 4;
+
+/// One tile: its sums stay in registers over both sums of the contraction. `UNIT_M`: the stride of
+/// `a` along `m` is 1, else that along `k`.
+///
+/// # Safety
+/// As [`dispatch`].
+#[inline(always)]
+unsafe fn tile<L: Lanes, const VECTORS: usize, const ROWS: usize, const UNIT_M: bool>(
+    shape: &Contraction,
+    tile: Tile,
+) {
+    let (a_m, a_k) = if UNIT_M { (1, shape.a.k) } else { (shape.a.m, 1) };
+    let b_k = shape.b.k;
+    // SAFETY: every offset is one of the contraction's, all of which were checked.
+    unsafe {
+        let mut sums = [[L::splat(0.0); VECTORS]; ROWS];
+        for segment in 0..shape.segments {
+            let mut a = tile.a.add(segment * shape.a.segment);
+            let mut b = tile.b.add(segment * shape.b.segment);
+            let mut left = shape.k;
+            while !UNIT_M && left >= UNROLL {
+                for offset in 0..UNROLL {
+                    add_term(&mut sums, a.add(offset), a_m, b.add(offset * b_k));
+                }
+                a = a.wrapping_add(UNROLL);
+                b = b.wrapping_add(UNROLL * b_k);
+                left -= UNROLL;
+            }
+            for _ in 0..left {
+                add_term(&mut sums, a, a_m, b);
+                a = a.wrapping_add(a_k);
+                b = b.wrapping_add(b_k);
+            }
+        }
+        for (m, sums) in sums.into_iter().enumerate() {
+            for (v, sum) in sums.into_iter().enumerate() {
+                let c = tile.c.add(m * shape.c.m + v * LANES);
+                if shape.accumulate { sum.add(L::load(c)).store(c) } else { sum.store(c) }
+            }
+        }
+    }
+}
+
+/// `sums[m] += a[m · a_m] · b`, for all rows and vectors.
+///
+/// # Safety
+/// `a` is readable at `m · a_m` for each row `m`, `b` over `VECTORS` vectors.
+#[inline(always)]
+unsafe fn add_term<L: Lanes, const VECTORS: usize, const ROWS: usize>(
+    sums: &mut [[L; VECTORS]; ROWS],
+    a: *const f32,
+    a_m: usize,
+    b: *const f32,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let b: [L; VECTORS] = std::array::from_fn(|v| L::load(b.add(v * LANES)));
+        for (m, sums) in sums.iter_mut().enumerate() {
+            let a = L::splat(*a.add(m * a_m));
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum = a.fma(b, *sum);
+            }
+        }
+    }
+}

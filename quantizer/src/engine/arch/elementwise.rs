@@ -1,0 +1,275 @@
+//! What happens to activations and gradients between two products, value by value.
+//!
+//! Each function passes once over a region of pixels whose rows may lie apart (inside a zero
+//! border), and does there what the graph's batch normalization, addition and ReLU ask for. Owns
+//! the order of the loops and of the sums; not the formulas' coefficients.
+
+use super::lanes::{LANES, Lanes};
+
+/// Pixels whose sum is taken in f32 before it joins the sum in f64.
+const SUM_PIXELS: usize = 128;
+/// Sums in flight, so that an addition does not wait for the one before.
+const CHAINS: usize = 4;
+
+/// Rows and columns of pixels, and their channels, a multiple of [`LANES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) channels: usize,
+}
+
+/// Pixels of a region: the first value, and how far the next row is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pixels<P> {
+    pub(super) start: P,
+    pub(super) row: usize,
+}
+
+/// A term of a sum; `affine` are a scale and a shift a channel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Term {
+    pub(super) x: Pixels<*const f32>,
+    pub(super) affine: Option<[*const f32; 2]>,
+}
+
+/// Calls `each(offset of the first of the rows, block's channel, rows)` over cache-sized parts.
+#[inline(always)]
+fn parts(region: Region, mut each: impl FnMut(usize, usize, usize)) {
+    let group = (SUM_PIXELS / region.columns.max(1)).max(1);
+    for first in (0..region.rows).step_by(group) {
+        for channel in (0..region.channels).step_by(LANES) {
+            each(first, channel, group.min(region.rows - first));
+        }
+    }
+}
+
+/// `out = Σ terms`, one or two, with ReLU or without.
+///
+/// # Safety
+/// All pixels of the region are readable in the terms and writable in `out`; a term may be `out`.
+#[inline(always)]
+pub(super) unsafe fn sum<L: Lanes>(
+    region: Region,
+    out: Pixels<*mut f32>,
+    first: Term,
+    second: Option<Term>,
+    relu: bool,
+) {
+    macro_rules! cases {
+        ($(($affine:literal, $second:pat, $second_affine:expr))*) => {
+            match (first.affine.is_some(), second.map(|term| term.affine.is_some()), relu) {
+                // SAFETY: the caller's contract.
+                $(($affine, $second, true) => unsafe {
+                    sum_of::<L, $affine, $second_affine, true>(region, out, first, second);
+                },
+                ($affine, $second, false) => unsafe {
+                    sum_of::<L, $affine, $second_affine, false>(region, out, first, second);
+                },)*
+            }
+        };
+    }
+    cases!((false, None, 0)(false, Some(false), 1)(false, Some(true), 2)
+           (true, None, 0)(true, Some(false), 1)(true, Some(true), 2));
+}
+
+/// `SECOND`: 0 for none, 1 for a plain one, 2 for one with scale and shift.
+#[inline(always)]
+unsafe fn sum_of<L: Lanes, const AFFINE: bool, const SECOND: usize, const RELU: bool>(
+    region: Region,
+    out: Pixels<*mut f32>,
+    first: Term,
+    second: Option<Term>,
+) {
+    let other = second.unwrap_or(first);
+    parts(region, |row, channel, rows| {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let constants = |term: Term, is_affine: bool| match term.affine {
+                Some([scale, shift]) if is_affine => {
+                    [L::load(scale.add(channel)), L::load(shift.add(channel))]
+                }
+                _ => [L::splat(0.0); 2],
+            };
+            let [scale, shift] = constants(first, AFFINE);
+            let [scale2, shift2] = constants(other, SECOND == 2);
+            for row in row..row + rows {
+                let x = first.x.start.add(row * first.x.row + channel);
+                let x2 = other.x.start.add(row * other.x.row + channel);
+                let out = out.start.add(row * out.row + channel);
+                for at in (0..region.columns).map(|column| column * region.channels) {
+                    let mut value = L::load(x.add(at));
+                    if AFFINE {
+                        value = value.fma(scale, shift);
+                    }
+                    if SECOND == 1 {
+                        value = value.add(L::load(x2.add(at)));
+                    }
+                    if SECOND == 2 {
+                        value = L::load(x2.add(at)).fma(scale2, value.add(shift2));
+                    }
+                    if RELU { value.relu().store(out.add(at)) } else { value.store(out.add(at)) }
+                }
+            }
+        }
+    });
+}
+
+/// The gradient before a batch normalization: `out = dz · per_dz + (x - mean) · per_x + constant`,
+/// added to `out` where `accumulate` says so.
+///
+/// # Safety
+/// As [`sum`]; each coefficient has a value a channel.
+#[inline(always)]
+pub(super) unsafe fn norm_gradient<L: Lanes>(
+    region: Region,
+    out: Pixels<*mut f32>,
+    [dz, x]: [Pixels<*const f32>; 2],
+    [per_dz, per_x, mean, constant]: [*const f32; 4],
+    accumulate: bool,
+) {
+    parts(region, |row, channel, rows| {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let [per_dz, per_x] = [per_dz, per_x].map(|value| L::load(value.add(channel)));
+            let [mean, constant] = [mean, constant].map(|value| L::load(value.add(channel)));
+            for row in row..row + rows {
+                let dz = dz.start.add(row * dz.row + channel);
+                let x = x.start.add(row * x.row + channel);
+                let out = out.start.add(row * out.row + channel);
+                for at in (0..region.columns).map(|column| column * region.channels) {
+                    let centred = L::load(x.add(at)).sub(mean);
+                    let value = L::load(dz.add(at)).fma(per_dz, centred.fma(per_x, constant));
+                    let out = out.add(at);
+                    if accumulate { value.add(L::load(out)).store(out) } else { value.store(out) }
+                }
+            }
+        }
+    });
+}
+
+/// Adds `Σ x` and `Σ x²` to the sums of each channel.
+///
+/// # Safety
+/// All pixels of the region are readable, the sums writable over its channels.
+#[inline(always)]
+pub(super) unsafe fn moments<L: Lanes>(region: Region, x: Pixels<*const f32>, sums: [*mut f64; 2]) {
+    parts(region, |row, channel, rows| {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut partial = [[L::splat(0.0); CHAINS]; 2];
+            for row in row..row + rows {
+                let x = x.start.add(row * x.row + channel);
+                for_chains(region.columns, |chain, column| {
+                    let x = L::load(x.add(column * region.channels));
+                    partial[0][chain] = partial[0][chain].add(x);
+                    partial[1][chain] = x.fma(x, partial[1][chain]);
+                });
+            }
+            flush(partial[0], sums[0].add(channel));
+            flush(partial[1], sums[1].add(channel));
+        }
+    });
+}
+
+/// What the gradient of a ReLU's output meets: the output, and the batch normalizations before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Masked {
+    /// `dz` becomes 0 where this is not above 0.
+    pub(super) y: Option<Pixels<*const f32>>,
+    /// Inputs of batch normalizations with their means.
+    pub(super) norms: [Option<(Pixels<*const f32>, *const f32)>; 2],
+}
+
+/// Masks `dz` in place; adds `Σ dz` to the first sums and `Σ dz · (x - mean)` to those of each
+/// batch normalization.
+///
+/// # Safety
+/// As [`moments`].
+#[inline(always)]
+pub(super) unsafe fn mask<L: Lanes>(
+    region: Region,
+    dz: Pixels<*mut f32>,
+    masked: Masked,
+    sums: [*mut f64; 3],
+) {
+    macro_rules! cases {
+        ($($norms:literal)*) => {
+            match (masked.norms.iter().flatten().count(), masked.y.is_some()) {
+                // SAFETY: the caller's contract.
+                $(($norms, true) => unsafe {
+                    mask_of::<L, $norms, true>(region, dz, masked, sums);
+                },
+                ($norms, false) => unsafe {
+                    mask_of::<L, $norms, false>(region, dz, masked, sums);
+                },)*
+                _ => {}
+            }
+        };
+    }
+    cases!(0 1 2);
+}
+
+#[inline(always)]
+unsafe fn mask_of<L: Lanes, const NORMS: usize, const RELU: bool>(
+    region: Region,
+    dz: Pixels<*mut f32>,
+    masked: Masked,
+    sums: [*mut f64; 3],
+) {
+    let unused = Pixels { start: dz.start.cast_const(), row: dz.row };
+    let y = masked.y.unwrap_or(unused);
+    let mut norms = masked.norms.into_iter().flatten();
+    let norms: [_; NORMS] = std::array::from_fn(|_| norms.next().unwrap_or((unused, unused.start)));
+    parts(region, |row, channel, rows| {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let means = norms.map(|(_, mean)| L::load(mean.add(channel)));
+            let mut total = [L::splat(0.0); CHAINS];
+            let mut products = [[L::splat(0.0); CHAINS]; NORMS];
+            for row in row..row + rows {
+                let dz = dz.start.add(row * dz.row + channel);
+                let y = y.start.add(row * y.row + channel);
+                let x = norms.map(|(x, _)| x.start.add(row * x.row + channel));
+                for_chains(region.columns, |chain, column| {
+                    let at = column * region.channels;
+                    let mut value = L::load(dz.add(at));
+                    if RELU {
+                        value = value.where_positive(L::load(y.add(at)));
+                        value.store(dz.add(at));
+                    }
+                    total[chain] = total[chain].add(value);
+                    for n in 0..NORMS {
+                        let centred = L::load(x[n].add(at)).sub(means[n]);
+                        products[n][chain] = value.fma(centred, products[n][chain]);
+                    }
+                });
+            }
+            flush(total, sums[0].add(channel));
+            for n in 0..NORMS {
+                flush(products[n], sums[n + 1].add(channel));
+            }
+        }
+    });
+}
+
+/// Calls `each(chain, column)` so that neighbouring columns are of different chains.
+#[inline(always)]
+fn for_chains(columns: usize, mut each: impl FnMut(usize, usize)) {
+    let whole = columns / CHAINS * CHAINS;
+    for column in (0..whole).step_by(CHAINS) {
+        for chain in 0..CHAINS {
+            each(chain, column + chain);
+        }
+    }
+    for column in whole..columns {
+        each(0, column);
+    }
+}
+
+/// Adds the chains to the sums in f64.
+#[inline(always)]
+unsafe fn flush<L: Lanes>(chains: [L; CHAINS], sums: *mut f64) {
+    // SAFETY: the caller's contract.
+    unsafe { chains[0].add(chains[1]).add(chains[2].add(chains[3])).add_to(sums) }
+}

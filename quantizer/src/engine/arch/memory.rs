@@ -1,0 +1,32 @@
+//! Memory whose first value lies at the start of a cache line.
+
+use super::LANES;
+
+/// Values of one allocation, aligned to 64 bytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arena {
+    memory: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Arena {
+    /// Makes room for `len` values; allocates only where there was less. What the values are is
+    /// not said.
+    pub(crate) fn resize(&mut self, len: usize) {
+        if len + LANES > self.memory.len() {
+            self.memory = vec![0.0; len + LANES];
+            let to_line = self.memory.as_ptr().align_offset(LANES * size_of::<f32>());
+            self.start = if to_line < LANES { to_line } else { 0 };
+        }
+        self.len = len;
+    }
+
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.memory[self.start..self.start + self.len]
+    }
+
+    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.memory[self.start..self.start + self.len]
+    }
+}

@@ -1,0 +1,277 @@
+//! Direct convolution: any kernel, stride and padding, each pass a contraction.
+
+use super::super::arch::{AStrides, BStrides, CStrides, Contraction, PANEL, kernels};
+use super::{Border, Geometry, panel_columns, panels};
+
+/// One axis of the data gradient: the input positions `first + stride · j`, `j < count`, get
+/// `taps` terms each, the last from output position `from + j`.
+///
+/// An input position meets only the kernel positions that are congruent to it modulo the stride,
+/// so each residue is a convolution of stride 1 of its own, over the output's gradient.
+#[derive(Clone, Copy, Debug)]
+struct Phase {
+    taps: usize,
+    first: usize,
+    count: usize,
+    from: usize,
+}
+
+fn phases(geometry: &Geometry, axis: usize) -> impl Iterator<Item = Phase> {
+    let Geometry { input, kernel, stride, padding, .. } = *geometry;
+    let pad = [padding.top, padding.left][axis];
+    (0..stride).map(move |r| {
+        let from = pad.saturating_sub(r).div_ceil(stride);
+        let first = stride * from + r - pad;
+        Phase {
+            taps: kernel[axis].saturating_sub(r).div_ceil(stride),
+            first,
+            count: input[axis].saturating_sub(first).div_ceil(stride),
+            from,
+        }
+    })
+}
+
+/// Zeros around the output's gradient, so that every tap of the data gradient finds one.
+pub(super) fn gradient_border(geometry: &Geometry) -> Border {
+    let axis = |axis: usize| {
+        let before = geometry.kernel[axis].div_ceil(geometry.stride) - 1;
+        let last = phases(geometry, axis).map(|phase| phase.from + phase.count).max();
+        (before, before + last.unwrap_or(0).max(geometry.output[axis]))
+    };
+    let ((top, rows), (left, columns)) = (axis(0), axis(1));
+    Border { top, left, rows, columns }
+}
+
+/// `[O,KH,KW,I]` to panels of output channels: `[panel][KH,KW,I][columns]`, with channels padded.
+pub(super) fn pack_forward(
+    geometry: &Geometry,
+    [inputs, outputs]: [usize; 2],
+    weights: &[f32],
+    packed: &mut Vec<f32>,
+) {
+    let Geometry { input: [.., inputs_padded], output: [.., n], kernel: [kh, kw], .. } = *geometry;
+    let (columns, terms) = (panel_columns(n), kh * kw * inputs_padded);
+    reset(packed, panels(n) * terms * columns);
+    for (o, weights) in weights.chunks_exact(kh * kw * inputs).take(outputs).enumerate() {
+        let panel = &mut packed[o / columns * terms * columns..][..terms * columns];
+        for (tap, weights) in weights.chunks_exact(inputs).enumerate() {
+            let rows = panel[tap * inputs_padded * columns..].chunks_exact_mut(columns);
+            rows.zip(weights).for_each(|(row, weight)| row[o % columns] = *weight);
+        }
+    }
+}
+
+/// `[O,KH,KW,I]` to the kernels of the data gradient: for each phase in rows and in columns panels
+/// of input channels, `[panel][taps,taps,O][columns]`, mirrored, with channels padded.
+pub(super) fn pack_backward(
+    geometry: &Geometry,
+    [inputs, outputs]: [usize; 2],
+    weights: &[f32],
+    packed: &mut Vec<f32>,
+) {
+    let Geometry { input: [.., n], output: [.., outputs_padded], kernel: [kh, kw], stride, .. } =
+        *geometry;
+    let columns = panel_columns(n);
+    let all = phases(geometry, 0)
+        .flat_map(|rows| phases(geometry, 1).map(move |columns| rows.taps * columns.taps));
+    reset(packed, all.sum::<usize>() * outputs_padded * panels(n) * columns);
+    let mut start = 0;
+    for (ry, rows) in phases(geometry, 0).enumerate() {
+        for (rx, phase) in phases(geometry, 1).enumerate() {
+            let terms = rows.taps * phase.taps * outputs_padded;
+            for (t, u) in (0..rows.taps).flat_map(|t| (0..phase.taps).map(move |u| (t, u))) {
+                let ky = ry + stride * (rows.taps - 1 - t);
+                let kx = rx + stride * (phase.taps - 1 - u);
+                for o in 0..outputs {
+                    let from = &weights[((o * kh + ky) * kw + kx) * inputs..][..inputs];
+                    let term = (t * phase.taps + u) * outputs_padded + o;
+                    for (panel, from) in from.chunks(columns).enumerate() {
+                        let to = start + (panel * terms + term) * columns;
+                        packed[to..to + from.len()].copy_from_slice(from);
+                    }
+                }
+            }
+            start += panels(n) * terms * columns;
+        }
+    }
+}
+
+fn reset(values: &mut Vec<f32>, len: usize) {
+    values.clear();
+    values.resize(len, 0.0);
+}
+
+pub(super) fn forward(
+    geometry: &Geometry,
+    is_pointwise: bool,
+    x: &[f32],
+    packed: &[f32],
+    y: &mut [f32],
+) {
+    let Geometry { input: [h, w, inputs], output: [rows, columns, n], kernel: [kh, kw], .. } =
+        *geometry;
+    let width = panel_columns(n);
+    let b = BStrides {
+        start: 0,
+        batch: 0,
+        segment: kw * inputs * width,
+        k: width,
+        panel: kh * kw * inputs * PANEL,
+    };
+    if is_pointwise {
+        return pointwise(inputs, n, b, x, packed, y, false);
+    }
+    let super::Padding { top, left, bottom, right } = geometry.padding;
+    let [rows_padded, columns_padded] = [h + top + bottom, w + left + right];
+    let images = x.chunks_exact(rows_padded * columns_padded * inputs);
+    for (x, y) in images.zip(y.chunks_exact_mut(rows * columns * n)) {
+        let shape = Contraction {
+            batch: rows,
+            m: columns,
+            n,
+            k: kw * inputs,
+            segments: kh,
+            a: AStrides {
+                start: 0,
+                batch: geometry.stride * columns_padded * inputs,
+                segment: columns_padded * inputs,
+                m: geometry.stride * inputs,
+                k: 1,
+            },
+            b,
+            c: CStrides { start: 0, batch: columns * n, m: n },
+            accumulate: false,
+        };
+        kernels().contract(&shape, x, packed, y);
+    }
+}
+
+/// `y = x * w`, or added to `y`, for 1x1 kernels: all pixels are rows of one product.
+fn pointwise(
+    inputs: usize,
+    n: usize,
+    b: BStrides,
+    x: &[f32],
+    packed: &[f32],
+    y: &mut [f32],
+    accumulate: bool,
+) {
+    let shape = Contraction {
+        batch: 1,
+        m: y.len() / n,
+        n,
+        k: inputs,
+        segments: 1,
+        a: AStrides { start: 0, batch: 0, segment: 0, m: inputs, k: 1 },
+        b,
+        c: CStrides { start: 0, batch: 0, m: n },
+        accumulate,
+    };
+    kernels().contract(&shape, x, packed, y);
+}
+
+pub(super) fn backward_weights(
+    geometry: &Geometry,
+    is_pointwise: bool,
+    [x_border, dy_border]: [Border; 2],
+    x: &[f32],
+    dy: &[f32],
+    sums: &mut [f32],
+) {
+    let Geometry { input: [.., inputs], output: [rows, columns, n], kernel: [kh, kw], stride, .. } =
+        *geometry;
+    let mut shape = Contraction {
+        batch: kh,
+        m: kw * inputs,
+        n,
+        k: columns,
+        segments: rows,
+        a: AStrides {
+            start: 0,
+            batch: x_border.columns * inputs,
+            segment: stride * x_border.columns * inputs,
+            m: 1,
+            k: stride * inputs,
+        },
+        b: BStrides {
+            start: dy_border.origin() * n,
+            batch: 0,
+            segment: dy_border.columns * n,
+            k: n,
+            panel: PANEL,
+        },
+        c: CStrides { start: 0, batch: kw * inputs * n, m: n },
+        accumulate: true,
+    };
+    if is_pointwise {
+        (shape.segments, shape.k) = (1, x.len() / inputs);
+        return kernels().contract(&shape, x, dy, sums);
+    }
+    let images = x.chunks_exact(x_border.pixels() * inputs);
+    for (x, dy) in images.zip(dy.chunks_exact(dy_border.pixels() * n)) {
+        kernels().contract(&shape, x, dy, sums);
+    }
+}
+
+pub(super) fn backward_data(
+    geometry: &Geometry,
+    is_pointwise: bool,
+    dy: &[f32],
+    packed: &[f32],
+    dx: &mut [f32],
+    accumulate: bool,
+) {
+    let Geometry { input, output: [.., outputs], stride, .. } = *geometry;
+    let (n, width) = (input[2], panel_columns(input[2]));
+    if is_pointwise {
+        let b = BStrides { start: 0, batch: 0, segment: 0, k: width, panel: outputs * PANEL };
+        return pointwise(outputs, n, b, dy, packed, dx, accumulate);
+    }
+    let border = gradient_border(geometry);
+    // Positions that no window sees, and phases without taps, have no gradient.
+    let has_gaps = phases(geometry, 0).chain(phases(geometry, 1)).any(|p| p.taps == 0)
+        || (0..2).any(|axis| phases(geometry, axis).map(|p| p.count).sum::<usize>() < input[axis]);
+    if has_gaps && !accumulate {
+        dx.fill(0.0);
+    }
+    let images = dy.chunks_exact(border.pixels() * outputs);
+    for (dy, dx) in images.zip(dx.chunks_exact_mut(input.iter().product())) {
+        let mut b_start = 0;
+        for rows in phases(geometry, 0) {
+            for columns in phases(geometry, 1) {
+                let terms = rows.taps * columns.taps * outputs;
+                let from_row = (rows.from + 1 + border.top).saturating_sub(rows.taps);
+                let from_column = (columns.from + 1 + border.left).saturating_sub(columns.taps);
+                let shape = Contraction {
+                    batch: rows.count,
+                    m: columns.count,
+                    n,
+                    k: columns.taps * outputs,
+                    segments: rows.taps,
+                    a: AStrides {
+                        start: (from_row * border.columns + from_column) * outputs,
+                        batch: border.columns * outputs,
+                        segment: border.columns * outputs,
+                        m: outputs,
+                        k: 1,
+                    },
+                    b: BStrides {
+                        start: b_start,
+                        batch: 0,
+                        segment: columns.taps * outputs * width,
+                        k: width,
+                        panel: terms * PANEL,
+                    },
+                    c: CStrides {
+                        start: (rows.first * input[1] + columns.first) * n,
+                        batch: stride * input[1] * n,
+                        m: stride * n,
+                    },
+                    accumulate,
+                };
+                kernels().contract(&shape, dy, packed, dx);
+                b_start += panels(n) * terms * width;
+            }
+        }
+    }
+}

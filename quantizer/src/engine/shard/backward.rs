@@ -1,0 +1,298 @@
+//! The backward pass of a shard, level by level.
+
+use std::ops::Range;
+
+use super::super::arch::{Plane, PlaneMut, Region, kernels};
+use super::super::conv::{Border, Convolution};
+use super::super::program::{Kind, Operation, Sink};
+use super::super::{global_avg_pool, max_pool2d, subsample_pad};
+use super::{Scratch, Shard, Shared, chunks, contiguous, forward::clear_border};
+
+impl Shard {
+    /// The gradients through the operations of one level, the last first.
+    pub(in super::super) fn backward(
+        &mut self,
+        shared: &Shared,
+        level: usize,
+        batch: &[f32],
+        scratch: &mut Scratch,
+    ) {
+        for images in chunks(self.images, shared.layout.chunks[level]).rev() {
+            for index in shared.program.levels[level].clone().rev() {
+                self.backward_operation(shared, index, batch, &images, scratch);
+            }
+        }
+    }
+
+    fn backward_operation(
+        &mut self,
+        shared: &Shared,
+        index: usize,
+        batch: &[f32],
+        images: &Range<usize>,
+        scratch: &mut Scratch,
+    ) {
+        let operation = &shared.program.operations[index];
+        let source = &operation.source;
+        match &operation.kind {
+            Kind::Store => self.backward_store(shared, index, images),
+            Kind::Convolution(convolution) => {
+                self.backward_convolution(shared, index, convolution, batch, images, scratch);
+            }
+            Kind::MaxPool2d(_) | Kind::SubsamplePad(_) | Kind::GlobalAvgPool => {
+                let Some((target, accumulate)) = self.target(shared, index, images) else { return };
+                let [rows, columns, channels] = shared.program.tensors[operation.output].shape;
+                let border = Border { top: 0, left: 0, rows, columns };
+                let Scratch { x, dy, .. } = scratch;
+                let values = images.len() * rows * columns * channels;
+                let dy = &mut dy.values_mut()[..values];
+                self.gather(shared, operation.output, images, border, dy);
+                let x = match &operation.kind {
+                    Kind::MaxPool2d(_) => {
+                        self.load_plain(shared, source, batch, images, x.values_mut())
+                    }
+                    // Only a mask would need it.
+                    _ if source.relu => {
+                        self.load_plain(shared, source, batch, images, x.values_mut())
+                    }
+                    _ => &[],
+                };
+                let dx = &mut self.gradients.values_mut()[target];
+                if !accumulate {
+                    dx.fill(0.0);
+                }
+                let y = &self.activations.values()[shared.activation(operation.output, images)];
+                match &operation.kind {
+                    Kind::MaxPool2d(geometry) => max_pool2d::backward(geometry, x, y, dy, dx),
+                    Kind::SubsamplePad(geometry) => subsample_pad::backward(geometry, dy, dx),
+                    _ => {
+                        let [h, w, c] = shared.program.tensors[source.first.tensor].shape;
+                        global_avg_pool::backward(dy, h * w, c, dx);
+                    }
+                }
+                let region = shared.region(source.first.tensor, 1);
+                let y = (region.columns * region.channels, region.rows * region.columns, 0);
+                self.finish_own(shared, index, images, x, y);
+            }
+        }
+    }
+
+    fn backward_convolution(
+        &mut self,
+        shared: &Shared,
+        index: usize,
+        convolution: &Convolution,
+        batch: &[f32],
+        images: &Range<usize>,
+        scratch: &mut Scratch,
+    ) {
+        let operation = &shared.program.operations[index];
+        let Scratch { x, dy, kernel } = scratch;
+        let kernel = kernel.values_mut();
+        let [rows, columns, channels] = convolution.geometry.output;
+        let border = convolution.gradient_border();
+        let image_values = border.pixels() * channels;
+        let dy = &mut dy.values_mut()[..images.len() * image_values];
+        self.gather(shared, operation.output, images, border, dy);
+        if !shared.biases[index].is_empty() {
+            let start = shared.layout.bias_sums[index];
+            let sums = &mut self.sums[start..][..channels];
+            let region = Region { rows, columns, channels };
+            for dy in dy.chunks_exact_mut(image_values) {
+                let values = &mut dy[border.origin() * channels..];
+                let dy = PlaneMut { values, row: border.columns * channels };
+                kernels().mask(region, dy, None, [None; 2], sums);
+            }
+        }
+        let x_border = convolution.input_border();
+        let x = self.load(shared, &operation.source, batch, images, x_border, x.values_mut());
+        let sums = &mut self.weights.values_mut()[shared.layout.weight_sums[index]..];
+        convolution.backward_weights(x, dy, &mut sums[..convolution.sums()], kernel);
+        let Some((target, accumulate)) = self.target(shared, index, images) else { return };
+        let dx = &mut self.gradients.values_mut()[target];
+        convolution.backward_data(dy, &shared.weights[index], dx, accumulate, kernel);
+        let channels = convolution.geometry.input[2];
+        let y = (x_border.columns * channels, x_border.pixels(), x_border.origin() * channels);
+        self.finish_own(shared, index, images, x, y);
+    }
+
+    /// Where the gradient of an operation's source goes, and whether it is added there.
+    fn target(
+        &self,
+        shared: &Shared,
+        index: usize,
+        images: &Range<usize>,
+    ) -> Option<(Range<usize>, bool)> {
+        let operation = &shared.program.operations[index];
+        let (offset, accumulate) = match operation.sink {
+            Sink::None => return None,
+            Sink::Tensor { tensor, is_first } => {
+                (shared.layout.tensor_gradients[tensor]?, !is_first)
+            }
+            Sink::Own => (shared.layout.own_gradients[index]?, false),
+        };
+        Some((shared.range(offset, operation.source.first.tensor, images), accumulate))
+    }
+
+    /// The gradient of a tensor from all its uses, inside a zero border.
+    fn gather(
+        &self,
+        shared: &Shared,
+        tensor: usize,
+        images: &Range<usize>,
+        border: Border,
+        out: &mut [f32],
+    ) {
+        let region = shared.region(tensor, 1);
+        let (row, values) = (border.columns * region.channels, border.pixels() * region.channels);
+        for (image, out) in images.clone().zip(out.chunks_exact_mut(values)) {
+            clear_border(border, region, out);
+            let out = &mut out[border.origin() * region.channels..];
+            self.gather_image(shared, tensor, image, region, PlaneMut { values: out, row });
+        }
+    }
+
+    fn gather_image(
+        &self,
+        shared: &Shared,
+        tensor: usize,
+        image: usize,
+        region: Region,
+        mut out: PlaneMut<'_>,
+    ) {
+        let image = image..image + 1;
+        let gradients = self.gradients.values();
+        let plane = |offset: usize| contiguous(&gradients[shared.range(offset, tensor, &image)], region);
+        let mut is_first = true;
+        if let Some(offset) = shared.layout.tensor_gradients[tensor] {
+            put(region, &mut out, plane(offset), &mut is_first);
+        }
+        for &(user, position) in &shared.program.tensors[tensor].uses {
+            let Some(offset) = shared.layout.own_gradients[user] else { continue };
+            let source = &shared.program.operations[user].source;
+            let term = source.terms().nth(position).unwrap_or(source.first);
+            let Some(norm) = term.norm else {
+                put(region, &mut out, plane(offset), &mut is_first);
+                continue;
+            };
+            let x = contiguous(self.activation(shared, tensor, &image), region);
+            let coefficients = shared.norms[norm].coefficients();
+            let to = PlaneMut { values: &mut *out.values, row: out.row };
+            kernels().norm_gradient(region, to, [plane(offset), x], coefficients, !is_first);
+            is_first = false;
+        }
+        if is_first {
+            clear(region, &mut out);
+        }
+    }
+
+    /// The gradient before what was stored: gathered, then masked, in place.
+    fn backward_store(&mut self, shared: &Shared, index: usize, images: &Range<usize>) {
+        let operation = &shared.program.operations[index];
+        let Some(own) = shared.layout.own_gradients[index] else { return };
+        let tensor = operation.output;
+        let region = shared.region(tensor, images.len());
+        let target = shared.range(own, tensor, images);
+        let row = region.columns * region.channels;
+        let mut is_first = shared.layout.tensor_gradients[tensor].is_none();
+        for &(user, position) in &shared.program.tensors[tensor].uses {
+            let Some(offset) = shared.layout.own_gradients[user] else { continue };
+            let ranges = [target.clone(), shared.range(offset, tensor, images)];
+            let gradients = self.gradients.values_mut();
+            let Ok([out, dz]) = gradients.get_disjoint_mut(ranges) else {
+                debug_assert!(false, "gradients overlap");
+                continue;
+            };
+            let source = &shared.program.operations[user].source;
+            let term = source.terms().nth(position).unwrap_or(source.first);
+            let (mut out, dz) = (PlaneMut { values: out, row }, contiguous(dz, region));
+            let Some(norm) = term.norm else {
+                put(region, &mut out, dz, &mut is_first);
+                continue;
+            };
+            let x = &self.activations.values()[shared.activation(tensor, images)];
+            let (x, coefficients) = (contiguous(x, region), shared.norms[norm].coefficients());
+            kernels().norm_gradient(region, out, [dz, x], coefficients, !is_first);
+            is_first = false;
+        }
+        let gradients = self.gradients.values_mut();
+        if is_first {
+            gradients[target].fill(0.0);
+        }
+        self.mask_stored(shared, index, operation, images);
+    }
+
+    fn mask_stored(
+        &mut self,
+        shared: &Shared,
+        index: usize,
+        operation: &Operation,
+        images: &Range<usize>,
+    ) {
+        let Some(own) = shared.layout.own_gradients[index] else { return };
+        let tensor = operation.output;
+        let region = shared.region(tensor, images.len());
+        let Self { activations, gradients, sums, .. } = self;
+        let activations = activations.values();
+        let y = contiguous(&activations[shared.activation(tensor, images)], region);
+        let dz = &mut gradients.values_mut()[shared.range(own, tensor, images)];
+        let dz = PlaneMut { values: dz, row: y.row };
+        let mut terms = operation.source.terms();
+        let mut norm = || terms.next().and_then(|t| shared.centred(t, activations, images));
+        let norms = [norm(), norm()];
+        let sums = &mut sums[shared.layout.gradient_sums[index]..];
+        kernels().mask(region, dz, operation.source.relu.then_some(y), norms, sums);
+    }
+
+    /// Masks the gradient of a source of the operation's own by the source's values `x`, whose
+    /// images have rows and sizes of `x_row` and `x_pixels`, from `x_origin`; and sums it.
+    fn finish_own(
+        &mut self,
+        shared: &Shared,
+        index: usize,
+        images: &Range<usize>,
+        x: &[f32],
+        (x_row, x_pixels, x_origin): (usize, usize, usize),
+    ) {
+        let operation = &shared.program.operations[index];
+        let (Sink::Own, Some(own)) = (operation.sink, shared.layout.own_gradients[index]) else {
+            return;
+        };
+        let source = &operation.source;
+        let tensor = source.first.tensor;
+        let region = shared.region(tensor, 1);
+        let Self { activations, gradients, sums, .. } = self;
+        let activations = activations.values();
+        let sums = &mut sums[shared.layout.gradient_sums[index]..];
+        for (position, image) in images.clone().enumerate() {
+            let image = image..image + 1;
+            let dz = &mut gradients.values_mut()[shared.range(own, tensor, &image)];
+            let dz = PlaneMut { values: dz, row: region.columns * region.channels };
+            let y = source.relu.then(|| {
+                let start = position * x_pixels * region.channels + x_origin;
+                Plane { values: &x[start..], row: x_row }
+            });
+            let mut terms = source.terms();
+            let mut norm = || terms.next().and_then(|t| shared.centred(t, activations, &image));
+            let norms = [norm(), norm()];
+            kernels().mask(region, dz, y, norms, sums);
+        }
+    }
+}
+
+/// Copies `src` to `out`, or adds it if something is there.
+fn put(region: Region, out: &mut PlaneMut<'_>, src: Plane<'_>, is_first: &mut bool) {
+    if std::mem::replace(is_first, false) {
+        let width = region.columns * region.channels;
+        let rows = out.values.chunks_mut(out.row).zip(src.values.chunks(src.row));
+        rows.take(region.rows).for_each(|(out, src)| out[..width].copy_from_slice(&src[..width]));
+    } else {
+        let out = PlaneMut { values: &mut *out.values, row: out.row };
+        kernels().add(region, out, src);
+    }
+}
+
+fn clear(region: Region, out: &mut PlaneMut<'_>) {
+    let width = region.columns * region.channels;
+    out.values.chunks_mut(out.row).take(region.rows).for_each(|out| out[..width].fill(0.0));
+}

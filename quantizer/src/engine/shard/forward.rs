@@ -1,0 +1,184 @@
+//! The forward pass of a shard, level by level.
+
+use std::ops::Range;
+
+use super::super::arch::{PlaneMut, Region, SumTerm, kernels};
+use super::super::conv::Border;
+use super::super::program::{Kind, Operation, Source, Term};
+use super::super::{global_avg_pool, max_pool2d, subsample_pad};
+use super::{Scratch, Shard, Shared, chunks, contiguous};
+
+impl Shard {
+    /// The operations of one level on all images. `batch`: the shard's images, `[N,H,W,C]`.
+    pub(in super::super) fn forward(
+        &mut self,
+        shared: &Shared,
+        level: usize,
+        batch: &[f32],
+        scratch: &mut Scratch,
+    ) {
+        for images in chunks(self.images, shared.layout.chunks[level]) {
+            for index in shared.program.levels[level].clone() {
+                self.forward_operation(shared, index, batch, &images, scratch);
+            }
+        }
+    }
+
+    /// One operation on some images.
+    fn forward_operation(
+        &mut self,
+        shared: &Shared,
+        index: usize,
+        batch: &[f32],
+        images: &Range<usize>,
+        scratch: &mut Scratch,
+    ) {
+        let operation = &shared.program.operations[index];
+        let output = shared.activation(operation.output, images);
+        let Scratch { x, kernel, .. } = scratch;
+        match &operation.kind {
+            Kind::Store => self.store(shared, operation, batch, images),
+            Kind::Convolution(convolution) => {
+                let border = convolution.input_border();
+                let x = self.load(shared, &operation.source, batch, images, border, x.values_mut());
+                let y = &mut self.activations.values_mut()[output.clone()];
+                convolution.forward(x, &shared.weights[index], y, kernel.values_mut());
+                let bias = &shared.biases[index];
+                if !bias.is_empty() {
+                    let pixels = y.chunks_exact_mut(bias.len());
+                    pixels.for_each(|y| y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias));
+                }
+            }
+            Kind::MaxPool2d(geometry) => {
+                let x = self.load_plain(shared, &operation.source, batch, images, x.values_mut());
+                let y = &mut self.activations.values_mut()[output.clone()];
+                max_pool2d::forward(geometry, x, y);
+            }
+            Kind::SubsamplePad(geometry) => {
+                let x = self.load_plain(shared, &operation.source, batch, images, x.values_mut());
+                let y = &mut self.activations.values_mut()[output.clone()];
+                subsample_pad::forward(geometry, x, y);
+            }
+            Kind::GlobalAvgPool => {
+                let x = self.load_plain(shared, &operation.source, batch, images, x.values_mut());
+                let y = &mut self.activations.values_mut()[output.clone()];
+                let [h, w, c] = shared.program.tensors[operation.source.first.tensor].shape;
+                global_avg_pool::forward(x, h * w, c, y);
+            }
+        }
+        let tensor = &shared.program.tensors[operation.output];
+        if tensor.is_normalized && !self.sums.is_empty() {
+            let region = shared.region(operation.output, images.len());
+            let start = shared.layout.moments[operation.output];
+            let y = contiguous(&self.activations.values()[output], region);
+            kernels().moments(region, y, &mut self.sums[start..][..2 * tensor.shape[2]]);
+        }
+    }
+
+    /// Evaluates the source into its own tensor.
+    fn store(
+        &mut self,
+        shared: &Shared,
+        operation: &Operation,
+        batch: &[f32],
+        images: &Range<usize>,
+    ) {
+        let Source { first, second, relu } = operation.source;
+        let output = shared.activation(operation.output, images);
+        let region = shared.region(operation.output, images.len());
+        let row = region.columns * region.channels;
+        let activations = self.activations.values_mut();
+        if first.tensor == 0 {
+            let tensor = &shared.program.tensors[0];
+            let batch = batch[images.start * tensor.values()..].chunks_exact(tensor.shape[2]);
+            let pixels = activations[output].chunks_exact_mut(region.channels);
+            return pixels.zip(batch).for_each(|(pixel, x)| {
+                let (values, padding) = pixel.split_at_mut(x.len());
+                values.copy_from_slice(x);
+                padding.fill(0.0);
+            });
+        }
+        let range = |term: Term| shared.activation(term.tensor, images);
+        // The sum of a tensor with itself reads it once.
+        let other = second.map(range).filter(|other| *other != range(first));
+        let ranges = [range(first), output, other.clone().unwrap_or(0..0)];
+        let Ok([x, out, other_values]) = activations.get_disjoint_mut(ranges) else {
+            debug_assert!(false, "activations overlap");
+            return;
+        };
+        let x = &*x;
+        let other = if other.is_some() { &*other_values } else { x };
+        let term = |term: Term, values| SumTerm {
+            x: contiguous(values, region),
+            affine: term.norm.map(|norm| shared.norms[norm].affine()),
+        };
+        let out = PlaneMut { values: out, row };
+        let second = second.map(|second| term(second, other));
+        kernels().sum(region, out, term(first, x), second, relu);
+    }
+
+    /// The source's values, without a border.
+    pub(super) fn load_plain<'a>(
+        &'a self,
+        shared: &Shared,
+        source: &Source,
+        batch: &'a [f32],
+        images: &Range<usize>,
+        out: &'a mut [f32],
+    ) -> &'a [f32] {
+        let [rows, columns, _] = shared.program.tensors[source.first.tensor].shape;
+        self.load(shared, source, batch, images, Border { top: 0, left: 0, rows, columns }, out)
+    }
+
+    /// The source's values of some images inside a zero border; in `out`, but where they lie
+    /// somewhere as they are wanted.
+    pub(super) fn load<'a>(
+        &self,
+        shared: &Shared,
+        source: &Source,
+        batch: &[f32],
+        images: &Range<usize>,
+        border: Border,
+        out: &'a mut [f32],
+    ) -> &'a [f32] {
+        let region = shared.region(source.first.tensor, 1);
+        let Region { rows, columns, channels } = region;
+        let out = &mut out[..images.len() * border.pixels() * channels];
+        let (row, origin) = (border.columns * channels, border.origin() * channels);
+        for (image, out) in
+            images.clone().zip(out.chunks_exact_mut(border.pixels() * channels))
+        {
+            clear_border(border, region, out);
+            if source.first.tensor == 0 {
+                let values = rows * columns * channels;
+                let image = &batch[image * values..][..values];
+                for (to, from) in
+                    out[origin..].chunks_mut(row).zip(image.chunks_exact(columns * channels))
+                {
+                    to[..from.len()].copy_from_slice(from);
+                }
+                continue;
+            }
+            let term = |term: Term| SumTerm {
+                x: contiguous(self.activation(shared, term.tensor, &(image..image + 1)), region),
+                affine: term.norm.map(|norm| shared.norms[norm].affine()),
+            };
+            let out = PlaneMut { values: &mut out[origin..], row };
+            kernels().sum(region, out, term(source.first), source.second.map(term), source.relu);
+        }
+        out
+    }
+}
+
+/// Zeros around the region inside an image with its border.
+pub(super) fn clear_border(border: Border, region: Region, out: &mut [f32]) {
+    let Region { rows, columns, channels } = region;
+    let row = border.columns * channels;
+    let end = border.top + rows;
+    out[..border.top * row].fill(0.0);
+    for out in out[border.top * row..end * row].chunks_exact_mut(row) {
+        out[..border.left * channels].fill(0.0);
+        out[(border.left + columns) * channels..].fill(0.0);
+    }
+    out[end * row..].fill(0.0);
+}

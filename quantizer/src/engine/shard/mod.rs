@@ -1,0 +1,142 @@
+//! Some images on their way through a program, forward and backward.
+//!
+//! A shard is what one thread works on between two levels: it owns its images' activations and
+//! gradients and its part of every sum over the batch. How many images a shard has does not depend
+//! on the number of threads, and sums are taken over shards in their order, so neither do the
+//! bits. Owns the order of the work inside a level; not the levels, nor what all shards share.
+
+mod backward;
+mod forward;
+
+use std::ops::Range;
+
+use super::arch::{Arena, Centred, Plane, Region};
+use super::batch_norm::State;
+use super::conv::Packed;
+use super::layout::Layout;
+use super::program::{Program, Term};
+use super::softmax_cross_entropy::Loss;
+
+/// What all shards share: the program, its memory's layout, and this step's parameters.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shared {
+    pub(super) program: Program,
+    pub(super) layout: Layout,
+    /// Of each batch normalization.
+    pub(super) norms: Vec<State>,
+    /// Of each operation: packed weights, and the bias with its padding, if there is one.
+    pub(super) weights: Vec<Packed>,
+    pub(super) biases: Vec<Vec<f32>>,
+}
+
+/// Memory that a worker needs inside an operation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scratch {
+    x: Arena,
+    dy: Arena,
+    kernel: Arena,
+}
+
+impl Scratch {
+    pub(super) fn resize(&mut self, layout: &Layout) {
+        let [x, dy, kernel] = layout.scratch;
+        self.x.resize(x);
+        self.dy.resize(dy);
+        self.kernel.resize(kernel);
+    }
+}
+
+/// The images of one shard.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shard {
+    pub(super) images: usize,
+    activations: Arena,
+    gradients: Arena,
+    /// Sums of the weight gradients.
+    pub(super) weights: Arena,
+    /// Sums over pixels, a channel each.
+    pub(super) sums: Vec<f64>,
+    pub(super) loss: Loss,
+}
+
+impl Shard {
+    /// Makes room for `images` images, and sets all sums to zero.
+    pub(super) fn start(&mut self, layout: &Layout, images: usize) {
+        self.images = images;
+        self.activations.resize(layout.images * layout.activation_values);
+        self.gradients.resize(layout.images * layout.gradient_values);
+        self.weights.resize(layout.weight_values);
+        self.weights.values_mut().fill(0.0);
+        self.sums.resize(layout.sums, 0.0);
+        self.sums.fill(0.0);
+    }
+
+    /// The activations of some images of a tensor, `[N,H,W,C]`.
+    pub(super) fn activation(
+        &self,
+        shared: &Shared,
+        tensor: usize,
+        images: &Range<usize>,
+    ) -> &[f32] {
+        &self.activations.values()[shared.activation(tensor, images)]
+    }
+
+    /// The gradient of the output, `[N,O]` with padding.
+    pub(super) fn output_gradient_mut(&mut self, shared: &Shared) -> &mut [f32] {
+        let output = shared.program.output();
+        let offset = shared.layout.tensor_gradients[output].unwrap_or_default();
+        let range = shared.range(offset, output, &(0..self.images));
+        &mut self.gradients.values_mut()[range]
+    }
+}
+
+impl Shared {
+    /// Where `images` of a block lie that is laid out as `tensor` is.
+    fn range(&self, offset: usize, tensor: usize, images: &Range<usize>) -> Range<usize> {
+        let start = offset * self.layout.images;
+        let values = self.program.tensors[tensor].values();
+        start + images.start * values..start + images.end * values
+    }
+
+    fn activation(&self, tensor: usize, images: &Range<usize>) -> Range<usize> {
+        self.range(self.layout.activations[tensor], tensor, images)
+    }
+
+    /// All pixels of `images` images of a tensor, one image below the other.
+    fn region(&self, tensor: usize, images: usize) -> Region {
+        let [rows, columns, channels] = self.program.tensors[tensor].shape;
+        Region { rows: images * rows, columns, channels }
+    }
+
+    /// The tensor of a term and the mean of its normalization, for those that have one.
+    fn centred<'a>(&'a self, term: Term, activations: &'a [f32], images: &Range<usize>) -> Option<Centred<'a>> {
+        let norm = term.norm?;
+        let x = contiguous(&activations[self.activation(term.tensor, images)], self.region(term.tensor, 1));
+        Some(Centred { x, mean: self.norms[norm].mean() })
+    }
+}
+
+/// Values whose rows follow one another.
+fn contiguous(values: &[f32], region: Region) -> Plane<'_> {
+    Plane { values, row: region.columns * region.channels }
+}
+
+/// Scratch memory that is borrowed and returned.
+pub(super) type Pool = std::sync::Mutex<Vec<Scratch>>;
+
+/// Calls `work` with scratch memory of the pool. The last that was returned is the first to be
+/// borrowed: it is in some cache.
+pub(super) fn with_scratch(pool: &Pool, layout: &Layout, work: impl FnOnce(&mut Scratch)) {
+    let taken = pool.lock().ok().and_then(|mut pool| pool.pop());
+    let mut scratch = taken.unwrap_or_default();
+    scratch.resize(layout);
+    work(&mut scratch);
+    if let Ok(mut pool) = pool.lock() {
+        pool.push(scratch);
+    }
+}
+
+/// `images` in steps of `chunk`.
+fn chunks(images: usize, chunk: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
+    (0..images.div_ceil(chunk)).map(move |i| i * chunk..(i * chunk + chunk).min(images))
+}
