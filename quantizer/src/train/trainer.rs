@@ -181,7 +181,8 @@ impl Trainer {
         let normalization = &graph.normalization;
         augment::fill_train(training, indices, normalization, config, progress.epoch, pixels);
         let labels: Vec<usize> = indices.iter().map(|&i| training.label(i).into()).collect();
-        let targets = Targets::new(&labels);
+        let smoothing = config.label_smoothing;
+        let targets = Targets { smoothing, ..Targets::new(&labels) };
         let output = self.step.run(graph, images.view(), &targets, config.norm_momentum)?;
         if !output.loss.is_finite() {
             let layer = self.step.first_non_finite(graph).unwrap_or("the loss").to_string();
