@@ -30,6 +30,7 @@ use crate::graph::{Graph, GraphError};
 use forward::{Activations, Prepared};
 
 pub(crate) use softmax_cross_entropy::argmax;
+pub use softmax_cross_entropy::{Mixed, Targets};
 pub use step::{StepOutput, TrainStep};
 
 /// Images of one group: small enough that an operator's operands stay in the cache.
@@ -66,6 +67,14 @@ pub enum EngineError {
         image: usize,
         /// Classes of the output.
         classes: usize,
+    },
+    /// A share of a label that is none.
+    #[error("{what} is {found}, expected a share from 0 to 1, smoothing below 1")]
+    Target {
+        /// Which share.
+        what: &'static str,
+        /// Its value.
+        found: String,
     },
 }
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::batch_norm::{self, Gradient, Statistics};
 use super::forward::{self, Activations, Prepared};
-use super::softmax_cross_entropy::{self, Loss};
+use super::softmax_cross_entropy::{self, Loss, Targets};
 use super::{EngineError, GROUP_IMAGES, add, check_batch, conv2d};
 use super::{fully_connected, global_avg_pool, max_pool2d, relu, subsample_pad};
 use crate::graph::{BatchNorm, Graph, Op};
@@ -17,9 +17,9 @@ use crate::graph::{BatchNorm, Graph, Op};
 /// What a step found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepOutput {
-    /// Mean cross-entropy of the batch.
+    /// Mean cross-entropy of the batch against its targets.
     pub loss: f64,
-    /// Images of the batch that were classified rightly.
+    /// Images of the batch that were classified as their first label.
     pub correct: usize,
 }
 
@@ -36,7 +36,6 @@ pub struct TrainStep {
 #[derive(Debug, Default)]
 struct Group {
     activations: Activations,
-    labels: Vec<usize>,
     /// The gradient of each node's output; empty before the first node that adds to it.
     dy: Vec<Vec<f32>>,
     /// The gradient of each node's weights, `[KH,KW,I,O]`, and bias.
@@ -58,19 +57,19 @@ impl TrainStep {
         &self.gradients
     }
 
-    /// Runs `batch` (`[N,H,W,C]`, normalized) forward and backward. The running averages of
+    /// Runs `batch` (`[N,H,W,C]`, normalized) forward and backward towards `targets`. The running averages of
     /// `graph` move towards the batch's by `momentum`; nothing else of it changes.
     #[expect(clippy::needless_pass_by_value, reason = "views are passed by value, as in ndarray")]
     pub fn run(
         &mut self,
         graph: &mut Graph,
         batch: ArrayView4<'_, f32>,
-        labels: &[usize],
+        targets: &Targets<'_>,
         momentum: f32,
     ) -> Result<StepOutput, EngineError> {
         check_batch(graph, &batch)?;
-        check_labels(batch.dim().0, labels, graph.classes())?;
-        self.start(graph, &batch, labels);
+        targets.check(batch.dim().0, graph.classes())?;
+        self.start(graph, &batch);
         // The walk pauses before each batch normalization.
         let mut cuts = vec![0];
         cuts.extend((1..graph.nodes.len()).filter(|&i| norm_at(graph, i).is_some()));
@@ -78,8 +77,12 @@ impl TrainStep {
         for cut in cuts.windows(2) {
             self.forward(graph, cut[0], cut[1], momentum);
         }
-        let images = labels.len();
-        self.groups.par_iter_mut().for_each(|group| group.loss(graph, images));
+        let images = targets.len();
+        self.groups.par_iter_mut().enumerate().for_each(|(index, group)| {
+            let first = index * GROUP_IMAGES;
+            let targets = targets.slice(first..first + group.activations.images);
+            group.loss(graph, &targets, images);
+        });
         for cut in cuts.windows(2).rev() {
             self.backward(graph, cut[0], cut[1]);
         }
@@ -101,19 +104,16 @@ impl TrainStep {
         position.map(|index| graph.nodes[index].name.as_str())
     }
 
-    fn start(&mut self, graph: &Graph, batch: &ArrayView4<'_, f32>, labels: &[usize]) {
+    fn start(&mut self, graph: &Graph, batch: &ArrayView4<'_, f32>) {
         let nodes = graph.nodes.len();
         self.prepared.update(graph, true);
         self.statistics.resize_with(nodes, Statistics::default);
-        self.groups.resize_with(labels.len().div_ceil(GROUP_IMAGES), Group::default);
+        self.groups.resize_with(batch.dim().0.div_ceil(GROUP_IMAGES), Group::default);
         let batch = batch.as_standard_layout();
         let size = GROUP_IMAGES * graph.input_shape().iter().product::<usize>();
         let images = batch.as_slice().unwrap_or_default().par_chunks(size);
-        let labels = labels.par_chunks(GROUP_IMAGES);
-        self.groups.par_iter_mut().zip(images.zip(labels)).for_each(|(group, (images, labels))| {
+        self.groups.par_iter_mut().zip(images).for_each(|(group, images)| {
             group.activations.start(graph, images);
-            group.labels.clear();
-            group.labels.extend_from_slice(labels);
             group.dy.resize_with(nodes, Vec::new);
             group.parameters.resize_with(nodes, Default::default);
             group.sums.resize_with(nodes, Vec::new);
@@ -215,14 +215,13 @@ impl TrainStep {
 }
 
 impl Group {
-    fn loss(&mut self, graph: &Graph, images: usize) {
+    fn loss(&mut self, graph: &Graph, targets: &Targets<'_>, images: usize) {
         let output = graph.output().0;
         let logits = &self.activations.values[output];
         let mut dlogits = self.activations.free.pop().unwrap_or_default();
         dlogits.resize(logits.len(), 0.0);
         let weight = 1.0 / images as f32;
-        let labels = &self.labels;
-        self.loss = softmax_cross_entropy::forward_backward(logits, labels, weight, &mut dlogits);
+        self.loss = softmax_cross_entropy::forward_backward(logits, targets, weight, &mut dlogits);
         self.dy[output] = dlogits;
     }
 
@@ -345,14 +344,4 @@ fn transpose(packed: &[f32], outputs: usize) -> Vec<f32> {
         weights.extend(packed.iter().skip(o).step_by(outputs));
     }
     weights
-}
-
-fn check_labels(images: usize, labels: &[usize], classes: usize) -> Result<(), EngineError> {
-    if labels.len() != images {
-        return Err(EngineError::LabelCount { labels: labels.len(), images });
-    }
-    match labels.iter().enumerate().find(|(_, label)| **label >= classes) {
-        Some((image, &label)) => Err(EngineError::Label { label, image, classes }),
-        None => Ok(()),
-    }
 }

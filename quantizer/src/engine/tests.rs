@@ -66,7 +66,7 @@ fn check_parameter_gradients(graph: &Graph) {
     let mut step = TrainStep::new();
     let mut run = |graph: &Graph| {
         let mut graph = graph.clone();
-        let output = step.run(&mut graph, batch.view(), &labels, 0.1).unwrap();
+        let output = step.run(&mut graph, batch.view(), &Targets::new(&labels), 0.1).unwrap();
         (output.loss, step.gradients().to_vec())
     };
     let (_, gradients) = run(graph);
@@ -105,7 +105,8 @@ fn bits(threads: usize) -> Vec<u64> {
             let (batch, labels) = (batch(19), [1; 19]);
             let mut step = TrainStep::new();
             for _ in 0..2 {
-                let output = step.run(&mut graph, batch.view(), &labels, 0.1).unwrap();
+                let output =
+                    step.run(&mut graph, batch.view(), &Targets::new(&labels), 0.1).unwrap();
                 bits.push(output.loss.to_bits());
             }
             let gradients = step.gradients().iter().flatten();
@@ -130,9 +131,9 @@ fn bad_batches_are_refused() {
     let wrong = Array4::zeros([2, 9, 9, 2]);
     let refusal = Executor::new().forward_eval(&graph, wrong.view()).unwrap_err();
     assert!(matches!(refusal, EngineError::BatchShape { found: [9, 9, 2], .. }), "{refusal}");
-    let refusal = step.run(&mut graph, batch(2).view(), &[0], 0.1).unwrap_err();
+    let refusal = step.run(&mut graph, batch(2).view(), &Targets::new(&[0]), 0.1).unwrap_err();
     assert_eq!(refusal, EngineError::LabelCount { labels: 1, images: 2 });
-    let refusal = step.run(&mut graph, batch(2).view(), &[0, 3], 0.1).unwrap_err();
+    let refusal = step.run(&mut graph, batch(2).view(), &Targets::new(&[0, 3]), 0.1).unwrap_err();
     assert_eq!(refusal, EngineError::Label { label: 3, image: 1, classes: 3 });
 }
 
@@ -140,11 +141,11 @@ fn bad_batches_are_refused() {
 fn the_first_layer_that_is_not_finite_is_named() {
     let mut graph = small(Shortcut::Pad, Block::Basic, Stem::Conv3x3);
     let mut step = TrainStep::new();
-    step.run(&mut graph, batch(4).view(), &[0; 4], 0.1).unwrap();
+    step.run(&mut graph, batch(4).view(), &Targets::new(&[0; 4]), 0.1).unwrap();
     assert_eq!(step.first_non_finite(&graph), None);
     let id = graph.find("stage2.block0.conv1").unwrap();
     graph.nodes[id.0].parameters_mut()[0].values[3] = f32::INFINITY;
-    let output = step.run(&mut graph, batch(4).view(), &[0; 4], 0.1).unwrap();
+    let output = step.run(&mut graph, batch(4).view(), &Targets::new(&[0; 4]), 0.1).unwrap();
     assert!(!output.loss.is_finite());
     assert_eq!(step.first_non_finite(&graph), Some("stage2.block0.conv1"));
 }

@@ -8,6 +8,7 @@ mod augment;
 mod config;
 mod evaluate;
 mod optimizer;
+mod schedule;
 mod state;
 mod trainer;
 
@@ -18,8 +19,9 @@ use crate::data::DataError;
 use crate::engine::EngineError;
 use crate::graph::{CheckpointError, GraphError};
 
-pub use config::{RESNET8_FASHION, Schedule, TrainConfig};
+pub use config::{Optimizer, TrainConfig};
 pub use evaluate::{Evaluation, logits};
+pub use schedule::{Fit, Schedule};
 pub use trainer::{Outcome, Trainer};
 
 /// What one step found.

@@ -44,7 +44,8 @@ fn graph() -> Graph {
 }
 
 fn config() -> TrainConfig {
-    TrainConfig { epochs: 5, batch: 8, crop_padding: 1, validation: 0.2, ..RESNET8_FASHION }
+    TrainConfig { batch: 8, validation: 0.2, ..TrainConfig::recipe("resnet8-fashion") }
+        .with_epochs(5)
 }
 
 /// Stops after some steps.

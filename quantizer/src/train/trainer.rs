@@ -11,7 +11,7 @@ use super::{
     EpochReport, Evaluation, Observer, StepReport, TrainConfig, TrainError, augment, state,
 };
 use crate::data::Dataset;
-use crate::engine::{Executor, TrainStep};
+use crate::engine::{Executor, Targets, TrainStep};
 use crate::graph::{Checkpoint, Dtype, Graph, Normalization};
 
 /// How a run ended.
@@ -181,7 +181,9 @@ impl Trainer {
         let normalization = &graph.normalization;
         augment::fill_train(training, indices, normalization, config, progress.epoch, pixels);
         let labels: Vec<usize> = indices.iter().map(|&i| training.label(i).into()).collect();
-        let output = self.step.run(graph, images.view(), &labels, config.norm_momentum)?;
+        let smoothing = config.label_smoothing;
+        let targets = Targets { smoothing, ..Targets::new(&labels) };
+        let output = self.step.run(graph, images.view(), &targets, config.norm_momentum)?;
         if !output.loss.is_finite() {
             let layer = self.step.first_non_finite(graph).unwrap_or("the loss").to_string();
             let (epoch, step) = (progress.epoch + 1, progress.step + 1);

@@ -8,8 +8,7 @@ use indicatif::ProgressBar;
 use resmcu_quantizer::data::{Dataset, FASHION_MNIST_SMALL, Source, Split};
 use resmcu_quantizer::graph::{Checkpoint, Dtype, Graph, resnet};
 use resmcu_quantizer::train::{
-    EpochReport, Observer, Outcome as Ending, RESNET8_FASHION, StepReport, TrainConfig, TrainError,
-    Trainer,
+    EpochReport, Observer, Outcome as Ending, StepReport, TrainConfig, TrainError, Trainer,
 };
 use serde::Serialize;
 use std::fmt;
@@ -140,10 +139,7 @@ impl Train {
 
     /// The recipe, what the file says, what the command line says; the later overrides.
     fn settings(&self) -> Outcome<TrainConfig> {
-        let mut config = match self.network.as_str() {
-            "resnet8-fashion" => RESNET8_FASHION,
-            _ => TrainConfig::default(),
-        };
+        let mut config = TrainConfig::recipe(&self.network);
         if let Some(path) = &self.config {
             let read = std::fs::read_to_string(path).map_err(|error| {
                 Failure::input(format!("the file could not be read: {error}")).in_file(path)
