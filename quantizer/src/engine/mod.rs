@@ -1,40 +1,38 @@
 //! The float engine: runs a graph forward and backward on the host's threads.
 //!
-//! Operators (one a file) work on a group of images, serially; the executor here owns threads and
-//! memory, [`TrainStep`] the order of a training step. A group is [`GROUP_IMAGES`] images and sums
-//! over groups are taken in their order, so the bits do not depend on the number of threads.
-//! Threads are those of the ambient rayon pool. Activations are `[N,H,W,C]`.
+//! A graph is rewritten as a [`program`] of few, fused operations, laid out in memory once, and run
+//! by shards: groups of images, whose number does not depend on that of threads. Sums over shards
+//! are taken in their order, so the bits do not depend on the number of threads either. Threads are
+//! those of the ambient rayon pool. Activations are `[N,H,W,C]`, their channels padded to whole
+//! vectors inside. [`TrainStep`] owns the order of a training step, the executor here evaluation.
 
-mod add;
 pub(crate) mod arch;
 mod batch_norm;
-mod conv2d;
-mod forward;
-mod fully_connected;
+mod conv;
 mod global_avg_pool;
+mod layout;
 mod max_pool2d;
 #[cfg(test)]
 mod numeric;
-mod relu;
+mod program;
+mod shard;
 mod softmax_cross_entropy;
 mod step;
 mod subsample_pad;
-
-use std::sync::Mutex;
 
 use ndarray::{Array2, Array4, ArrayView4};
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::graph::{Graph, GraphError};
-use forward::{Activations, Prepared};
+use crate::graph::{Graph, GraphError, Op};
+use batch_norm::State;
+use layout::{Keep, Layout};
+use program::{Kind, Program};
+use shard::{Pool, Shard, Shared};
 
 pub(crate) use softmax_cross_entropy::argmax;
 pub use softmax_cross_entropy::{Mixed, Targets};
 pub use step::{StepOutput, TrainStep};
-
-/// Images of one group: small enough that an operator's operands stay in the cache.
-pub const GROUP_IMAGES: usize = 4;
 
 /// Why the engine refused a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -78,10 +76,17 @@ pub enum EngineError {
     },
 }
 
+/// Values of the largest tensor of the images that are evaluated at a time, so that activations
+/// stay in the cache.
+const EVALUATION_VALUES: usize = 256 * 1024;
+/// The most images that are evaluated at a time.
+const EVALUATION_IMAGES: usize = 16;
+
 /// Runs graphs in evaluation mode. Keeps its memory from one call to the next.
 #[derive(Debug, Default)]
 pub struct Executor {
-    workspaces: Mutex<Vec<Activations>>,
+    shards: std::sync::Mutex<Vec<Shard>>,
+    scratch: Pool,
 }
 
 impl Executor {
@@ -98,17 +103,17 @@ impl Executor {
         graph: &Graph,
         batch: ArrayView4<'_, f32>,
     ) -> Result<Array2<f32>, EngineError> {
-        let output = graph.output().0;
         let values: usize = graph.node(graph.output()).shape.iter().product();
         let mut logits = Array2::zeros([batch.dim().0, values]);
+        let shared = self.prepare(graph, &batch, Keep::ForReaders)?;
         let out = logits.as_slice_mut().unwrap_or_default();
-        self.run(graph, &batch, out.par_chunks_mut((GROUP_IMAGES * values).max(1)), |run, out| {
-            for index in 0..=output {
-                run.node(index);
-                run.release(index);
-            }
-            out.copy_from_slice(run.activation(output));
-        })?;
+        let outs = out.par_chunks_mut((shared.layout.images * values).max(1));
+        self.run(&shared, &batch, outs, |shard, _, out| {
+            let output = shared.program.output();
+            let padded = shared.program.tensors[output].shape[2];
+            let values = shard.activation(&shared, output, &(0..shard.images));
+            copy_channels(values, padded, out, graph.classes());
+        });
         Ok(logits)
     }
 
@@ -121,79 +126,108 @@ impl Executor {
         batch: ArrayView4<'_, f32>,
     ) -> Result<Vec<Array4<f32>>, EngineError> {
         let images = batch.dim().0;
+        let shared = self.prepare(graph, &batch, Keep::All)?;
         let mut all: Vec<Array4<f32>> = Vec::with_capacity(graph.nodes.len());
         all.extend(graph.nodes.iter().map(|node| {
             let [h, w, c] = node.shape;
             Array4::zeros([images, h, w, c])
         }));
-        // For each group, its part of each node's output.
+        // For each group of images, its part of each node's output.
         let mut parts: Vec<Vec<&mut [f32]>> = Vec::new();
-        parts.resize_with(images.div_ceil(GROUP_IMAGES), Vec::new);
+        parts.resize_with(images.div_ceil(shared.layout.images), Vec::new);
         for (array, node) in all.iter_mut().zip(&graph.nodes) {
-            let group = (GROUP_IMAGES * node.shape.iter().product::<usize>()).max(1);
+            let group = shared.layout.images * node.shape.iter().product::<usize>();
             let values = array.as_slice_mut().unwrap_or_default();
-            parts.iter_mut().zip(values.chunks_mut(group)).for_each(|(part, out)| part.push(out));
+            let chunks = values.chunks_mut(group.max(1));
+            parts.iter_mut().zip(chunks).for_each(|(part, out)| part.push(out));
         }
-        self.run(graph, &batch, parts.into_par_iter(), |run, outs| {
-            for (index, out) in outs.into_iter().enumerate() {
-                run.node(index);
-                out.copy_from_slice(run.activation(index));
+        self.run(&shared, &batch, parts.into_par_iter(), |shard, batch, outs| {
+            let mut values = Vec::new();
+            for ((out, node), source) in
+                outs.into_iter().zip(&graph.nodes).zip(&shared.program.values)
+            {
+                let padded = shard.evaluate(&shared, source, batch, &mut values);
+                copy_channels(&values, padded, out, node.shape[2]);
             }
-        })?;
+        });
         Ok(all)
     }
 
-    /// Calls `work` for each group with its share of the results.
-    fn run<Out: Send>(
+    /// What all groups of images share.
+    fn prepare(
         &self,
         graph: &Graph,
         batch: &ArrayView4<'_, f32>,
-        outs: impl IndexedParallelIterator<Item = Out>,
-        work: impl Fn(&mut Run<'_>, Out) + Sync,
-    ) -> Result<(), EngineError> {
+        keep: Keep,
+    ) -> Result<Shared, EngineError> {
         check_batch(graph, batch)?;
-        let prepared = Prepared::new(graph, false);
-        let last_uses = forward::last_uses(graph);
+        let program = Program::new(graph);
+        let largest = program.tensors.iter().map(program::Tensor::values).max().unwrap_or(1);
+        let images = (EVALUATION_VALUES / largest.max(1)).clamp(1, EVALUATION_IMAGES);
+        let layout = Layout::new(&program, images, keep);
+        let mut shared = Shared { program, layout, ..Shared::default() };
+        for norm in &shared.program.norms {
+            if let Op::BatchNorm(norm) = &graph.nodes[norm.node].op {
+                shared.norms.push(State::evaluation(norm));
+            }
+        }
+        prepare_weights(graph, &mut shared, false);
+        Ok(shared)
+    }
+
+    /// Runs each group of images, and hands it to `work` with its images and its share of the
+    /// results.
+    fn run<Out: Send>(
+        &self,
+        shared: &Shared,
+        batch: &ArrayView4<'_, f32>,
+        outs: impl IndexedParallelIterator<Item = Out>,
+        work: impl Fn(&Shard, &[f32], Out) + Sync,
+    ) {
         let batch = batch.as_standard_layout();
         let images = batch.as_slice().unwrap_or_default();
-        let group = GROUP_IMAGES * graph.input_shape().iter().product::<usize>();
+        let values = shared.program.tensors[0].values();
+        let group = shared.layout.images * values;
         images.par_chunks(group).zip(outs).for_each(|(images, out)| {
-            let pop = |mut pool: std::sync::MutexGuard<'_, Vec<Activations>>| pool.pop();
-            let activations = self.workspaces.lock().ok().and_then(pop).unwrap_or_default();
-            let mut run = Run { graph, prepared: &prepared, last_uses: &last_uses, activations };
-            run.activations.start(graph, images);
-            work(&mut run, out);
-            if let Ok(mut pool) = self.workspaces.lock() {
-                pool.push(run.activations);
+            let taken = self.shards.lock().ok().and_then(|mut shards| shards.pop());
+            let mut shard = taken.unwrap_or_default();
+            shard.start(&shared.layout, images.len() / values);
+            shard::with_scratch(&self.scratch, &shared.layout, |scratch| {
+                for level in 0..shared.program.levels.len() {
+                    shard.forward(shared, level, images, scratch);
+                }
+            });
+            work(&shard, images, out);
+            if let Ok(mut shards) = self.shards.lock() {
+                shards.push(shard);
             }
         });
-        Ok(())
     }
 }
 
-/// One group's way through the graph.
-struct Run<'a> {
-    graph: &'a Graph,
-    prepared: &'a Prepared,
-    last_uses: &'a [usize],
-    activations: Activations,
-}
-
-impl Run<'_> {
-    fn node(&mut self, index: usize) {
-        self.activations.forward_node(self.graph, self.prepared, index);
-    }
-
-    fn activation(&self, index: usize) -> &[f32] {
-        self.activations.get(index)
-    }
-
-    /// Hands back the memory of what no node after `index` reads.
-    fn release(&mut self, index: usize) {
-        let inputs = self.graph.nodes[index].inputs.iter();
-        for input in inputs.filter(|input| self.last_uses[input.0] == index) {
-            self.activations.release(input.0);
+/// Packs every operation's parameters, in the memory of the last time.
+fn prepare_weights(graph: &Graph, shared: &mut Shared, backward: bool) {
+    let Shared { program, weights, biases, .. } = shared;
+    weights.resize_with(program.operations.len(), Default::default);
+    biases.resize_with(program.operations.len(), Vec::new);
+    let all = weights.par_iter_mut().zip(biases).zip(&program.operations);
+    all.for_each(|((packed, bias), operation)| {
+        let Kind::Convolution(convolution) = &operation.kind else { return };
+        let parameters = graph.nodes[operation.node].parameters();
+        let weights = parameters[0].values.as_standard_layout();
+        convolution.pack(weights.as_slice().unwrap_or_default(), backward, packed);
+        if let Some(parameter) = parameters.get(1) {
+            bias.clear();
+            bias.extend(parameter.values.iter());
+            bias.resize(convolution.geometry.output[2], 0.0);
         }
+    });
+}
+
+/// Copies pixels of `padded` channels to pixels of fewer.
+fn copy_channels(values: &[f32], padded: usize, out: &mut [f32], channels: usize) {
+    for (values, out) in values.chunks_exact(padded).zip(out.chunks_exact_mut(channels)) {
+        out.copy_from_slice(&values[..channels]);
     }
 }
 

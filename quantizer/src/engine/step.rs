@@ -1,18 +1,26 @@
 //! One training step: forward with batch statistics, loss, and the gradient of every parameter.
 //!
-//! Owns the order of the work and the sums over groups; not the optimizer. Each group of images
-//! walks the graph by itself as far as the next batch normalization, where all must meet, because
-//! its statistics are the whole batch's.
+//! Owns the levels, where all shards meet because a batch normalization needs the whole batch's
+//! statistics, and the sums over shards; not the optimizer. After the first step on a graph nothing
+//! of a batch's size is allocated.
 
 use ndarray::ArrayView4;
 use rayon::prelude::*;
 
-use super::batch_norm::{self, Gradient, Statistics};
-use super::forward::{self, Activations, Prepared};
-use super::softmax_cross_entropy::{self, Loss, Targets};
-use super::{EngineError, GROUP_IMAGES, add, check_batch, conv2d};
-use super::{fully_connected, global_avg_pool, max_pool2d, relu, subsample_pad};
-use crate::graph::{BatchNorm, Graph, Op};
+use super::batch_norm::State;
+use super::layout::{self, Keep, Layout};
+use super::program::{Kind, Operation, Program, Sink};
+use super::shard::{self, Pool, Shard, Shared};
+use super::softmax_cross_entropy::{self, Targets};
+use super::{EngineError, check_batch, prepare_weights};
+use crate::graph::{Graph, Node, NodeId, Op, Padding, ParameterKind};
+
+/// Shards of a batch, unless that would make them smaller than [`SHARD_IMAGES`].
+const SHARDS: usize = 16;
+/// Images of the smallest shard.
+const SHARD_IMAGES: usize = 4;
+/// Values of a block that is summed over shards.
+const REDUCE_VALUES: usize = 8192;
 
 /// What a step found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,23 +34,31 @@ pub struct StepOutput {
 /// The memory of training steps on one graph, and the last step's gradients.
 #[derive(Debug, Default)]
 pub struct TrainStep {
-    groups: Vec<Group>,
-    prepared: Prepared,
-    statistics: Vec<Statistics>,
+    /// What the memory was made for: images, and each node's shape.
+    made_for: Option<(usize, Vec<NodeShape>)>,
+    shared: Shared,
+    /// Where each batch normalization is used: the operation, and the part of its sums.
+    norm_uses: Vec<Option<(usize, usize)>>,
+    shards: Vec<Shard>,
+    pool: Pool,
+    /// Sums over shards.
+    sums: Vec<f64>,
+    weight_sums: Vec<f32>,
+    origins: Vec<Origin>,
     gradients: Vec<Vec<f32>>,
+    /// Scratch memory of each gradient's last transform.
+    taps: Vec<Vec<f32>>,
 }
 
-/// One group of images on its way.
-#[derive(Debug, Default)]
-struct Group {
-    activations: Activations,
-    /// The gradient of each node's output; empty before the first node that adds to it.
-    dy: Vec<Vec<f32>>,
-    /// The gradient of each node's weights, `[KH,KW,I,O]`, and bias.
-    parameters: Vec<(Vec<f32>, Vec<f32>)>,
-    /// The two sums of each batch normalization, forward, then backward.
-    sums: Vec<Vec<f64>>,
-    loss: Loss,
+/// Where a gradient comes from.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    /// A position in the operations.
+    Weights(usize),
+    Bias(usize),
+    /// A position in the batch normalizations.
+    Gamma(usize),
+    Beta(usize),
 }
 
 impl TrainStep {
@@ -57,8 +73,8 @@ impl TrainStep {
         &self.gradients
     }
 
-    /// Runs `batch` (`[N,H,W,C]`, normalized) forward and backward towards `targets`. The running averages of
-    /// `graph` move towards the batch's by `momentum`; nothing else of it changes.
+    /// Runs `batch` (`[N,H,W,C]`, normalized) forward and backward towards `targets`. The running
+    /// averages of `graph` move towards the batch's by `momentum`; nothing else of it changes.
     #[expect(clippy::needless_pass_by_value, reason = "views are passed by value, as in ndarray")]
     pub fn run(
         &mut self,
@@ -69,279 +85,259 @@ impl TrainStep {
     ) -> Result<StepOutput, EngineError> {
         check_batch(graph, &batch)?;
         targets.check(batch.dim().0, graph.classes())?;
-        self.start(graph, &batch);
-        // The walk pauses before each batch normalization.
-        let mut cuts = vec![0];
-        cuts.extend((1..graph.nodes.len()).filter(|&i| norm_at(graph, i).is_some()));
-        cuts.push(graph.nodes.len());
-        for cut in cuts.windows(2) {
-            self.forward(graph, cut[0], cut[1], momentum);
+        self.prepare(graph, targets.len());
+        let batch = batch.as_standard_layout();
+        let batch = batch.as_slice().unwrap_or_default();
+        for level in 0..self.shared.program.levels.len() {
+            self.each_shard(batch, |shard, shared, batch, scratch| {
+                shard.forward(shared, level, batch, scratch);
+            });
+            self.finish_forward(graph, level, momentum);
         }
-        let images = targets.len();
-        self.groups.par_iter_mut().enumerate().for_each(|(index, group)| {
-            let first = index * GROUP_IMAGES;
-            let targets = targets.slice(first..first + group.activations.images);
-            group.loss(graph, &targets, images);
-        });
-        for cut in cuts.windows(2).rev() {
-            self.backward(graph, cut[0], cut[1]);
+        self.loss(graph, targets);
+        for level in (0..self.shared.program.levels.len()).rev() {
+            self.each_shard(batch, |shard, shared, batch, scratch| {
+                shard.backward(shared, level, batch, scratch);
+            });
+            self.finish_backward(graph, level);
         }
-        self.reduce(graph);
-        let sum: f64 = self.groups.iter().map(|group| group.loss.sum).sum();
-        let correct = self.groups.iter().map(|group| group.loss.correct).sum();
-        Ok(StepOutput { loss: sum / images.max(1) as f64, correct })
+        self.reduce();
+        let sum: f64 = self.shards.iter().map(|shard| shard.loss.sum).sum();
+        let correct = self.shards.iter().map(|shard| shard.loss.correct).sum();
+        Ok(StepOutput { loss: sum / targets.len().max(1) as f64, correct })
     }
 
     /// The first node, in order, that held a value which is not finite in the last step, in its
     /// parameters or in its output.
     pub fn first_non_finite<'g>(&self, graph: &'g Graph) -> Option<&'g str> {
-        let bad = |values: &[f32]| values.iter().any(|value| !value.is_finite());
-        let position = graph.nodes.iter().enumerate().position(|(index, node)| {
-            let outputs = self.groups.iter().filter_map(|g| g.activations.values.get(index));
+        let Self { shared, shards, .. } = self;
+        let bad_parameters = |node: &Node| {
             node.parameters().iter().any(|p| p.values.iter().any(|value| !value.is_finite()))
-                || outputs.into_iter().any(|values| bad(values))
+        };
+        let bad_output = |operation: &Operation| {
+            shards.iter().any(|shard| {
+                let values = shard.activation(shared, operation.output, &(0..shard.images));
+                values.iter().any(|value| !value.is_finite())
+            })
+        };
+        let operations = &shared.program.operations;
+        let position = graph.nodes.iter().enumerate().position(|(index, node)| {
+            bad_parameters(node) || operations.iter().any(|op| op.node == index && bad_output(op))
         });
         position.map(|index| graph.nodes[index].name.as_str())
     }
 
-    fn start(&mut self, graph: &Graph, batch: &ArrayView4<'_, f32>) {
-        let nodes = graph.nodes.len();
-        self.prepared.update(graph, true);
-        self.statistics.resize_with(nodes, Statistics::default);
-        self.groups.resize_with(batch.dim().0.div_ceil(GROUP_IMAGES), Group::default);
-        let batch = batch.as_standard_layout();
-        let size = GROUP_IMAGES * graph.input_shape().iter().product::<usize>();
-        let images = batch.as_slice().unwrap_or_default().par_chunks(size);
-        self.groups.par_iter_mut().zip(images).for_each(|(group, images)| {
-            group.activations.start(graph, images);
-            group.dy.resize_with(nodes, Vec::new);
-            group.parameters.resize_with(nodes, Default::default);
-            group.sums.resize_with(nodes, Vec::new);
-        });
-    }
-
-    /// Nodes `start..end`; `end` is the next batch normalization, or past the last node.
-    fn forward(&mut self, graph: &mut Graph, start: usize, end: usize, momentum: f32) {
-        let count = self.positions(graph, start);
-        let sums = self.total(start);
-        if let Op::BatchNorm(norm) = &mut graph.nodes[start].op {
-            let (affine, found) = batch_norm::finish_forward(norm, &sums, count, momentum);
-            self.prepared.nodes[start].affine = affine;
-            self.statistics[start] = found;
-        }
-        let (prepared, graph) = (&self.prepared, &*graph);
-        self.groups.par_iter_mut().for_each(|group| {
-            for index in start..end {
-                group.activations.forward_node(graph, prepared, index);
-            }
-            if let Some(norm) = norm_at(graph, end) {
-                let channels = norm.gamma.len();
-                let x = group.activations.get(graph.nodes[end].inputs[0].0);
-                clear(&mut group.sums[end], 2 * channels);
-                batch_norm::forward_sums(x, channels, &mut group.sums[end]);
-            }
-        });
-    }
-
-    /// Nodes `start..end` in reverse; `start` is a batch normalization, or the input.
-    fn backward(&mut self, graph: &Graph, start: usize, end: usize) {
-        let (prepared, statistics) = (&self.prepared, &self.statistics);
-        self.groups.par_iter_mut().for_each(|group| {
-            for index in (start + 1..end).rev() {
-                group.backward_node(graph, prepared, index);
-            }
-            if let Some(norm) = norm_at(graph, start) {
-                let x = group.activations.get(graph.nodes[start].inputs[0].0);
-                let sums = &mut group.sums[start];
-                clear(sums, 2 * norm.gamma.len());
-                batch_norm::backward_sums(&statistics[start], x, &group.dy[start], sums);
-            }
-        });
-        let Some(norm) = norm_at(graph, start) else { return };
-        let (sums, count) = (self.total(start), self.positions(graph, start));
-        let gradient = batch_norm::finish_backward(norm, &self.statistics[start], &sums, count);
-        let statistics = &self.statistics[start];
-        self.groups
-            .par_iter_mut()
-            .for_each(|group| group.backward_norm(graph, start, &gradient, statistics));
-    }
-
-    /// Positions of a node in the whole batch.
-    fn positions(&self, graph: &Graph, index: usize) -> usize {
-        let [rows, columns, _] = graph.nodes[index].shape;
-        self.groups.iter().map(|group| group.activations.images).sum::<usize>() * rows * columns
-    }
-
-    /// The sums of a batch normalization over all groups, in their order.
-    fn total(&self, index: usize) -> Vec<f64> {
-        let mut total = Vec::new();
-        for group in &self.groups {
-            total.resize(group.sums[index].len(), 0.0);
-            total.iter_mut().zip(&group.sums[index]).for_each(|(total, sum)| *total += sum);
-        }
-        total
-    }
-
-    /// The gradient of each trained parameter over all groups, in their order.
-    fn reduce(&mut self, graph: &Graph) {
-        let groups = &self.groups;
-        let node_gradients = |(index, node): (usize, &crate::graph::Node)| -> Vec<Vec<f32>> {
-            let sum = |part: &dyn Fn(&Group) -> &[f32]| {
-                let mut sum = vec![0.0; groups.first().map_or(0, |group| part(group).len())];
-                for group in groups {
-                    sum.iter_mut().zip(part(group)).for_each(|(sum, value)| *sum += value);
-                }
-                sum
-            };
-            match &node.op {
-                Op::BatchNorm(norm) => {
-                    let (channels, sums) = (norm.gamma.len(), self.total(index));
-                    let to_f32 = |sums: &[f64]| sums.iter().map(|&sum| sum as f32).collect();
-                    vec![to_f32(&sums[channels..]), to_f32(&sums[..channels])]
-                }
-                Op::Conv2d(_) | Op::FullyConnected(_) => {
-                    let outputs = node.shape[2];
-                    let packed = sum(&|group| &group.parameters[index].0);
-                    let weights = transpose(&packed, outputs);
-                    let bias = sum(&|group| &group.parameters[index].1);
-                    if bias.is_empty() { vec![weights] } else { vec![weights, bias] }
-                }
-                _ => Vec::new(),
-            }
+    /// Memory for the graph and the batch, and this step's parameters.
+    fn prepare(&mut self, graph: &Graph, images: usize) {
+        let shapes = || graph.nodes.iter().map(NodeShape::new);
+        let fits = |(made, nodes): &(usize, Vec<NodeShape>)| {
+            *made == images && nodes.iter().cloned().eq(shapes())
         };
-        let nodes: Vec<_> = graph.nodes.par_iter().enumerate().map(node_gradients).collect();
-        self.gradients = nodes.into_iter().flatten().collect();
-    }
-}
-
-impl Group {
-    fn loss(&mut self, graph: &Graph, targets: &Targets<'_>, images: usize) {
-        let output = graph.output().0;
-        let logits = &self.activations.values[output];
-        let mut dlogits = self.activations.free.pop().unwrap_or_default();
-        dlogits.resize(logits.len(), 0.0);
-        let weight = 1.0 / images as f32;
-        self.loss = softmax_cross_entropy::forward_backward(logits, targets, weight, &mut dlogits);
-        self.dy[output] = dlogits;
-    }
-
-    /// The gradient of an input, zero before the first node that adds to it. The caller puts it
-    /// back.
-    fn gradient(&mut self, index: usize) -> Vec<f32> {
-        let mut dx = std::mem::take(&mut self.dy[index]);
-        if dx.is_empty() {
-            dx = self.activations.free.pop().unwrap_or_default();
-            dx.clear();
-            dx.resize(self.activations.values[index].len(), 0.0);
+        if !self.made_for.as_ref().is_some_and(fits) {
+            self.made_for = Some((images, shapes().collect()));
+            self.allocate(graph, images);
         }
-        dx
+        let layout = &self.shared.layout;
+        self.shards.par_iter_mut().enumerate().for_each(|(index, shard)| {
+            shard.start(layout, layout.images.min(images - index * layout.images));
+        });
+        prepare_weights(graph, &mut self.shared, true);
     }
 
-    fn backward_norm(
+    fn allocate(&mut self, graph: &Graph, images: usize) {
+        let shard_images = images.div_ceil(SHARDS).max(SHARD_IMAGES);
+        let program = Program::new(graph);
+        let layout = Layout::new(&program, shard_images, Keep::ForBackward);
+        self.norm_uses = norm_uses(&program);
+        self.origins = origins(graph, &program);
+        self.weight_sums = vec![0.0; layout.weight_values];
+        let mut norms = vec![State::default(); program.norms.len()];
+        for (state, norm) in norms.iter_mut().zip(&program.norms) {
+            state.resize(program.tensors[norm.tensor].channels);
+        }
+        self.shared = Shared { program, layout, norms, ..Shared::default() };
+        self.shards.clear();
+        self.shards.resize_with(images.div_ceil(shard_images), Shard::default);
+        let trained = graph.parameters().into_iter().filter(|p| p.kind.is_trained());
+        self.gradients = trained.map(|p| vec![0.0; p.values.len()]).collect();
+        self.taps.resize_with(self.gradients.len(), Vec::new);
+    }
+
+    /// Calls `work` for each shard, with its images.
+    fn each_shard(
         &mut self,
-        graph: &Graph,
-        index: usize,
-        gradient: &Gradient,
-        statistics: &Statistics,
+        batch: &[f32],
+        work: impl Fn(&mut Shard, &Shared, &[f32], &mut shard::Scratch) + Sync,
     ) {
-        let input = graph.nodes[index].inputs[0].0;
-        let dy = std::mem::take(&mut self.dy[index]);
-        let mut dx = self.gradient(input);
-        batch_norm::backward(gradient, statistics, self.activations.get(input), &dy, &mut dx);
-        self.dy[input] = dx;
-        self.activations.free.push(dy);
+        let Self { shared, shards, pool, .. } = self;
+        let values = shared.layout.images * shared.program.tensors[0].values();
+        shards.par_iter_mut().zip(batch.par_chunks(values)).for_each(|(shard, batch)| {
+            shard::with_scratch(pool, &shared.layout, |scratch| {
+                work(shard, shared, batch, scratch);
+            });
+        });
     }
 
-    /// Adds the gradients of a node's inputs, and makes those of its parameters.
-    fn backward_node(&mut self, graph: &Graph, prepared: &Prepared, index: usize) {
-        let node = &graph.nodes[index];
-        // A node that the output does not depend on has no gradient.
-        let dy = self.gradient(index);
-        self.backward_parameters(graph, index, &dy);
-        for input in &node.inputs {
-            let from = graph.node(*input);
-            if matches!(from.op, Op::Input) {
+    /// Takes the sums of `count` values from `start` over all shards, in their order.
+    fn total(&mut self, start: usize, count: usize) {
+        self.sums.clear();
+        self.sums.resize(count, 0.0);
+        for shard in &self.shards {
+            let sums = &shard.sums[start..start + count];
+            self.sums.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+        }
+    }
+
+    /// Positions of a tensor in the whole batch.
+    fn positions(&self, tensor: usize) -> usize {
+        let [rows, columns, _] = self.shared.program.tensors[tensor].shape;
+        self.shards.iter().map(|shard| shard.images).sum::<usize>() * rows * columns
+    }
+
+    /// The statistics of what a level has made.
+    fn finish_forward(&mut self, graph: &mut Graph, level: usize, momentum: f32) {
+        for index in 0..self.shared.program.norms.len() {
+            let norm = self.shared.program.norms[index];
+            let tensor = &self.shared.program.tensors[norm.tensor];
+            if tensor.level != level {
                 continue;
             }
-            let mut dx = self.gradient(input.0);
-            let Activations { values, scratch, images, .. } = &mut self.activations;
-            let (x, y) = (&values[input.0], &values[index]);
-            let weights = &prepared.nodes[index].backward;
-            match &node.op {
-                Op::Conv2d(conv) => {
-                    let geometry = forward::conv_geometry(graph, node, conv);
-                    conv2d::backward_data(&geometry, weights, &dy, &mut dx, scratch);
-                }
-                Op::FullyConnected(fc) => {
-                    let (o, i) = fc.weights.dim();
-                    let geometry = fully_connected::geometry(*images, i, o);
-                    conv2d::backward_data(&geometry, weights, &dy, &mut dx, scratch);
-                }
-                Op::Relu => relu::backward(y, &dy, &mut dx),
-                Op::Add => add::backward(&dy, &mut dx),
-                Op::MaxPool2d { .. } => {
-                    if let Some(geometry) = forward::pool_geometry(graph, node) {
-                        max_pool2d::backward(&geometry, x, y, &dy, &mut dx);
-                    }
-                }
-                Op::GlobalAvgPool => {
-                    let [h, w, c] = from.shape;
-                    global_avg_pool::backward(&dy, h * w, c, &mut dx);
-                }
-                Op::SubsamplePad { stride, .. } => {
-                    let geometry = forward::pad_geometry(graph, node, *stride);
-                    subsample_pad::backward(&geometry, &dy, &mut dx);
-                }
-                // Batch normalization has a walk of its own, see `backward_norm`.
-                Op::Input | Op::BatchNorm(_) => {}
+            let (start, count) = (self.shared.layout.moments[norm.tensor], 2 * tensor.shape[2]);
+            let positions = self.positions(norm.tensor);
+            self.total(start, count);
+            if let Op::BatchNorm(norm) = &mut graph.nodes[norm.node].op {
+                let state = &mut self.shared.norms[index];
+                state.finish_forward(norm, &self.sums, positions, momentum);
             }
-            self.dy[input.0] = dx;
         }
-        self.activations.free.push(dy);
     }
 
-    fn backward_parameters(&mut self, graph: &Graph, index: usize, dy: &[f32]) {
-        let node = &graph.nodes[index];
-        let (geometry, weights, bias) = match &node.op {
+    /// The gradients of the batch normalizations that a level has read.
+    fn finish_backward(&mut self, graph: &Graph, level: usize) {
+        for index in 0..self.norm_uses.len() {
+            let Some((operation, part)) = self.norm_uses[index] else { continue };
+            if self.shared.program.operations[operation].level != level {
+                continue;
+            }
+            let norm = self.shared.program.norms[index];
+            let channels = self.shared.program.tensors[norm.tensor].shape[2];
+            let positions = self.positions(norm.tensor);
+            self.total(self.shared.layout.gradient_sums[operation], (part + 1) * channels);
+            if let Op::BatchNorm(norm) = &graph.nodes[norm.node].op {
+                let sums = [&self.sums[..channels], &self.sums[part * channels..]];
+                self.shared.norms[index].finish_backward(norm, sums, positions);
+            }
+        }
+    }
+
+    fn loss(&mut self, graph: &Graph, targets: &Targets<'_>) {
+        let Self { shared, shards, .. } = self;
+        let output = shared.program.output();
+        let (weight, each) = (1.0 / targets.len() as f32, shared.layout.images);
+        let (channels, padded) = (graph.classes(), shared.program.tensors[output].shape[2]);
+        shards.par_iter_mut().enumerate().for_each(|(index, shard)| {
+            let targets = targets.slice(index * each..index * each + shard.images);
+            let values = shard.activation(shared, output, &(0..shard.images));
+            let logits = values.chunks_exact(padded).flat_map(|pixel| &pixel[..channels]);
+            let logits: Vec<f32> = logits.copied().collect();
+            let mut dlogits = vec![0.0; logits.len()];
+            shard.loss =
+                softmax_cross_entropy::forward_backward(&logits, &targets, weight, &mut dlogits);
+            let out = shard.output_gradient_mut(shared).chunks_exact_mut(padded);
+            for (out, dlogits) in out.zip(dlogits.chunks_exact(channels)) {
+                out[..channels].copy_from_slice(dlogits);
+                out[channels..].fill(0.0);
+            }
+        });
+    }
+
+    /// The gradient of each trained parameter over all shards, in their order.
+    fn reduce(&mut self) {
+        let Self { shared, shards, weight_sums, origins, gradients, taps, .. } = self;
+        let blocks = weight_sums.par_chunks_mut(REDUCE_VALUES).enumerate();
+        blocks.for_each(|(block, total)| {
+            let start = block * REDUCE_VALUES;
+            total.fill(0.0);
+            for shard in shards.iter() {
+                let sums = &shard.weights.values()[start..start + total.len()];
+                total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+            }
+        });
+        let gradients = gradients.par_iter_mut().zip(taps).zip(origins);
+        gradients.for_each(|((gradient, taps), origin)| match *origin {
+            Origin::Weights(index) => {
+                if let Kind::Convolution(conv) = &shared.program.operations[index].kind {
+                    let sums = &weight_sums[shared.layout.weight_sums[index]..][..conv.sums()];
+                    conv.weight_gradient(sums, taps, gradient);
+                }
+            }
+            Origin::Bias(index) => {
+                let start = shared.layout.bias_sums[index];
+                for (c, gradient) in gradient.iter_mut().enumerate() {
+                    let sum: f64 = shards.iter().map(|shard| shard.sums[start + c]).sum();
+                    *gradient = sum as f32;
+                }
+            }
+            Origin::Gamma(index) => gradient.copy_from_slice(&shared.norms[index].gamma_gradient),
+            Origin::Beta(index) => gradient.copy_from_slice(&shared.norms[index].beta_gradient),
+        });
+    }
+}
+
+/// For each batch normalization the operation that reads it, and its part of the sums.
+fn norm_uses(program: &Program) -> Vec<Option<(usize, usize)>> {
+    let mut uses = vec![None; program.norms.len()];
+    for (index, operation) in program.operations.iter().enumerate() {
+        let norms = operation.source.terms().filter_map(|term| term.norm);
+        for (part, norm) in norms.enumerate().filter(|_| operation.sink == Sink::Own) {
+            uses[norm] = Some((index, part + 1));
+        }
+    }
+    uses
+}
+
+/// Where the gradient of each trained parameter comes from, in their order.
+fn origins(graph: &Graph, program: &Program) -> Vec<Origin> {
+    let mut origins = Vec::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let is_own = |op: &Operation| op.node == index && !layout::is_store(op);
+        let operation = program.operations.iter().position(is_own);
+        let norm = program.norms.iter().position(|norm| norm.node == index);
+        origins.extend(node.parameters().iter().filter_map(|parameter| match parameter.kind {
+            ParameterKind::Weights => operation.map(Origin::Weights),
+            ParameterKind::Bias => operation.map(Origin::Bias),
+            ParameterKind::Gamma => norm.map(Origin::Gamma),
+            ParameterKind::Beta => norm.map(Origin::Beta),
+            ParameterKind::Mean | ParameterKind::Variance => None,
+        }));
+    }
+    origins
+}
+
+/// What of a node decides how it runs, without its parameters' values.
+#[derive(Clone, Debug, PartialEq)]
+struct NodeShape {
+    kind: &'static str,
+    inputs: [Option<NodeId>; 2],
+    shape: [usize; 3],
+    /// Kernel, stride and whether there is a bias.
+    attributes: [usize; 4],
+    padding: Padding,
+}
+
+impl NodeShape {
+    fn new(node: &Node) -> Self {
+        let (attributes, padding) = match &node.op {
             Op::Conv2d(conv) => {
-                let bias = conv.bias.as_ref().map_or(0, ndarray::Array1::len);
-                (forward::conv_geometry(graph, node, conv), conv.weights.len(), bias)
+                let (_, kh, kw, _) = conv.weights.dim();
+                ([kh, kw, conv.stride, conv.bias.is_some().into()], conv.padding)
             }
-            Op::FullyConnected(fc) => {
-                let (o, i) = fc.weights.dim();
-                let geometry = fully_connected::geometry(self.activations.images, i, o);
-                (geometry, fc.weights.len(), o)
-            }
-            _ => return,
+            &Op::MaxPool2d { kernel, stride, padding } => ([kernel, kernel, stride, 0], padding),
+            &Op::SubsamplePad { stride, .. } => ([0, 0, stride, 0], Padding::default()),
+            _ => ([0; 4], Padding::default()),
         };
-        let (dw, db) = &mut self.parameters[index];
-        clear(dw, weights);
-        clear(db, bias);
-        let Activations { values, scratch, .. } = &mut self.activations;
-        conv2d::backward_weights(&geometry, &values[node.inputs[0].0], dy, dw, scratch);
-        if bias > 0 {
-            conv2d::backward_bias(dy, db);
-        }
+        let input = |n: usize| node.inputs.get(n).copied();
+        let inputs = [input(0), input(1)];
+        Self { kind: node.op.kind(), inputs, shape: node.shape, attributes, padding }
     }
-}
-
-fn norm_at(graph: &Graph, index: usize) -> Option<&BatchNorm> {
-    match graph.nodes.get(index)?.op {
-        Op::BatchNorm(ref norm) => Some(norm),
-        _ => None,
-    }
-}
-
-fn clear<T: Default + Clone>(values: &mut Vec<T>, len: usize) {
-    values.clear();
-    values.resize(len, T::default());
-}
-
-/// `[.., O]` to `[O, ..]`.
-fn transpose(packed: &[f32], outputs: usize) -> Vec<f32> {
-    let mut weights = Vec::with_capacity(packed.len());
-    for o in 0..outputs {
-        weights.extend(packed.iter().skip(o).step_by(outputs));
-    }
-    weights
 }

@@ -1,177 +1,153 @@
-//! The one inner loop of the engine: a small contraction, compiled for each instruction set.
+//! The engine's inner loops, compiled for each instruction set and chosen at run time.
 //!
-//! Owns the choice of instruction set at run time and the register blocking; not what is
-//! contracted: forward, data gradient and weight gradient of a convolution all come down to it.
-//!
-//! The only unsafe code of this library, for two reasons: calling a function that was compiled for
-//! features that the processor was asked for, and reading without a bounds check inside a
-//! contraction whose bounds were checked as a whole. There are no intrinsics: the generic Rust
-//! loop is the same on all instruction sets, but for fused multiply-adds where there are some.
+//! The only unsafe code of this library, for two reasons: calling functions that were compiled for
+//! features that the processor was asked for, and reading without a bounds check inside operands
+//! that were checked as a whole. What is offered here is safe: it checks (in `checks`), then calls.
+//! Each loop is written once, over [`lanes::Lanes`].
 #![expect(unsafe_code, reason = "see the module's header; each block names what makes it true")]
 
-mod tile;
+mod checks;
+mod contract;
+mod elementwise;
+mod lanes;
+mod memory;
+#[cfg(test)]
+mod tests;
+mod winograd;
 
 use std::sync::OnceLock;
 
-/// `c[c0 + m·c_m + n] += Σ_s Σ_k a[a0 + s·a_s + m·a_m + k·a_k] · b[b0 + s·b_s + k·b_k + n]`.
-///
-/// `b` is read to the next multiple of [`LANES`] in `n`, whose values are not stored.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Contraction {
-    /// Rows of `c`.
-    pub(crate) m: usize,
-    /// Columns of `c`.
-    pub(crate) n: usize,
-    /// Terms of the inner sum.
-    pub(crate) k: usize,
-    /// Terms of the outer sum.
-    pub(crate) segments: usize,
-    /// First element and strides of `a`.
-    pub(crate) a: Strides,
-    /// First element and strides of `b`; `b.m` is not used.
-    pub(crate) b: Strides,
-    /// First element of `c`.
-    pub(crate) c0: usize,
-    /// Stride of `c` along `m`.
-    pub(crate) c_m: usize,
-}
-
-/// Where an operand begins and how far its next element is along each axis.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Strides {
-    pub(crate) start: usize,
-    pub(crate) segment: usize,
-    pub(crate) m: usize,
-    pub(crate) k: usize,
-}
-
-/// Columns of `b` are read in multiples of this.
-pub(crate) const LANES: usize = 16;
+pub(crate) use checks::{Centred, NormCoefficients, Plane, PlaneMut, SumTerm};
+pub(crate) use contract::{AStrides, BStrides, CStrides, Contraction, PANEL};
+pub(crate) use elementwise::Region;
+use elementwise::{Masked, Pixels, Term};
+pub(crate) use lanes::LANES;
+use lanes::Portable;
+pub(crate) use memory::Arena;
+pub(crate) use winograd::{FREQUENCIES, SPAN, TILE, TileRow, WeightShape};
 
 /// `n` rounded up to whole [`LANES`].
 pub(crate) const fn pad_lanes(n: usize) -> usize {
     n.div_ceil(LANES) * LANES
 }
 
-type Kernel = fn(&Contraction, &[f32], &[f32], &mut [f32]);
-
-/// Adds the contraction of `a` and `b` to `c`, by the best kernel of this processor.
-///
-/// # Panics
-/// If an operand is shorter than the contraction reaches.
-pub(crate) fn contract(shape: &Contraction, a: &[f32], b: &[f32], c: &mut [f32]) {
-    if shape.m == 0 || shape.n == 0 || shape.k == 0 || shape.segments == 0 {
-        return;
-    }
-    static KERNEL: OnceLock<Kernel> = OnceLock::new();
-    KERNEL.get_or_init(choose)(shape, a, b, c);
+/// The kernels of one instruction set. Called through the checked methods only.
+#[derive(Debug)]
+pub(crate) struct Kernels {
+    /// The instruction set.
+    pub(crate) name: &'static str,
+    contract: unsafe fn(&Contraction, *const f32, *const f32, *mut f32),
+    winograd_input: unsafe fn(&TileRow, *const f32, *mut f32),
+    winograd_gradient: unsafe fn(&TileRow, *const f32, *mut f32),
+    winograd_output: unsafe fn(&TileRow, *const f32, *mut f32),
+    winograd_weights: unsafe fn(&WeightShape, *const f32, *mut f32),
+    winograd_weight_gradient: unsafe fn(&WeightShape, *const f32, *mut f32),
+    sum: unsafe fn(Region, Pixels<*mut f32>, Term, Option<Term>, bool),
+    norm_gradient:
+        unsafe fn(Region, Pixels<*mut f32>, [Pixels<*const f32>; 2], [*const f32; 4], bool),
+    moments: unsafe fn(Region, Pixels<*const f32>, [*mut f64; 2]),
+    mask: unsafe fn(Region, Pixels<*mut f32>, Masked, [*mut f64; 3]),
 }
 
-fn choose() -> Kernel {
-    kernels().next().unwrap_or(baseline)
+/// A table of kernels whose entry points are compiled for the features: for each function its
+/// arguments and the generic function that it is.
+macro_rules! kernels {
+    ($table:ident, $module:ident, $name:literal, $lanes:ty, $rows:literal, $rows2:literal
+     $(, $features:literal)?) => {
+        mod $module {
+            use super::*;
+
+            pub(super) static TABLE: Kernels = Kernels {
+                name: $name,
+                contract,
+                winograd_input,
+                winograd_gradient,
+                winograd_output,
+                winograd_weights,
+                winograd_weight_gradient,
+                sum,
+                norm_gradient,
+                moments,
+                mask,
+            };
+
+            kernels!(@entry $lanes, ($($features)?), [
+                contract(shape: &Contraction, a: *const f32, b: *const f32, c: *mut f32)
+                    = super::contract::contract::<$lanes, $rows, $rows2>;
+                winograd_input(row: &TileRow, x: *const f32, out: *mut f32)
+                    = winograd::input::<$lanes>;
+                winograd_gradient(row: &TileRow, x: *const f32, out: *mut f32)
+                    = winograd::gradient::<$lanes>;
+                winograd_output(row: &TileRow, m: *const f32, y: *mut f32)
+                    = winograd::output::<$lanes>;
+                winograd_weights(shape: &WeightShape, g: *const f32, u: *mut f32)
+                    = winograd::weights::<$lanes>;
+                winograd_weight_gradient(shape: &WeightShape, m: *const f32, dw: *mut f32)
+                    = winograd::weight_gradient::<$lanes>;
+                sum(region: Region, out: Pixels<*mut f32>, first: Term, second: Option<Term>,
+                    relu: bool) = elementwise::sum::<$lanes>;
+                norm_gradient(region: Region, out: Pixels<*mut f32>,
+                    planes: [Pixels<*const f32>; 2], coefficients: [*const f32; 4],
+                    accumulate: bool) = elementwise::norm_gradient::<$lanes>;
+                moments(region: Region, x: Pixels<*const f32>, sums: [*mut f64; 2])
+                    = elementwise::moments::<$lanes>;
+                mask(region: Region, dz: Pixels<*mut f32>, masked: Masked, sums: [*mut f64; 3])
+                    = elementwise::mask::<$lanes>;
+            ]);
+        }
+        use $module::TABLE as $table;
+    };
+    (@entry $lanes:ty, $features:tt, [
+        $($entry:ident($($argument:ident: $type:ty),*) = $function:expr;)*
+    ]) => {
+        $(kernels!(@one $features, $entry, ($($argument: $type),*), $function);)*
+    };
+    (@one ($($features:literal)?), $entry:ident, ($($argument:ident: $type:ty),*),
+     $function:expr) => {
+        $(#[target_feature(enable = $features)])?
+        unsafe fn $entry($($argument: $type),*) {
+            // SAFETY: the caller has the features, and keeps the generic function's contract.
+            unsafe { $function($($argument),*) }
+        }
+    };
 }
+
+// 32 registers of 16 lanes: 16 by 1 or 12 by 2 of them hold sums.
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX512, avx512, "AVX-512", lanes::Avx512, 16, 12, "avx512f");
+// 16 registers of 8 lanes: 6 by 2 or 3 by 4 of them hold sums.
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX2, avx2, "AVX2", lanes::Avx2, 6, 3, "avx2,fma");
+// 32 registers of 4 lanes: 6 by 4 of them hold sums.
+#[cfg(target_arch = "aarch64")]
+kernels!(BASELINE, baseline, "NEON", Portable<true>, 6, 0);
+// Registers of 4 lanes, 16 of them as a rule: 3 by 4 hold sums.
+#[cfg(not(target_arch = "aarch64"))]
+kernels!(BASELINE, baseline, "baseline", Portable<false>, 3, 0);
 
 /// The kernels that this processor can run, the fastest first.
-fn kernels() -> impl Iterator<Item = Kernel> {
-    let mut kernels: [Option<Kernel>; 3] = [None, None, Some(baseline)];
+fn available() -> impl Iterator<Item = &'static Kernels> {
     #[cfg(target_arch = "x86_64")]
-    {
+    let wide = {
         use std::arch::is_x86_feature_detected;
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has the features that the kernel was compiled for.
-            kernels[0] = Some(|shape, a, b, c| unsafe { x86_64_avx512(shape, a, b, c) });
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has the features that the kernel was compiled for.
-            kernels[1] = Some(|shape, a, b, c| unsafe { x86_64_avx2(shape, a, b, c) });
-        }
-    }
-    kernels.into_iter().flatten()
+        let avx512 = is_x86_feature_detected!("avx512f");
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        [avx512.then_some(&AVX512), avx2.then_some(&AVX2)]
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let wide = [None; 2];
+    wide.into_iter().flatten().chain([&BASELINE])
 }
 
-/// 32 registers of 16 lanes: 14 or 8 by 2 of them hold sums.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn x86_64_avx512(shape: &Contraction, a: &[f32], b: &[f32], c: &mut [f32]) {
-    tile::all::<true, 14, 8>(shape, a, b, c);
-}
+/// The environment variable that holds the engine to one instruction set, for comparisons.
+const ISA_VARIABLE: &str = "RESMCU_ENGINE_ISA";
 
-/// 16 registers of 8 lanes: 6 by 2 of them hold sums.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn x86_64_avx2(shape: &Contraction, a: &[f32], b: &[f32], c: &mut [f32]) {
-    tile::all::<true, 6, 0>(shape, a, b, c);
-}
-
-/// Registers of 4 lanes: 3 by 4 of 16 hold sums or, on `AArch64`, 6 by 4 of 32. `AArch64` has fused
-/// multiply-adds in its baseline, other targets do not.
-fn baseline(shape: &Contraction, a: &[f32], b: &[f32], c: &mut [f32]) {
-    if cfg!(target_arch = "aarch64") {
-        tile::all::<true, 6, 0>(shape, a, b, c);
-    } else {
-        tile::all::<false, 3, 0>(shape, a, b, c);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every kernel of this processor against the definition, in f64.
-    #[track_caller]
-    fn check(m: usize, n: usize, k: usize, segments: usize, unit_m: bool) {
-        let (a_m, a_k) = if unit_m { (1, m + 2) } else { (k + 1, 1) };
-        let b_k = pad_lanes(n);
-        let shape = Contraction {
-            m,
-            n,
-            k,
-            segments,
-            a: Strides { start: 3, segment: m * a_m + k * a_k + 5, m: a_m, k: a_k },
-            b: Strides { start: 1, segment: k * b_k, m: 0, k: b_k },
-            c0: 2,
-            c_m: n + 1,
-        };
-        let noise = |seed: usize| ((seed * 2_654_435_761) % 1009) as f32 / 504.5 - 1.0;
-        let a: Vec<f32> = (0..3 + segments * shape.a.segment).map(noise).collect();
-        let b: Vec<f32> = (0..1 + segments * shape.b.segment).map(|i| noise(i + 77)).collect();
-        let c: Vec<f32> = (0..2 + m * (n + 1)).map(|i| noise(i + 999)).collect();
-        let mut expected: Vec<f64> = c.iter().map(|&c| f64::from(c)).collect();
-        for (row, column) in (0..m).flat_map(|row| (0..n).map(move |column| (row, column))) {
-            for (s, k) in (0..segments).flat_map(|s| (0..k).map(move |k| (s, k))) {
-                let a = a[3 + s * shape.a.segment + row * a_m + k * a_k];
-                let b = b[1 + s * shape.b.segment + k * b_k + column];
-                expected[2 + row * (n + 1) + column] += f64::from(a) * f64::from(b);
-            }
-        }
-        for kernel in kernels() {
-            let mut found = c.clone();
-            kernel(&shape, &a, &b, &mut found);
-            for (found, expected) in found.iter().zip(&expected) {
-                let error = (f64::from(*found) - expected).abs();
-                assert!(error < 1e-6 * (segments * k) as f64 + 1e-6, "{shape:?}: {error}");
-            }
-        }
-    }
-
-    #[test]
-    fn kernels_are_the_definition() {
-        for unit_m in [false, true] {
-            for m in 1..=20 {
-                check(m, 16, 5, 2, unit_m);
-                check(m, 64, 3, 3, unit_m);
-            }
-            for n in [1, 3, 15, 17, 31, 33, 50] {
-                check(9, n, 7, 2, unit_m);
-            }
-            check(1, 1, 1, 1, unit_m);
-        }
-    }
-
-    #[test]
-    #[should_panic(expected = "past the end of b")]
-    fn a_short_operand_is_refused() {
-        let shape = Contraction { m: 1, n: 1, k: 1, segments: 1, ..Contraction::default() };
-        contract(&shape, &[1.0], &[1.0; 15], &mut [0.0]);
-    }
+/// The kernels of this processor: the fastest, or those that the environment asks for by name.
+pub(crate) fn kernels() -> &'static Kernels {
+    static CHOSEN: OnceLock<&Kernels> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        let asked = std::env::var(ISA_VARIABLE).unwrap_or_default();
+        let named = available().find(|kernels| kernels.name.eq_ignore_ascii_case(&asked));
+        named.or_else(|| available().next()).unwrap_or(&BASELINE)
+    })
 }

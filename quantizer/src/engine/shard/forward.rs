@@ -119,10 +119,10 @@ impl Shard {
 
     /// The source's values, without a border.
     pub(super) fn load_plain<'a>(
-        &'a self,
+        &self,
         shared: &Shared,
         source: &Source,
-        batch: &'a [f32],
+        batch: &[f32],
         images: &Range<usize>,
         out: &'a mut [f32],
     ) -> &'a [f32] {
@@ -130,8 +130,21 @@ impl Shard {
         self.load(shared, source, batch, images, Border { top: 0, left: 0, rows, columns }, out)
     }
 
-    /// The source's values of some images inside a zero border; in `out`, but where they lie
-    /// somewhere as they are wanted.
+    /// A source's values of all images, in `out`; how many channels they have is returned.
+    pub(in super::super) fn evaluate(
+        &self,
+        shared: &Shared,
+        source: &Source,
+        batch: &[f32],
+        out: &mut Vec<f32>,
+    ) -> usize {
+        let tensor = &shared.program.tensors[source.first.tensor];
+        out.resize(self.images * tensor.values(), 0.0);
+        self.load_plain(shared, source, batch, &(0..self.images), out);
+        tensor.shape[2]
+    }
+
+    /// The source's values of some images inside a zero border, in `out`.
     pub(super) fn load<'a>(
         &self,
         shared: &Shared,

@@ -1,0 +1,220 @@
+//! The checked doors to the kernels: every slice is long enough before its pointer goes on.
+
+use super::elementwise::{Masked, Pixels, Region, Term};
+use super::{Contraction, FREQUENCIES, Kernels, LANES, SPAN, TILE, TileRow, WeightShape};
+
+/// Pixels of a region in a slice: its first value is the first pixel's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plane<'a> {
+    pub(crate) values: &'a [f32],
+    /// From one row of pixels to the next, in values.
+    pub(crate) row: usize,
+}
+
+/// As [`Plane`], to be written.
+#[derive(Debug)]
+pub(crate) struct PlaneMut<'a> {
+    pub(crate) values: &'a mut [f32],
+    /// From one row of pixels to the next, in values.
+    pub(crate) row: usize,
+}
+
+/// A plane, with a scale and a shift a channel or as it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SumTerm<'a> {
+    pub(crate) x: Plane<'a>,
+    pub(crate) affine: Option<[&'a [f32]; 2]>,
+}
+
+/// The input of a batch normalization, and its mean a channel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Centred<'a> {
+    pub(crate) x: Plane<'a>,
+    pub(crate) mean: &'a [f32],
+}
+
+/// The coefficients of [`Kernels::norm_gradient`], a value a channel each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NormCoefficients<'a> {
+    pub(crate) per_dz: &'a [f32],
+    pub(crate) per_x: &'a [f32],
+    pub(crate) mean: &'a [f32],
+    pub(crate) constant: &'a [f32],
+}
+
+// SAFETY, of every call: the bounds are checked, and the table is of this processor, because
+// `available` gives no other.
+#[expect(clippy::undocumented_unsafe_blocks, reason = "one reason for all, above")]
+impl Kernels {
+    /// The contraction of `a` and `b` into `c`.
+    ///
+    /// # Panics
+    /// If an operand is shorter than the contraction reaches; so do all methods here.
+    pub(crate) fn contract(&self, shape: &Contraction, a: &[f32], b: &[f32], c: &mut [f32]) {
+        if shape.is_empty() {
+            return;
+        }
+        shape.check_bounds(a, b, c);
+        unsafe { (self.contract)(shape, a.as_ptr(), b.as_ptr(), c.as_mut_ptr()) }
+    }
+
+    /// `out[f,t,c] = (Bᵀ d B)[f]` of the 6x6 pixels `d` under each tile.
+    pub(crate) fn winograd_input(&self, row: &TileRow, x: &[f32], out: &mut [f32]) {
+        row.check(SPAN, x, out);
+        unsafe { (self.winograd_input)(row, x.as_ptr(), out.as_mut_ptr()) }
+    }
+
+    /// `out[f,t,c] = (H d Hᵀ)[f]` of each tile's 4x4 pixels `d` of the output's gradient.
+    pub(crate) fn winograd_gradient(&self, row: &TileRow, dy: &[f32], out: &mut [f32]) {
+        row.check(TILE, dy, out);
+        unsafe { (self.winograd_gradient)(row, dy.as_ptr(), out.as_mut_ptr()) }
+    }
+
+    /// The valid pixels of `Aᵀ m A` of each tile.
+    pub(crate) fn winograd_output(&self, row: &TileRow, m: &[f32], y: &mut [f32]) {
+        row.check_output(m, y);
+        unsafe { (self.winograd_output)(row, m.as_ptr(), y.as_mut_ptr()) }
+    }
+
+    /// `u = G g Gᵀ` of a row of 3x3 kernels.
+    pub(crate) fn winograd_weights(&self, shape: &WeightShape, g: &[f32], u: &mut [f32]) {
+        shape.check(g, u);
+        unsafe { (self.winograd_weights)(shape, g.as_ptr(), u.as_mut_ptr()) }
+    }
+
+    /// `dw = Cᵀ m C` of a row of 3x3 kernels.
+    pub(crate) fn winograd_weight_gradient(&self, shape: &WeightShape, m: &[f32], dw: &mut [f32]) {
+        shape.check(dw, m);
+        unsafe { (self.winograd_weight_gradient)(shape, m.as_ptr(), dw.as_mut_ptr()) }
+    }
+
+    /// `out = Σ terms`, one or two, then ReLU where `relu` says so.
+    pub(crate) fn sum(
+        &self,
+        region: Region,
+        out: PlaneMut<'_>,
+        first: SumTerm<'_>,
+        second: Option<SumTerm<'_>>,
+        relu: bool,
+    ) {
+        let term = |SumTerm { x, affine }: SumTerm<'_>| Term {
+            x: x.checked(region),
+            affine: affine.map(|pair| pair.map(|values| channels(region, values))),
+        };
+        let (out, first, second) = (out.checked(region), term(first), second.map(term));
+        unsafe { (self.sum)(region, out, first, second, relu) }
+    }
+
+    /// Adds `src` to `out`.
+    pub(crate) fn add(&self, region: Region, out: PlaneMut<'_>, src: Plane<'_>) {
+        let out = out.checked(region);
+        let own = Pixels { start: out.start.cast_const(), row: out.row };
+        let [own, src] = [own, src.checked(region)].map(|x| Term { x, affine: None });
+        // A term may be the output itself.
+        unsafe { (self.sum)(region, out, own, Some(src), false) }
+    }
+
+    /// `out = dz · per_dz + (x - mean) · per_x + constant`, added to `out` where `accumulate`.
+    pub(crate) fn norm_gradient(
+        &self,
+        region: Region,
+        out: PlaneMut<'_>,
+        [dz, x]: [Plane<'_>; 2],
+        coefficients: NormCoefficients<'_>,
+        accumulate: bool,
+    ) {
+        let (out, planes) = (out.checked(region), [dz.checked(region), x.checked(region)]);
+        let NormCoefficients { per_dz, per_x, mean, constant } = coefficients;
+        let coefficients = [per_dz, per_x, mean, constant].map(|values| channels(region, values));
+        unsafe { (self.norm_gradient)(region, out, planes, coefficients, accumulate) }
+    }
+
+    /// Adds `Σ x` to the first half of `sums` and `Σ x²` to the second.
+    pub(crate) fn moments(&self, region: Region, x: Plane<'_>, sums: &mut [f64]) {
+        let x = x.checked(region);
+        assert!(sums.len() >= 2 * region.channels);
+        let (first, second) = sums.split_at_mut(region.channels);
+        unsafe { (self.moments)(region, x, [first.as_mut_ptr(), second.as_mut_ptr()]) }
+    }
+
+    /// Masks `dz` by `y > 0` in place; adds `Σ dz` to the first part of `sums` and
+    /// `Σ dz · (x - mean)` to the next, a part a batch normalization.
+    pub(crate) fn mask(
+        &self,
+        region: Region,
+        dz: PlaneMut<'_>,
+        y: Option<Plane<'_>>,
+        norms: [Option<Centred<'_>>; 2],
+        sums: &mut [f64],
+    ) {
+        let dz = dz.checked(region);
+        let count = norms.iter().flatten().count();
+        assert!(sums.len() >= (1 + count) * region.channels);
+        let mut parts = sums.chunks_exact_mut(region.channels.max(1));
+        let sums = [(); 3].map(|()| parts.next().map_or(std::ptr::null_mut(), <[f64]>::as_mut_ptr));
+        let norm = |Centred { x, mean }: Centred<'_>| (x.checked(region), channels(region, mean));
+        let masked = Masked { y: y.map(|y| y.checked(region)), norms: norms.map(|n| n.map(norm)) };
+        unsafe { (self.mask)(region, dz, masked, sums) }
+    }
+}
+
+/// A coefficient's first value, when it has one a channel.
+fn channels(region: Region, values: &[f32]) -> *const f32 {
+    assert!(values.len() >= region.channels);
+    values.as_ptr()
+}
+
+impl Region {
+    /// Panics unless rows `row` values apart lie inside `len` values.
+    fn check(self, row: usize, len: usize) {
+        assert!(self.channels.is_multiple_of(LANES));
+        let width = self.columns * self.channels;
+        let last = self.rows.saturating_sub(1).checked_mul(row).and_then(|x| x.checked_add(width));
+        assert!(self.rows == 0 || last.is_some_and(|last| last <= len), "{self:?}: {row}, {len}");
+    }
+}
+
+impl Plane<'_> {
+    fn checked(self, region: Region) -> Pixels<*const f32> {
+        region.check(self.row, self.values.len());
+        Pixels { start: self.values.as_ptr(), row: self.row }
+    }
+}
+
+impl PlaneMut<'_> {
+    fn checked(self, region: Region) -> Pixels<*mut f32> {
+        region.check(self.row, self.values.len());
+        Pixels { start: self.values.as_mut_ptr(), row: self.row }
+    }
+}
+
+impl TileRow {
+    /// Panics unless windows of `window` by `window` pixels and all frequencies are inside.
+    fn check(&self, window: usize, x: &[f32], out: &[f32]) {
+        let columns = self.tiles.saturating_sub(1) * TILE + window;
+        let pixels = (window - 1) * self.pixel_row + columns * self.channels;
+        self.check_frequencies(out);
+        assert!(self.tiles == 0 || pixels <= x.len(), "{self:?} reads past the end");
+    }
+
+    fn check_output(&self, m: &[f32], y: &[f32]) {
+        let rows = self.valid[0].min(TILE);
+        let columns = self.valid[1].min(self.tiles * TILE);
+        let pixels = rows.saturating_sub(1) * self.pixel_row + columns * self.channels;
+        self.check_frequencies(m);
+        assert!(rows * columns == 0 || pixels <= y.len(), "{self:?} writes past the end");
+    }
+
+    fn check_frequencies(&self, values: &[f32]) {
+        let last = (FREQUENCIES - 1) * self.frequency + self.tiles * self.channels;
+        assert!(self.channels.is_multiple_of(LANES) && last <= values.len(), "{self:?}");
+    }
+}
+
+impl WeightShape {
+    fn check(&self, taps: &[f32], frequencies: &[f32]) {
+        let last = (FREQUENCIES - 1) * self.frequency + self.lanes;
+        assert!(self.lanes.is_multiple_of(LANES) && last <= frequencies.len(), "{self:?}");
+        assert!(8 * self.tap + self.lanes <= taps.len(), "{self:?} reads past the end");
+    }
+}
