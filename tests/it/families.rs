@@ -73,7 +73,7 @@ fn images(count: usize) -> Array4<f32> {
 }
 
 /// The gradient of each parameter against the slope of the loss along it: the whole gradient, so
-/// that kinks of single ReLUs hardly count.
+/// that kinks of single `ReLU`s hardly count.
 #[track_caller]
 fn check_gradients(graph: &Graph) {
     let (batch, labels) = (images(8), [0, 2, 1, 1, 3, 2, 0, 3]);

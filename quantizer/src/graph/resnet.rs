@@ -45,7 +45,7 @@ pub enum Shortcut {
     Plain,
 }
 
-/// Where a block has its batch normalizations and ReLUs.
+/// Where a block has its batch normalizations and `ReLU`s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// After its convolutions, the last ReLU after the add (2015): `relu(F(x) + x)`. A projection
@@ -79,7 +79,7 @@ pub struct ResNetSpec {
     pub width: usize,
     /// The shortcut.
     pub shortcut: Shortcut,
-    /// Where the normalizations and ReLUs are.
+    /// Where the normalizations and `ReLU`s are.
     pub activation: Activation,
 }
 
