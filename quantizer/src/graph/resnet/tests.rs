@@ -212,7 +212,7 @@ fn impossible_specs_are_refused() {
     check_refused(&ResNetSpec { classes: 0, ..base.clone() }, "empty");
     check_refused(&ResNetSpec { input: [0, 1, 1], ..base.clone() }, "empty");
     check_refused(&ResNetSpec { width: 1 << 40, ..base.clone() }, "2^28");
-    check_refused(&ResNetSpec { blocks: vec![1; 70], ..base }, "2^28");
+    check_refused(&ResNetSpec { width: 1 << 13, blocks: vec![1; 70], ..base }, "2^28");
     let unknown = by_name("resnet9").unwrap_err().to_string();
     assert!(unknown.contains("resnet8, resnet8-fashion, resnet20"), "{unknown}");
 }
