@@ -53,8 +53,8 @@ pub enum Activation {
     After,
     /// Before its convolutions (2016, figure 1 b): `x + F(relu(bn(x)))`, so that the identity runs
     /// through the whole network. As that paper's section 4.2 and code have it: the stem's ReLU is
-    /// the first block's, which has none of its own; where the shape changes, the shortcut reads the
-    /// activated signal, and is not normalized; the last block is followed by one more batch
+    /// the first block's, which has none of its own; where the shape changes, the shortcut reads
+    /// the activated signal, and is not normalized; the last block is followed by one more batch
     /// normalization and ReLU.
     Before,
 }
