@@ -5,6 +5,7 @@ mod boards;
 mod cli;
 mod datasets;
 mod devices;
+mod families;
 mod format;
 mod golden;
 mod host;

@@ -70,7 +70,7 @@ impl Quantize {
     pub(crate) fn run(&self) -> Outcome {
         let checkpoint = load_checkpoint(&self.checkpoint)?;
         let graph =
-            fold(&checkpoint.graph).or_fail("only networks of `resmcu train` are folded")?;
+            fold(&checkpoint.graph).or_fail("write the checkpoint again with `resmcu train`")?;
         let calibration = self.images(&graph, Split::Train, Some(self.calibration_images))?;
         let test = self.images(&graph, Split::Test, self.data.images)?;
         let ranges = calibrate(&graph, &calibration)?;

@@ -97,7 +97,7 @@ impl Validate {
         body.top1.host = share(&model, &data, references.iter().map(|r| &r.output[..]))?;
         if let Some(float) = &self.float {
             let graph = load_checkpoint(float)?.graph;
-            let graph = fold(&graph).or_fail("only networks of `resmcu train` are folded")?;
+            let graph = fold(&graph).or_fail("write the checkpoint again with `resmcu train`")?;
             body.top1.float = Some(Answers::float(&graph, &data)?.accuracy(&data).top1);
         }
         if let Some(target) = target(&self.on.target)? {
