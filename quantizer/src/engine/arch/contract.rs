@@ -248,10 +248,13 @@ unsafe fn add_term<L: Lanes, const VECTORS: usize, const ROWS: usize>(
 ) {
     // SAFETY: the caller's contract.
     unsafe {
-        let b: [L; VECTORS] = std::array::from_fn(|v| L::load(b.add(v * LANES)));
+        let mut vectors = [L::splat(0.0); VECTORS];
+        for (v, vector) in vectors.iter_mut().enumerate() {
+            *vector = L::load(b.add(v * LANES));
+        }
         for (m, sums) in sums.iter_mut().enumerate() {
             let a = L::splat(*a.add(m * a_m));
-            for (sum, b) in sums.iter_mut().zip(b) {
+            for (sum, b) in sums.iter_mut().zip(vectors) {
                 *sum = a.fma(b, *sum);
             }
         }

@@ -39,7 +39,7 @@ pub(crate) struct TileRow {
 #[inline(always)]
 pub(super) unsafe fn input<L: Lanes>(row: &TileRow, x: *const f32, out: *mut f32) {
     // SAFETY: the caller's contract.
-    unsafe { transform::<L, SPAN>(row, x, out, |d| bt(d)) }
+    unsafe { transform::<L, SPAN, Input>(row, x, out) }
 }
 
 /// `out[f,t,c] = (H d Hᵀ)[f]` for each tile's 4x4 pixels `d` of the output's gradient.
@@ -49,16 +49,69 @@ pub(super) unsafe fn input<L: Lanes>(row: &TileRow, x: *const f32, out: *mut f32
 #[inline(always)]
 pub(super) unsafe fn gradient<L: Lanes>(row: &TileRow, x: *const f32, out: *mut f32) {
     // SAFETY: the caller's contract.
-    unsafe { transform::<L, TILE>(row, x, out, |d| h(d)) }
+    unsafe { transform::<L, TILE, Gradient>(row, x, out) }
+}
+
+/// A matrix that makes six values of `N`. A type and not a closure, because what a closure calls
+/// is not inlined into a function that was compiled for more features than it.
+trait Matrix<const N: usize> {
+    unsafe fn apply<L: Lanes>(values: [L; N]) -> [L; SPAN];
+}
+
+/// `Bᵀ`.
+struct Input;
+
+impl Matrix<SPAN> for Input {
+    #[inline(always)]
+    unsafe fn apply<L: Lanes>(values: [L; SPAN]) -> [L; SPAN] {
+        // SAFETY: the caller has the instruction set.
+        unsafe { bt(values) }
+    }
+}
+
+/// `H`.
+struct Gradient;
+
+impl Matrix<TILE> for Gradient {
+    #[inline(always)]
+    unsafe fn apply<L: Lanes>(values: [L; TILE]) -> [L; SPAN] {
+        // SAFETY: the caller has the instruction set.
+        unsafe { h(values) }
+    }
+}
+
+/// `N` vectors `step` values apart.
+///
+/// # Safety
+/// They are readable.
+#[inline(always)]
+unsafe fn load<L: Lanes, const N: usize>(from: *const f32, step: usize) -> [L; N] {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut values = [L::splat(0.0); N];
+        for (j, value) in values.iter_mut().enumerate() {
+            *value = L::load(from.add(j * step));
+        }
+        values
+    }
+}
+
+/// A column of a matrix.
+#[inline(always)]
+fn column<L: Copy, const N: usize, const M: usize>(rows: &[[L; M]; N], j: usize) -> [L; N] {
+    let mut values = [rows[0][j]; N];
+    for (value, row) in values.iter_mut().zip(rows) {
+        *value = row[j];
+    }
+    values
 }
 
 /// A transform to 6x6 values from a window of `N` by `N` pixels, rows first.
 #[inline(always)]
-unsafe fn transform<L: Lanes, const N: usize>(
+unsafe fn transform<L: Lanes, const N: usize, M: Matrix<N>>(
     row: &TileRow,
     x: *const f32,
     out: *mut f32,
-    matrix: impl Fn([L; N]) -> [L; SPAN],
 ) {
     let channels = row.channels;
     for tile in 0..row.tiles {
@@ -68,14 +121,12 @@ unsafe fn transform<L: Lanes, const N: usize>(
                 let x = x.add(tile * TILE * channels + channel);
                 let out = out.add(tile * channels + channel);
                 let mut rows = [[L::splat(0.0); SPAN]; N];
-                for (i, row_values) in rows.iter_mut().enumerate() {
-                    let x = x.add(i * row.pixel_row);
-                    *row_values =
-                        matrix(std::array::from_fn(|j| L::load(x.add(j * channels))));
+                for (i, values) in rows.iter_mut().enumerate() {
+                    *values = M::apply(load(x.add(i * row.pixel_row), channels));
                 }
                 for j in 0..SPAN {
-                    let column = matrix(std::array::from_fn(|i| rows[i][j]));
-                    for (i, value) in column.into_iter().enumerate() {
+                    let values = M::apply(column(&rows, j));
+                    for (i, value) in values.into_iter().enumerate() {
                         value.store(out.add((i * SPAN + j) * row.frequency));
                     }
                 }
@@ -102,14 +153,14 @@ pub(super) unsafe fn output<L: Lanes>(row: &TileRow, m: *const f32, y: *mut f32)
                 let mut half = [[L::splat(0.0); TILE]; SPAN];
                 for (i, half) in half.iter_mut().enumerate() {
                     let m = m.add(i * SPAN * row.frequency);
-                    *half = at(std::array::from_fn(|j| L::load(m.add(j * row.frequency))));
+                    *half = at(load(m, row.frequency));
                 }
                 for j in 0..TILE {
-                    let column = at(std::array::from_fn(|i| half[i][j]));
+                    let values = at(column(&half, j));
                     if j >= columns_valid {
                         continue;
                     }
-                    for (i, value) in column.into_iter().enumerate() {
+                    for (i, value) in values.into_iter().enumerate() {
                         if i < rows_valid {
                             let y = y.add(i * row.pixel_row + j * channels);
                             let value = if row.accumulate { value.add(L::load(y)) } else { value };
@@ -133,12 +184,11 @@ pub(super) unsafe fn weights<L: Lanes>(shape: &WeightShape, g: *const f32, u: *m
         unsafe {
             let mut half = [[L::splat(0.0); SPAN]; 3];
             for (i, half) in half.iter_mut().enumerate() {
-                let tap = |j: usize| L::load(g.add((i * 3 + j) * shape.tap + lane));
-                *half = self::g([tap(0), tap(1), tap(2)]);
+                *half = self::g(load(g.add(i * 3 * shape.tap + lane), shape.tap));
             }
             for j in 0..SPAN {
-                let column = self::g([half[0][j], half[1][j], half[2][j]]);
-                for (i, value) in column.into_iter().enumerate() {
+                let values = self::g(column(&half, j));
+                for (i, value) in values.into_iter().enumerate() {
                     value.store(u.add((i * SPAN + j) * shape.frequency + lane));
                 }
             }
@@ -157,13 +207,11 @@ pub(super) unsafe fn weight_gradient<L: Lanes>(shape: &WeightShape, m: *const f3
         unsafe {
             let mut half = [[L::splat(0.0); 3]; SPAN];
             for (i, half) in half.iter_mut().enumerate() {
-                let value =
-                    |j: usize| L::load(m.add((i * SPAN + j) * shape.frequency + lane));
-                *half = ct(std::array::from_fn(value));
+                *half = ct(load(m.add(i * SPAN * shape.frequency + lane), shape.frequency));
             }
             for j in 0..3 {
-                let column = ct(std::array::from_fn(|i| half[i][j]));
-                for (i, value) in column.into_iter().enumerate() {
+                let values = ct(column(&half, j));
+                for (i, value) in values.into_iter().enumerate() {
                     value.store(dw.add((i * 3 + j) * shape.tap + lane));
                 }
             }
