@@ -57,8 +57,8 @@ impl TrainStep {
         &self.gradients
     }
 
-    /// Runs `batch` (`[N,H,W,C]`, normalized) forward and backward towards `targets`. The running averages of
-    /// `graph` move towards the batch's by `momentum`; nothing else of it changes.
+    /// Runs `batch` (`[N,H,W,C]`, normalized) forward and backward towards `targets`. The running
+    /// averages of `graph` move towards the batch's by `momentum`; nothing else of it changes.
     #[expect(clippy::needless_pass_by_value, reason = "views are passed by value, as in ndarray")]
     pub fn run(
         &mut self,
