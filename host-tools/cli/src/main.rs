@@ -6,6 +6,7 @@
 
 mod accuracy;
 mod commands;
+mod curves;
 mod device;
 mod failure;
 mod host;
@@ -13,6 +14,7 @@ mod images;
 mod layers;
 mod model;
 mod output;
+mod plot;
 mod progress;
 mod statistics;
 

@@ -1,5 +1,6 @@
 //! `resmcu train`: a float network from images.
 
+use crate::curves;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::model::load_checkpoint;
 use crate::output::{Opening, Report, grouped, percent};
@@ -46,6 +47,9 @@ pub(crate) struct Train {
     /// Of the weights, the split, the order and the augmentation
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    /// Draw no curves beside the checkpoint
+    #[arg(long)]
+    no_curves: bool,
     /// Go on with an interrupted run of the same network, data and output
     #[arg(long)]
     resume: bool,
@@ -93,6 +97,10 @@ impl Train {
             save(trainer.best(), &output)?;
             // The run is over: nothing is left to resume.
             let _ = std::fs::remove_file(&state);
+        }
+        if !self.no_curves && !trainer.history().is_empty() {
+            let title = format!("{} on {}", trainer.graph().name, dataset.name);
+            curves::write(&output.with_extension("curves.svg"), &title, trainer.history())?;
         }
         let file = if finished { &output } else { &state };
         let graph = trainer.graph();
