@@ -103,7 +103,8 @@ impl Layout {
         let mut lives = Vec::new();
         let mut of_tensor = vec![None; tensors.len()];
         for (index, tensor) in tensors.iter().enumerate().filter(|(_, tensor)| tensor.is_read) {
-            let reads = |op: &&Operation| matches!(op.sink, Sink::Tensor { tensor, .. } if tensor == index);
+            let reads =
+                |op: &&Operation| matches!(op.sink, Sink::Tensor { tensor, .. } if tensor == index);
             let readers = operations.iter().filter(reads).map(|op| op.level);
             let is_output = index == program.output();
             let first = readers.max().filter(|_| !is_output).unwrap_or(program.levels.len());
@@ -201,9 +202,8 @@ fn place(lives: &[Life]) -> (Vec<usize>, usize) {
     let mut peak = 0;
     for (placed, &index) in order.iter().enumerate() {
         let life = lives[index];
-        let meets = |&&other: &&usize| {
-            lives[other].first <= life.last && life.first <= lives[other].last
-        };
+        let meets =
+            |&&other: &&usize| lives[other].first <= life.last && life.first <= lives[other].last;
         let mut neighbours: Vec<usize> = order[..placed].iter().filter(meets).copied().collect();
         neighbours.sort_by_key(|&other| offsets[other]);
         let mut offset = 0;
@@ -231,7 +231,8 @@ mod tests {
         for (i, a) in lives.iter().enumerate() {
             for (j, b) in lives.iter().enumerate().skip(i + 1) {
                 let meet = a.first <= b.last && b.first <= a.last;
-                let apart = offsets[i] + a.values <= offsets[j] || offsets[j] + b.values <= offsets[i];
+                let apart =
+                    offsets[i] + a.values <= offsets[j] || offsets[j] + b.values <= offsets[i];
                 assert!(!meet || apart, "{a:?} at {}, {b:?} at {}", offsets[i], offsets[j]);
             }
         }

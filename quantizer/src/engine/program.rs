@@ -288,9 +288,9 @@ impl Compiler<'_> {
     }
 
     fn add_operation(&mut self, node: usize, kind: Kind, source: Source) -> Source {
-        let level = source.terms().map(|term| {
-            self.program.tensors[term.tensor].level + usize::from(term.norm.is_some())
-        });
+        let level = source
+            .terms()
+            .map(|term| self.program.tensors[term.tensor].level + usize::from(term.norm.is_some()));
         let level = level.max().unwrap_or_default();
         let output = self.add_tensor(self.graph.nodes[node].shape, true, level);
         let sink = Sink::None;

@@ -20,8 +20,7 @@ impl Geometry {
     fn pixels(self) -> impl Iterator<Item = (usize, usize)> {
         let Self { input: [_, w, c], output: [oh, ow, oc], stride, before, .. } = self;
         (0..oh).flat_map(move |y| {
-            (0..ow)
-                .map(move |x| ((y * ow + x) * oc + before, (y * stride * w + x * stride) * c))
+            (0..ow).map(move |x| ((y * ow + x) * oc + before, (y * stride * w + x * stride) * c))
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The checked doors to the kernels: every slice is long enough before its pointer goes on.
 
-use super::elementwise::{Masked, Pixels, Region, Term};
+use super::elementwise::{Masked, Pixels, Read, Region, Term, Written};
 use super::{Contraction, FREQUENCIES, Kernels, LANES, SPAN, TILE, TileRow, WeightShape};
 
 /// Pixels of a region in a slice: its first value is the first pixel's.
@@ -175,14 +175,14 @@ impl Region {
 }
 
 impl Plane<'_> {
-    fn checked(self, region: Region) -> Pixels<*const f32> {
+    fn checked(self, region: Region) -> Read {
         region.check(self.row, self.values.len());
         Pixels { start: self.values.as_ptr(), row: self.row }
     }
 }
 
 impl PlaneMut<'_> {
-    fn checked(self, region: Region) -> Pixels<*mut f32> {
+    fn checked(self, region: Region) -> Written {
         region.check(self.row, self.values.len());
         Pixels { start: self.values.as_mut_ptr(), row: self.row }
     }

@@ -26,10 +26,15 @@ pub(super) struct Pixels<P> {
     pub(super) row: usize,
 }
 
+/// Values to read.
+pub(super) type Read = Pixels<*const f32>;
+/// Values to write.
+pub(super) type Written = Pixels<*mut f32>;
+
 /// A term of a sum; `affine` are a scale and a shift a channel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Term {
-    pub(super) x: Pixels<*const f32>,
+    pub(super) x: Read,
     pub(super) affine: Option<[*const f32; 2]>,
 }
 
@@ -51,7 +56,7 @@ fn parts(region: Region, mut each: impl FnMut(usize, usize, usize)) {
 #[inline(always)]
 pub(super) unsafe fn sum<L: Lanes>(
     region: Region,
-    out: Pixels<*mut f32>,
+    out: Written,
     first: Term,
     second: Option<Term>,
     relu: bool,
@@ -63,21 +68,25 @@ pub(super) unsafe fn sum<L: Lanes>(
                 $(($affine, $second, true) => unsafe {
                     sum_of::<L, $affine, $second_affine, true>(region, out, first, second);
                 },
+                // SAFETY: as above.
                 ($affine, $second, false) => unsafe {
                     sum_of::<L, $affine, $second_affine, false>(region, out, first, second);
                 },)*
             }
         };
     }
-    cases!((false, None, 0)(false, Some(false), 1)(false, Some(true), 2)
-           (true, None, 0)(true, Some(false), 1)(true, Some(true), 2));
+    cases!((false, None, 0)(false, Some(false), 1)(false, Some(true), 2)(true, None, 0)(
+        true,
+        Some(false),
+        1
+    )(true, Some(true), 2));
 }
 
 /// `SECOND`: 0 for none, 1 for a plain one, 2 for one with scale and shift.
 #[inline(always)]
 unsafe fn sum_of<L: Lanes, const AFFINE: bool, const SECOND: usize, const RELU: bool>(
     region: Region,
-    out: Pixels<*mut f32>,
+    out: Written,
     first: Term,
     second: Option<Term>,
 ) {
@@ -123,8 +132,8 @@ unsafe fn sum_of<L: Lanes, const AFFINE: bool, const SECOND: usize, const RELU: 
 #[inline(always)]
 pub(super) unsafe fn norm_gradient<L: Lanes>(
     region: Region,
-    out: Pixels<*mut f32>,
-    [dz, x]: [Pixels<*const f32>; 2],
+    out: Written,
+    [dz, x]: [Read; 2],
     [per_dz, per_x, mean, constant]: [*const f32; 4],
     accumulate: bool,
 ) {
@@ -153,7 +162,7 @@ pub(super) unsafe fn norm_gradient<L: Lanes>(
 /// # Safety
 /// All pixels of the region are readable, the sums writable over its channels.
 #[inline(always)]
-pub(super) unsafe fn moments<L: Lanes>(region: Region, x: Pixels<*const f32>, sums: [*mut f64; 2]) {
+pub(super) unsafe fn moments<L: Lanes>(region: Region, x: Read, sums: [*mut f64; 2]) {
     parts(region, |row, channel, rows| {
         // SAFETY: the caller's contract.
         unsafe {
@@ -176,9 +185,9 @@ pub(super) unsafe fn moments<L: Lanes>(region: Region, x: Pixels<*const f32>, su
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Masked {
     /// `dz` becomes 0 where this is not above 0.
-    pub(super) y: Option<Pixels<*const f32>>,
+    pub(super) y: Option<Read>,
     /// Inputs of batch normalizations with their means.
-    pub(super) norms: [Option<(Pixels<*const f32>, *const f32)>; 2],
+    pub(super) norms: [Option<(Read, *const f32)>; 2],
 }
 
 /// Masks `dz` in place; adds `Σ dz` to the first sums and `Σ dz · (x - mean)` to those of each
@@ -189,7 +198,7 @@ pub(super) struct Masked {
 #[inline(always)]
 pub(super) unsafe fn mask<L: Lanes>(
     region: Region,
-    dz: Pixels<*mut f32>,
+    dz: Written,
     masked: Masked,
     sums: [*mut f64; 3],
 ) {
@@ -200,6 +209,7 @@ pub(super) unsafe fn mask<L: Lanes>(
                 $(($norms, true) => unsafe {
                     mask_of::<L, $norms, true>(region, dz, masked, sums);
                 },
+                // SAFETY: as above.
                 ($norms, false) => unsafe {
                     mask_of::<L, $norms, false>(region, dz, masked, sums);
                 },)*
@@ -213,7 +223,7 @@ pub(super) unsafe fn mask<L: Lanes>(
 #[inline(always)]
 unsafe fn mask_of<L: Lanes, const NORMS: usize, const RELU: bool>(
     region: Region,
-    dz: Pixels<*mut f32>,
+    dz: Written,
     masked: Masked,
     sums: [*mut f64; 3],
 ) {

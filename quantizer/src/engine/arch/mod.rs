@@ -20,7 +20,7 @@ use std::sync::OnceLock;
 pub(crate) use checks::{Centred, NormCoefficients, Plane, PlaneMut, SumTerm};
 pub(crate) use contract::{AStrides, BStrides, CStrides, Contraction, PANEL};
 pub(crate) use elementwise::Region;
-use elementwise::{Masked, Pixels, Term};
+use elementwise::{Masked, Read, Term, Written};
 pub(crate) use lanes::LANES;
 use lanes::Portable;
 pub(crate) use memory::Arena;
@@ -42,11 +42,10 @@ pub(crate) struct Kernels {
     winograd_output: unsafe fn(&TileRow, *const f32, *mut f32),
     winograd_weights: unsafe fn(&WeightShape, *const f32, *mut f32),
     winograd_weight_gradient: unsafe fn(&WeightShape, *const f32, *mut f32),
-    sum: unsafe fn(Region, Pixels<*mut f32>, Term, Option<Term>, bool),
-    norm_gradient:
-        unsafe fn(Region, Pixels<*mut f32>, [Pixels<*const f32>; 2], [*const f32; 4], bool),
-    moments: unsafe fn(Region, Pixels<*const f32>, [*mut f64; 2]),
-    mask: unsafe fn(Region, Pixels<*mut f32>, Masked, [*mut f64; 3]),
+    sum: unsafe fn(Region, Written, Term, Option<Term>, bool),
+    norm_gradient: unsafe fn(Region, Written, [Read; 2], [*const f32; 4], bool),
+    moments: unsafe fn(Region, Read, [*mut f64; 2]),
+    mask: unsafe fn(Region, Written, Masked, [*mut f64; 3]),
 }
 
 /// A table of kernels whose entry points are compiled for the features: for each function its
@@ -84,14 +83,14 @@ macro_rules! kernels {
                     = winograd::weights::<$lanes>;
                 winograd_weight_gradient(shape: &WeightShape, m: *const f32, dw: *mut f32)
                     = winograd::weight_gradient::<$lanes>;
-                sum(region: Region, out: Pixels<*mut f32>, first: Term, second: Option<Term>,
+                sum(region: Region, out: Written, first: Term, second: Option<Term>,
                     relu: bool) = elementwise::sum::<$lanes>;
-                norm_gradient(region: Region, out: Pixels<*mut f32>,
-                    planes: [Pixels<*const f32>; 2], coefficients: [*const f32; 4],
+                norm_gradient(region: Region, out: Written,
+                    planes: [Read; 2], coefficients: [*const f32; 4],
                     accumulate: bool) = elementwise::norm_gradient::<$lanes>;
-                moments(region: Region, x: Pixels<*const f32>, sums: [*mut f64; 2])
+                moments(region: Region, x: Read, sums: [*mut f64; 2])
                     = elementwise::moments::<$lanes>;
-                mask(region: Region, dz: Pixels<*mut f32>, masked: Masked, sums: [*mut f64; 3])
+                mask(region: Region, dz: Written, masked: Masked, sums: [*mut f64; 3])
                     = elementwise::mask::<$lanes>;
             ]);
         }

@@ -298,14 +298,7 @@ unsafe fn h<L: Lanes>(d: [L; 4]) -> [L; 6] {
         let odd = d[1].add(d[3]).mul(sixth);
         let far = d[0].fma(L::splat(1.0 / 24.0), d[2].mul(L::splat(1.0 / 6.0)));
         let near = d[1].fma(L::splat(1.0 / 12.0), d[3].mul(L::splat(1.0 / 3.0)));
-        [
-            d[0].mul(L::splat(0.25)),
-            even.add(odd),
-            even.sub(odd),
-            far.add(near),
-            far.sub(near),
-            d[3],
-        ]
+        [d[0].mul(L::splat(0.25)), even.add(odd), even.sub(odd), far.add(near), far.sub(near), d[3]]
     }
 }
 
@@ -316,10 +309,6 @@ unsafe fn ct<L: Lanes>(m: [L; 6]) -> [L; 3] {
     unsafe {
         let (a, b) = (m[1].add(m[2]), m[1].sub(m[2]));
         let (c, d) = (m[3].add(m[4]), m[3].sub(m[4]));
-        [
-            m[0].add(a).add(c),
-            d.fma(L::splat(2.0), b),
-            c.fma(L::splat(4.0), a).add(m[5]),
-        ]
+        [m[0].add(a).add(c), d.fma(L::splat(2.0), b), c.fma(L::splat(4.0), a).add(m[5])]
     }
 }

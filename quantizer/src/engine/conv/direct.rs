@@ -178,8 +178,9 @@ pub(super) fn backward_weights(
     dy: &[f32],
     sums: &mut [f32],
 ) {
-    let Geometry { input: [.., inputs], output: [rows, columns, n], kernel: [kh, kw], stride, .. } =
-        *geometry;
+    let Geometry {
+        input: [.., inputs], output: [rows, columns, n], kernel: [kh, kw], stride, ..
+    } = *geometry;
     let mut shape = Contraction {
         batch: kh,
         m: kw * inputs,

@@ -29,15 +29,15 @@ impl Case {
         let output = [rows, axis(input[1] + left + right, kernel[1]), outputs];
         let padding = Padding { top, left, bottom, right };
         let pad = |[h, w, c]: [usize; 3]| [h, w, pad_lanes(c)];
-        let geometry =
-            Geometry { input: pad(input), output: pad(output), kernel, stride, padding };
+        let geometry = Geometry { input: pad(input), output: pad(output), kernel, stride, padding };
         let convolution = Convolution::new(geometry, [input[2], outputs]);
         Self { input, output, kernel, stride, padding, convolution }
     }
 
     fn naive(&self, weights: &[f32], x: &[f32]) -> Vec<f32> {
-        let Self { input: [h, w, i], output: [oh, ow, o], kernel: [kh, kw], stride, padding, .. } =
-            *self;
+        let Self {
+            input: [h, w, i], output: [oh, ow, o], kernel: [kh, kw], stride, padding, ..
+        } = *self;
         let mut y = Vec::new();
         for (x, oy) in x.chunks_exact(h * w * i).flat_map(|x| (0..oh).map(move |oy| (x, oy))) {
             for (ox, o) in (0..ow).flat_map(|ox| (0..o).map(move |o| (ox, o))) {

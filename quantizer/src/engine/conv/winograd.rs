@@ -218,13 +218,7 @@ pub(super) fn backward_weights(
             k: count,
             segments: 1,
             a: AStrides { start: 0, batch: group * inputs, segment: 0, m: 1, k: inputs },
-            b: BStrides {
-                start: 0,
-                batch: group * outputs,
-                segment: 0,
-                k: outputs,
-                panel: PANEL,
-            },
+            b: BStrides { start: 0, batch: group * outputs, segment: 0, k: outputs, panel: PANEL },
             c: CStrides { start: 0, batch: inputs * outputs, m: outputs },
             accumulate: true,
         };

@@ -162,7 +162,8 @@ impl Shard {
     ) {
         let image = image..image + 1;
         let gradients = self.gradients.values();
-        let plane = |offset: usize| contiguous(&gradients[shared.range(offset, tensor, &image)], region);
+        let plane =
+            |offset: usize| contiguous(&gradients[shared.range(offset, tensor, &image)], region);
         let mut is_first = true;
         if let Some(offset) = shared.layout.tensor_gradients[tensor] {
             put(region, &mut out, plane(offset), &mut is_first);

@@ -158,9 +158,7 @@ impl Shard {
         let Region { rows, columns, channels } = region;
         let out = &mut out[..images.len() * border.pixels() * channels];
         let (row, origin) = (border.columns * channels, border.origin() * channels);
-        for (image, out) in
-            images.clone().zip(out.chunks_exact_mut(border.pixels() * channels))
-        {
+        for (image, out) in images.clone().zip(out.chunks_exact_mut(border.pixels() * channels)) {
             clear_border(border, region, out);
             if source.first.tensor == 0 {
                 let values = rows * columns * channels;

@@ -109,9 +109,17 @@ impl Shared {
     }
 
     /// The tensor of a term and the mean of its normalization, for those that have one.
-    fn centred<'a>(&'a self, term: Term, activations: &'a [f32], images: &Range<usize>) -> Option<Centred<'a>> {
+    fn centred<'a>(
+        &'a self,
+        term: Term,
+        activations: &'a [f32],
+        images: &Range<usize>,
+    ) -> Option<Centred<'a>> {
         let norm = term.norm?;
-        let x = contiguous(&activations[self.activation(term.tensor, images)], self.region(term.tensor, 1));
+        let x = contiguous(
+            &activations[self.activation(term.tensor, images)],
+            self.region(term.tensor, 1),
+        );
         Some(Centred { x, mean: self.norms[norm].mean() })
     }
 }
