@@ -44,7 +44,6 @@ pub(crate) struct NormCoefficients<'a> {
 
 // SAFETY, of every call: the bounds are checked, and the table is of this processor, because
 // `available` gives no other.
-#[expect(clippy::undocumented_unsafe_blocks, reason = "one reason for all, above")]
 impl Kernels {
     /// The contraction of `a` and `b` into `c`.
     ///
@@ -55,36 +54,42 @@ impl Kernels {
             return;
         }
         shape.check_bounds(a, b, c);
+        // SAFETY: as above.
         unsafe { (self.contract)(shape, a.as_ptr(), b.as_ptr(), c.as_mut_ptr()) }
     }
 
     /// `out[f,t,c] = (Bᵀ d B)[f]` of the 6x6 pixels `d` under each tile.
     pub(crate) fn winograd_input(&self, row: &TileRow, x: &[f32], out: &mut [f32]) {
         row.check(SPAN, x, out);
+        // SAFETY: as above.
         unsafe { (self.winograd_input)(row, x.as_ptr(), out.as_mut_ptr()) }
     }
 
     /// `out[f,t,c] = (H d Hᵀ)[f]` of each tile's 4x4 pixels `d` of the output's gradient.
     pub(crate) fn winograd_gradient(&self, row: &TileRow, dy: &[f32], out: &mut [f32]) {
         row.check(TILE, dy, out);
+        // SAFETY: as above.
         unsafe { (self.winograd_gradient)(row, dy.as_ptr(), out.as_mut_ptr()) }
     }
 
     /// The valid pixels of `Aᵀ m A` of each tile.
     pub(crate) fn winograd_output(&self, row: &TileRow, m: &[f32], y: &mut [f32]) {
         row.check_output(m, y);
+        // SAFETY: as above.
         unsafe { (self.winograd_output)(row, m.as_ptr(), y.as_mut_ptr()) }
     }
 
     /// `u = G g Gᵀ` of a row of 3x3 kernels.
     pub(crate) fn winograd_weights(&self, shape: &WeightShape, g: &[f32], u: &mut [f32]) {
         shape.check(g, u);
+        // SAFETY: as above.
         unsafe { (self.winograd_weights)(shape, g.as_ptr(), u.as_mut_ptr()) }
     }
 
     /// `dw = Cᵀ m C` of a row of 3x3 kernels.
     pub(crate) fn winograd_weight_gradient(&self, shape: &WeightShape, m: &[f32], dw: &mut [f32]) {
         shape.check(dw, m);
+        // SAFETY: as above.
         unsafe { (self.winograd_weight_gradient)(shape, m.as_ptr(), dw.as_mut_ptr()) }
     }
 
@@ -102,6 +107,7 @@ impl Kernels {
             affine: affine.map(|pair| pair.map(|values| channels(region, values))),
         };
         let (out, first, second) = (out.checked(region), term(first), second.map(term));
+        // SAFETY: as above.
         unsafe { (self.sum)(region, out, first, second, relu) }
     }
 
@@ -111,6 +117,7 @@ impl Kernels {
         let own = Pixels { start: out.start.cast_const(), row: out.row };
         let [own, src] = [own, src.checked(region)].map(|x| Term { x, affine: None });
         // A term may be the output itself.
+        // SAFETY: as above.
         unsafe { (self.sum)(region, out, own, Some(src), false) }
     }
 
@@ -126,6 +133,7 @@ impl Kernels {
         let (out, planes) = (out.checked(region), [dz.checked(region), x.checked(region)]);
         let NormCoefficients { per_dz, per_x, mean, constant } = coefficients;
         let coefficients = [per_dz, per_x, mean, constant].map(|values| channels(region, values));
+        // SAFETY: as above.
         unsafe { (self.norm_gradient)(region, out, planes, coefficients, accumulate) }
     }
 
@@ -134,6 +142,7 @@ impl Kernels {
         let x = x.checked(region);
         assert!(sums.len() >= 2 * region.channels);
         let (first, second) = sums.split_at_mut(region.channels);
+        // SAFETY: as above.
         unsafe { (self.moments)(region, x, [first.as_mut_ptr(), second.as_mut_ptr()]) }
     }
 
@@ -154,6 +163,7 @@ impl Kernels {
         let sums = [(); 3].map(|()| parts.next().map_or(std::ptr::null_mut(), <[f64]>::as_mut_ptr));
         let norm = |Centred { x, mean }: Centred<'_>| (x.checked(region), channels(region, mean));
         let masked = Masked { y: y.map(|y| y.checked(region)), norms: norms.map(|n| n.map(norm)) };
+        // SAFETY: as above.
         unsafe { (self.mask)(region, dz, masked, sums) }
     }
 }

@@ -112,7 +112,11 @@ pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
 ) {
     // More than one panel would read `a` again and again from far away.
     let block = if shape.n > PANEL { BLOCK_VALUES / (shape.k * shape.segments) } else { shape.m };
-    let block = block.max(2 * ROWS);
+    let block = block.max(2 * ROWS).min(shape.m);
+    // Equal tiles: 28 rows are twice 14, not 16 and 12. A division costs as much as a small tile,
+    // so there is none further in.
+    let each = |rows_max: usize| block.div_ceil(block.div_ceil(rows_max.max(1)));
+    let rows_each = [each(ROWS), each(ROWS2)];
     for f in 0..shape.batch {
         for first in (0..shape.m).step_by(block) {
             let rows = block.min(shape.m - first);
@@ -123,26 +127,26 @@ pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
                     b: b.add(shape.b.start + f * shape.b.batch),
                     c: c.add(shape.c.start + f * shape.c.batch + first * shape.c.m),
                 };
-                rows_block::<L, ROWS, ROWS2>(shape, rows, origin);
+                rows_block::<L, ROWS, ROWS2>(shape, rows, rows_each, origin);
             }
         }
     }
 }
 
 /// # Safety
-/// As [`contract`]; `origin` has `rows` rows.
+/// As [`contract`]; `origin` has `rows` rows, which are taken `rows_each` at a time by one vector
+/// and by two.
 #[inline(always)]
 unsafe fn rows_block<L: Lanes, const ROWS: usize, const ROWS2: usize>(
     shape: &Contraction,
     rows: usize,
+    rows_each: [usize; 2],
     origin: Tile,
 ) {
     let mut column = 0;
     while column < shape.n {
         let wide = ROWS2 > 0 && shape.n - column >= PANEL;
-        let rows_max = if wide { ROWS2 } else { ROWS };
-        // Equal tiles: 28 rows are twice 14, not 16 and 12.
-        let rows_each = rows.div_ceil(rows.div_ceil(rows_max));
+        let rows_each = rows_each[usize::from(wide)];
         let mut row = 0;
         while row < rows {
             let count = rows_each.min(rows - row);

@@ -107,43 +107,51 @@ mod x86_64 {
     pub(in super::super) struct Avx512(__m512);
 
     // SAFETY, of every block: the trait's contract gives the instruction set and the pointers.
-    #[expect(clippy::undocumented_unsafe_blocks, reason = "one contract for all, above")]
     impl Lanes for Avx512 {
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
+            // SAFETY: as above.
             Self(unsafe { _mm512_set1_ps(value) })
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: as above.
             Self(unsafe { _mm512_loadu_ps(from) })
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
+            // SAFETY: as above.
             unsafe { _mm512_storeu_ps(to, self.0) }
         }
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: as above.
             Self(unsafe { _mm512_add_ps(self.0, other.0) })
         }
         #[inline(always)]
         unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: as above.
             Self(unsafe { _mm512_sub_ps(self.0, other.0) })
         }
         #[inline(always)]
         unsafe fn mul(self, other: Self) -> Self {
+            // SAFETY: as above.
             Self(unsafe { _mm512_mul_ps(self.0, other.0) })
         }
         #[inline(always)]
         unsafe fn fma(self, factor: Self, addend: Self) -> Self {
+            // SAFETY: as above.
             Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, addend.0) })
         }
         #[inline(always)]
         unsafe fn relu(self) -> Self {
             // Of a NaN and a number the instruction gives its second operand.
+            // SAFETY: as above.
             Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
         }
         #[inline(always)]
         unsafe fn where_positive(self, x: Self) -> Self {
+            // SAFETY: as above.
             unsafe {
                 let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x.0, _mm512_setzero_ps());
                 Self(_mm512_maskz_mov_ps(positive, self.0))
@@ -151,6 +159,7 @@ mod x86_64 {
         }
         #[inline(always)]
         unsafe fn add_to(self, sums: *mut f64) {
+            // SAFETY: as above.
             unsafe {
                 let low = _mm512_castps512_ps256(self.0);
                 let high = _mm512_castps512_ps256(_mm512_shuffle_f32x4::<0b1110>(self.0, self.0));
@@ -168,19 +177,21 @@ mod x86_64 {
     pub(in super::super) struct Avx2(__m256, __m256);
 
     // SAFETY, of every block: the trait's contract gives the instruction set and the pointers.
-    #[expect(clippy::undocumented_unsafe_blocks, reason = "one contract for all, above")]
     impl Lanes for Avx2 {
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
+            // SAFETY: as above.
             let value = unsafe { _mm256_set1_ps(value) };
             Self(value, value)
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: as above.
             unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
+            // SAFETY: as above.
             unsafe {
                 _mm256_storeu_ps(to, self.0);
                 _mm256_storeu_ps(to.add(8), self.1);
@@ -188,18 +199,22 @@ mod x86_64 {
         }
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: as above.
             unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
         }
         #[inline(always)]
         unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: as above.
             unsafe { Self(_mm256_sub_ps(self.0, other.0), _mm256_sub_ps(self.1, other.1)) }
         }
         #[inline(always)]
         unsafe fn mul(self, other: Self) -> Self {
+            // SAFETY: as above.
             unsafe { Self(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
         }
         #[inline(always)]
         unsafe fn fma(self, factor: Self, addend: Self) -> Self {
+            // SAFETY: as above.
             unsafe {
                 Self(
                     _mm256_fmadd_ps(self.0, factor.0, addend.0),
@@ -210,6 +225,7 @@ mod x86_64 {
         #[inline(always)]
         unsafe fn relu(self) -> Self {
             // Of a NaN and a number the instruction gives its second operand.
+            // SAFETY: as above.
             unsafe {
                 let zero = _mm256_setzero_ps();
                 Self(_mm256_max_ps(zero, self.0), _mm256_max_ps(zero, self.1))
@@ -217,6 +233,7 @@ mod x86_64 {
         }
         #[inline(always)]
         unsafe fn where_positive(self, x: Self) -> Self {
+            // SAFETY: as above.
             unsafe {
                 let zero = _mm256_setzero_ps();
                 let keep = |value, x| _mm256_and_ps(value, _mm256_cmp_ps::<_CMP_GT_OQ>(x, zero));
@@ -225,6 +242,7 @@ mod x86_64 {
         }
         #[inline(always)]
         unsafe fn add_to(self, sums: *mut f64) {
+            // SAFETY: as above.
             unsafe {
                 let quarters = [
                     _mm256_castps256_ps128(self.0),
