@@ -82,8 +82,8 @@ fn words(config: &TrainConfig) -> String {
     let TrainConfig { epochs, batch, learning_rate, momentum, weight_decay, .. } = config;
     let warm_up = config.warm_up_epochs;
     format!(
-        "{epochs} epochs, batches of {batch}, rate {learning_rate} after {warm_up} of warm-up along \
-         a cosine, momentum {momentum}, decay {weight_decay}"
+        "{epochs} epochs, batches of {batch}, rate {learning_rate} after {warm_up} of warm-up, \
+         then along a cosine, momentum {momentum}, decay {weight_decay}"
     )
 }
 
