@@ -4,6 +4,7 @@ pub mod accumulator;
 pub mod calibrate;
 pub mod data;
 pub mod engine;
+pub mod experiment;
 pub mod fold_batch_norm;
 pub mod graph;
 pub mod import;

@@ -8,9 +8,11 @@ mod accuracy;
 mod commands;
 mod curves;
 mod device;
+mod duration;
 mod failure;
 mod host;
 mod images;
+mod interrupt;
 mod layers;
 mod model;
 mod output;
@@ -45,6 +47,7 @@ enum Command {
     Bench(commands::bench::Bench),
     Inspect(commands::inspect::Inspect),
     Boards(commands::boards::Boards),
+    Experiment(commands::experiment::Experiment),
 }
 
 impl Command {
@@ -63,6 +66,7 @@ impl Command {
             Self::Bench(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Boards(command) => command.run(),
+            Self::Experiment(command) => command.run(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Runs the binary in the profile of the tests. Needs QEMU and the images of `cargo xtask boards`.
 
 mod errors;
+mod experiments;
 mod pipeline;
 
 use resmcu_quantizer::data::{FASHION_MNIST_SMALL, Source, Split, write_idx};

@@ -2,6 +2,7 @@
 
 use crate::curves;
 use crate::failure::{Failure, OrFail, Outcome};
+use crate::interrupt::Interrupt;
 use crate::model::load_checkpoint;
 use crate::output::{Opening, Report, grouped, percent};
 use clap::Args;
@@ -14,8 +15,6 @@ use resmcu_quantizer::train::{
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Trains a residual network in float and writes the checkpoint of its best epoch
 #[derive(Debug, Args)]
@@ -80,7 +79,7 @@ impl Train {
         let output = output.unwrap_or_else(|| format!("{}.safetensors", self.network).into());
         let state = output.with_extension("resume.safetensors");
         let mut trainer = self.trainer(&dataset, &state)?;
-        let stop = stop_on_interrupt()?;
+        let stop = Interrupt::listen()?;
         let begun = std::time::Instant::now();
         let (training_images, validation_images) = trainer.image_counts();
         let epochs = trainer.config().epochs;
@@ -184,24 +183,11 @@ fn describe(error: TrainError) -> Failure {
     Failure::input(error).help(help)
 }
 
-/// Set by Ctrl-C: the run ends after its step and saves. A second one ends the program.
-fn stop_on_interrupt() -> Outcome<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let set = Arc::clone(&stop);
-    let handler = move || {
-        if set.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    };
-    ctrlc::set_handler(handler).or_fail("Ctrl-C cannot be caught here")?;
-    Ok(stop)
-}
-
 /// The bar, and one plain line an epoch.
 struct Progress {
     bar: ProgressBar,
     epochs: usize,
-    stop: Arc<AtomicBool>,
+    stop: Interrupt,
 }
 
 impl Observer for Progress {
@@ -227,7 +213,7 @@ impl Observer for Progress {
     }
 
     fn should_stop(&mut self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.pressed()
     }
 }
 
