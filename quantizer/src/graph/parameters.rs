@@ -96,34 +96,38 @@ impl Node {
 
     /// The node's tensors in the same order, to be changed.
     pub fn parameters_mut(&mut self) -> Vec<ParameterMut<'_>> {
+        let described: Vec<_> = self
+            .parameters()
+            .into_iter()
+            .map(|parameter| (parameter.name, parameter.values.shape().to_vec()))
+            .collect();
+        let values = self.slices_mut().into_iter().flatten();
+        let all = described.into_iter().zip(values);
+        all.map(|((name, shape), (kind, values))| ParameterMut { name, kind, shape, values })
+            .collect()
+    }
+
+    /// The values of the node's tensors in the same order, row-major, without an allocation: for
+    /// what runs in every training step.
+    pub fn slices_mut(&mut self) -> [Option<(ParameterKind, &mut [f32])>; 4] {
         use ParameterKind::{Beta, Bias, Gamma, Mean, Variance, Weights};
-        let tensors = match &mut self.op {
+        match &mut self.op {
             Op::Conv2d(conv) => {
-                let weights = (Weights, row_major(&mut conv.weights));
                 let bias = conv.bias.as_mut().map(|bias| (Bias, row_major(bias)));
-                std::iter::once(weights).chain(bias).collect()
+                [Some((Weights, row_major(&mut conv.weights))), bias, None, None]
             }
             Op::FullyConnected(fc) => {
-                vec![(Weights, row_major(&mut fc.weights)), (Bias, row_major(&mut fc.bias))]
+                let bias = Some((Bias, row_major(&mut fc.bias)));
+                [Some((Weights, row_major(&mut fc.weights))), bias, None, None]
             }
-            Op::BatchNorm(norm) => vec![
-                (Gamma, row_major(&mut norm.gamma)),
-                (Beta, row_major(&mut norm.beta)),
-                (Mean, row_major(&mut norm.mean)),
-                (Variance, row_major(&mut norm.variance)),
+            Op::BatchNorm(norm) => [
+                Some((Gamma, row_major(&mut norm.gamma))),
+                Some((Beta, row_major(&mut norm.beta))),
+                Some((Mean, row_major(&mut norm.mean))),
+                Some((Variance, row_major(&mut norm.variance))),
             ],
-            _ => Vec::new(),
-        };
-        let prefix = &self.name;
-        tensors
-            .into_iter()
-            .map(|(kind, (shape, values))| ParameterMut {
-                name: format!("{prefix}.{}", kind.suffix()),
-                kind,
-                shape,
-                values,
-            })
-            .collect()
+            _ => [None, None, None, None],
+        }
     }
 }
 
@@ -137,14 +141,33 @@ impl Graph {
     pub fn parameters_mut(&mut self) -> Vec<ParameterMut<'_>> {
         self.nodes.iter_mut().flat_map(Node::parameters_mut).collect()
     }
+
+    /// Sets gamma to zero in the last batch normalization of each residual block, so that blocks
+    /// begin as the identity (Goyal et al. 2017, section 5.1), and says in how many.
+    ///
+    /// Of an addition's inputs the first is the residual function, as the builders have it. Blocks
+    /// that end otherwise, as those with activations before convolutions, are left alone: a gamma
+    /// of zero before a ReLU would never get a gradient.
+    pub fn zero_last_gammas(&mut self) -> usize {
+        let adds = self.nodes.iter().filter(|node| matches!(node.op, Op::Add));
+        let ends: Vec<usize> = adds.filter_map(|add| Some(add.inputs.first()?.0)).collect();
+        let mut changed = 0;
+        for end in ends {
+            if let Op::BatchNorm(norm) = &mut self.nodes[end].op {
+                norm.gamma.fill(0.0);
+                changed += 1;
+            }
+        }
+        changed
+    }
 }
 
 /// An importer may have permuted the axes without moving the values; they are moved here.
-fn row_major<D: Dimension>(array: &mut Array<f32, D>) -> (Vec<usize>, &mut [f32]) {
+fn row_major<D: Dimension>(array: &mut Array<f32, D>) -> &mut [f32] {
     if !array.is_standard_layout() {
         *array = array.as_standard_layout().into_owned();
     }
-    (array.shape().to_vec(), array.as_slice_mut().unwrap_or_default())
+    array.as_slice_mut().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -173,10 +196,32 @@ mod tests {
     }
 
     #[test]
+    fn zero_gammas_end_the_residual_functions_alone() {
+        #[track_caller]
+        fn check(name: &str, blocks: usize) {
+            let mut graph = resnet::by_name(name).unwrap().build(0).unwrap();
+            assert_eq!(graph.zero_last_gammas(), blocks, "{name}");
+            let zero = |parameter: &Parameter<'_>| {
+                parameter.kind == ParameterKind::Gamma && parameter.values.iter().all(|&v| v == 0.0)
+            };
+            let names: Vec<_> =
+                graph.parameters().into_iter().filter(zero).map(|p| p.name).collect();
+            assert_eq!(names.len(), blocks, "{name}");
+            let last = if name == "resnet50" { "bn3.gamma" } else { "bn2.gamma" };
+            assert!(names.iter().all(|name| name.ends_with(last)), "{names:?}");
+        }
+        check("resnet8", 3);
+        check("resnet20", 9);
+        check("resnet50", 16);
+        check("plain20", 0);
+        check("preact-resnet20", 0);
+    }
+
+    #[test]
     fn permuted_weights_are_read_in_row_major_order() {
         let weights = ndarray::Array2::from_shape_fn((2, 3), |(o, i)| (o * 3 + i) as f32);
         let mut permuted = weights.reversed_axes();
-        let (shape, values) = row_major(&mut permuted);
-        assert_eq!((shape, values.to_vec()), (vec![3, 2], vec![0.0, 3.0, 1.0, 4.0, 2.0, 5.0]));
+        assert_eq!(row_major(&mut permuted), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        assert_eq!(permuted.shape(), [3, 2]);
     }
 }

@@ -5,7 +5,9 @@
 //! [`Observer`].
 
 mod augment;
+mod budget;
 mod config;
+mod divergence;
 mod evaluate;
 mod optimizer;
 mod schedule;
@@ -31,13 +33,19 @@ pub struct StepReport {
     pub epoch: usize,
     /// Step of the epoch, from 1.
     pub step: usize,
-    /// Steps of an epoch.
+    /// Steps of an epoch; a time budget may end the last one earlier.
     pub steps: usize,
+    /// Steps of the whole run that are done.
+    pub done: usize,
+    /// Steps of the whole run; a time budget may change it.
+    pub all: usize,
     /// Mean loss of the batch.
     pub loss: f64,
+    /// Accuracy on the epoch's images so far, a fraction.
+    pub accuracy: f64,
     /// The learning rate of the step.
     pub learning_rate: f32,
-    /// Training images a second, since the run began.
+    /// Training images a second in this epoch, validation left out.
     pub images_per_s: f64,
 }
 
@@ -46,13 +54,13 @@ pub struct StepReport {
 pub struct EpochReport {
     /// Epoch, from 1.
     pub epoch: usize,
-    /// Mean loss of the epoch's batches, as they were before their step.
+    /// Mean loss of the epoch's batches against their targets, as they were before their step.
     pub train_loss: f64,
     /// Accuracy on the epoch's augmented images, as they were before their step.
     pub train_accuracy: f64,
-    /// Mean loss on the validation images.
+    /// Mean loss on the validation images, of the averaged network where there is one.
     pub validation_loss: f64,
-    /// Accuracy on the validation images.
+    /// Accuracy on the validation images, of the same network.
     pub validation_accuracy: f64,
     /// The learning rate of the last step.
     pub learning_rate: f32,
@@ -100,10 +108,10 @@ pub enum TrainError {
         /// The network's.
         expected: String,
     },
-    /// The loss is infinite or not a number: the learning rate is too high.
+    /// The loss is not finite, or far above that of guessing for many steps: the learning rate
+    /// is too high.
     #[error(
-        "training diverged in epoch {epoch}, step {step}: the loss is {loss}, the first layer with \
-         a value that is not finite is `{layer}`"
+        "training diverged in epoch {epoch}, step {step}: the loss is {loss}, {sign} `{layer}`"
     )]
     Diverged {
         /// Epoch, from 1.
@@ -112,6 +120,8 @@ pub enum TrainError {
         step: usize,
         /// The loss.
         loss: f64,
+        /// What the layer is named for.
+        sign: &'static str,
         /// The node.
         layer: String,
     },

@@ -30,7 +30,7 @@ pub enum Schedule {
 pub struct Fit {
     /// The first step that it concerns.
     pub at: usize,
-    /// Steps of the whole run; more than `at`.
+    /// Steps of the whole run; more than `at`. Those of all epochs are the most that it may be.
     pub steps: usize,
 }
 
@@ -38,7 +38,7 @@ impl TrainConfig {
     /// Steps of the whole run, where an epoch has `steps`.
     pub fn steps_in_all(&self, steps: usize) -> usize {
         let whole = self.epochs.saturating_mul(steps);
-        self.fits.last().map_or(whole, |fit| fit.steps)
+        self.fits.last().map_or(whole, |fit| fit.steps.min(whole))
     }
 
     /// The learning rate of `step` of `epoch`, both from 0; an epoch has `steps`.

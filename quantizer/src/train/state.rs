@@ -1,15 +1,17 @@
 //! A run in a checkpoint, and back.
 //!
-//! Owns the words of the training state and the names of its tensors: `momentum.NAME` and
-//! `best.NAME` for a parameter `NAME`. All randomness follows from the seed, the epoch and the
-//! image, so the counters are all of its state.
+//! Owns the words of the training state and the names of its tensors: for a parameter `NAME`
+//! `momentum.NAME` (SGD) or `mean.NAME` and `square.NAME` (`AdamW`), `ema.NAME` of the average and
+//! `best.NAME` of the best epoch. All randomness follows from the seed, the epoch and the image,
+//! so the counters are all of its state.
 
 use ndarray::{ArrayD, IxDyn};
 use serde::{Deserialize, Serialize};
 
-use super::optimizer::Sgd;
+use super::config::Optimizer;
+use super::optimizer::OptimizerState;
 use super::trainer::{Progress, Trainer};
-use super::{EpochReport, TrainConfig, TrainError};
+use super::{TrainConfig, TrainError};
 use crate::data::Dataset;
 use crate::graph::{Checkpoint, ExtraTensor, Graph, Parameter};
 
@@ -17,11 +19,8 @@ use crate::graph::{Checkpoint, ExtraTensor, Graph, Parameter};
 #[derive(Serialize, Deserialize)]
 struct State {
     config: TrainConfig,
-    epoch: usize,
-    step: usize,
-    loss_sum: f64,
-    correct: usize,
-    history: Vec<EpochReport>,
+    #[serde(flatten)]
+    progress: Progress,
     /// Images trained on and held out, and a checksum of both.
     images: [usize; 2],
     data: String,
@@ -32,33 +31,34 @@ pub(super) struct Restored {
     pub(super) config: TrainConfig,
     pub(super) graph: Graph,
     pub(super) best: Option<Graph>,
-    pub(super) sgd: Sgd,
+    pub(super) average: Option<Graph>,
+    pub(super) optimizer: OptimizerState,
     pub(super) progress: Progress,
 }
 
 pub(super) fn capture(trainer: &Trainer) -> Checkpoint {
-    let Progress { epoch, step, loss_sum, correct, history } = trainer.progress.clone();
     let state = State {
         config: trainer.config.clone(),
-        epoch,
-        step,
-        loss_sum,
-        correct,
-        history,
+        progress: trainer.progress.clone(),
         images: [trainer.training.len(), trainer.validation.len()],
         data: fingerprint([&trainer.training, &trainer.validation]),
     };
     let mut extra = Vec::new();
-    for (parameter, velocity) in trained(&trainer.graph).iter().zip(&trainer.sgd.velocity) {
+    let [first, second] = names(trainer.config.optimizer);
+    for (parameter, moments) in trained(&trainer.graph).iter().zip(trainer.optimizer.moments()) {
         let shape = IxDyn(parameter.values.shape());
-        // The shapes are one: the velocity was made from the parameter.
-        if let Ok(values) = ArrayD::from_shape_vec(shape, velocity.clone()) {
-            extra.push(ExtraTensor { name: format!("momentum.{}", parameter.name), values });
+        for (prefix, values) in [(first, &moments.first), (second, &moments.second)] {
+            // The shapes are one, but where there is no second moment.
+            if let Ok(values) = ArrayD::from_shape_vec(shape.clone(), values.clone()) {
+                extra.push(ExtraTensor { name: format!("{prefix}.{}", parameter.name), values });
+            }
         }
     }
-    for parameter in trainer.best.iter().flat_map(Graph::parameters) {
-        let values = parameter.values.to_owned();
-        extra.push(ExtraTensor { name: format!("best.{}", parameter.name), values });
+    for (prefix, graph) in [("best", &trainer.best), ("ema", &trainer.average)] {
+        for parameter in graph.iter().flat_map(Graph::parameters) {
+            let values = parameter.values.to_owned();
+            extra.push(ExtraTensor { name: format!("{prefix}.{}", parameter.name), values });
+        }
     }
     extra.sort_by(|a, b| a.name.cmp(&b.name));
     // Numbers, words and lists always become JSON.
@@ -71,7 +71,7 @@ pub(super) fn restore(checkpoint: Checkpoint, dataset: &Dataset) -> Result<Resto
     let training = training.ok_or_else(|| refuse("it has no training state"))?;
     let state: State =
         serde_json::from_value(training).map_err(|error| refuse(&error.to_string()))?;
-    let State { config, epoch, step, loss_sum, correct, history, images, data } = state;
+    let State { config, progress, images, data } = state;
     config.validate()?;
     let (training, validation) = dataset.split_validation(config.validation, config.seed)?;
     let found = [training.len(), validation.len()];
@@ -92,21 +92,35 @@ pub(super) fn restore(checkpoint: Checkpoint, dataset: &Dataset) -> Result<Resto
         }
         Ok(values.iter().copied().collect::<Vec<f32>>())
     };
-    let velocity = trained(&graph)
-        .iter()
-        .map(|p| find(format!("momentum.{}", p.name), p.values.shape()))
-        .collect::<Result<_, _>>()?;
-    let mut best = None;
-    if history.iter().any(|report| report.best) {
+    let mut optimizer = OptimizerState::new(&graph, config.optimizer);
+    let [first, second] = names(config.optimizer);
+    for (parameter, moments) in trained(&graph).iter().zip(optimizer.moments_mut()) {
+        for (prefix, values) in [(first, &mut moments.first), (second, &mut moments.second)] {
+            if !values.is_empty() {
+                *values = find(format!("{prefix}.{}", parameter.name), parameter.values.shape())?;
+            }
+        }
+    }
+    let copy = |prefix: &str| {
         let mut graph = graph.clone();
         for parameter in graph.parameters_mut() {
-            let name = format!("best.{}", parameter.name);
+            let name = format!("{prefix}.{}", parameter.name);
             parameter.values.copy_from_slice(&find(name, &parameter.shape)?);
         }
-        best = Some(graph);
+        Ok::<_, TrainError>(graph)
+    };
+    let has_best = progress.history.iter().any(|report| report.best);
+    let best = has_best.then(|| copy("best")).transpose()?;
+    let average = (config.ema > 0.0).then(|| copy("ema")).transpose()?;
+    Ok(Restored { config, graph, best, average, optimizer, progress })
+}
+
+/// The prefixes of an optimizer's tensors.
+const fn names(optimizer: Optimizer) -> [&'static str; 2] {
+    match optimizer {
+        Optimizer::Sgd => ["momentum", ""],
+        Optimizer::AdamW => ["mean", "square"],
     }
-    let progress = Progress { epoch, step, loss_sum, correct, history };
-    Ok(Restored { config, graph, best, sgd: Sgd { velocity }, progress })
 }
 
 fn trained(graph: &Graph) -> Vec<Parameter<'_>> {

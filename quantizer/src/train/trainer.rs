@@ -4,11 +4,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use ndarray::Array4;
+use serde::{Deserialize, Serialize};
 
+use super::budget::{Budget, Steps};
 use super::evaluate::{check_fits, logits};
-use super::optimizer::Sgd;
+use super::optimizer::{OptimizerState, follow};
 use super::{
-    EpochReport, Evaluation, Observer, StepReport, TrainConfig, TrainError, augment, state,
+    EpochReport, Evaluation, Observer, StepReport, TrainConfig, TrainError, augment, divergence,
+    state,
 };
 use crate::data::Dataset;
 use crate::engine::{Executor, Targets, TrainStep};
@@ -17,14 +20,16 @@ use crate::graph::{Checkpoint, Dtype, Graph, Normalization};
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All epochs are done.
+    /// All steps are done.
     Finished,
+    /// For as many epochs as `patience` says, none was the best.
+    OutOfPatience,
     /// The observer stopped it; it can be resumed.
     Stopped,
 }
 
 /// How far a run has come.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Progress {
     /// Epochs that are done.
     pub(super) epoch: usize,
@@ -34,6 +39,11 @@ pub(super) struct Progress {
     pub(super) loss_sum: f64,
     /// Images of theirs that were right.
     pub(super) correct: usize,
+    /// The last steps in a row whose loss was far too high.
+    pub(super) high: usize,
+    /// Seconds of training so far; counted with a time budget alone, so that runs without one
+    /// are equal to the bit.
+    pub(super) seconds: f64,
     /// The epochs that are done.
     pub(super) history: Vec<EpochReport>,
 }
@@ -42,8 +52,10 @@ pub(super) struct Progress {
 pub struct Trainer {
     pub(super) config: TrainConfig,
     pub(super) graph: Graph,
+    /// The moving average of the graph.
+    pub(super) average: Option<Graph>,
     pub(super) best: Option<Graph>,
-    pub(super) sgd: Sgd,
+    pub(super) optimizer: OptimizerState,
     pub(super) progress: Progress,
     pub(super) training: Dataset,
     pub(super) validation: Dataset,
@@ -62,6 +74,14 @@ impl Trainer {
         let std = std.into_iter().map(|std| if std > 0.0 { std } else { 1.0 }).collect();
         trainer.graph.normalization = Normalization { mean, std };
         trainer.graph.class_names.clone_from(&dataset.class_names);
+        if trainer.config.zero_gamma && trainer.graph.zero_last_gammas() == 0 {
+            return Err(TrainError::Config {
+                field: "zero_gamma",
+                found: "true".to_owned(),
+                expected: "false for a network without blocks that end in batch normalization",
+            });
+        }
+        trainer.average = (trainer.config.ema > 0.0).then(|| trainer.graph.clone());
         Ok(trainer)
     }
 
@@ -70,7 +90,13 @@ impl Trainer {
     pub fn resume(checkpoint: Checkpoint, dataset: &Dataset) -> Result<Self, TrainError> {
         let restored = state::restore(checkpoint, dataset)?;
         let trainer = Self::assemble(restored.graph, restored.config, dataset)?;
-        Ok(Self { best: restored.best, sgd: restored.sgd, progress: restored.progress, ..trainer })
+        Ok(Self {
+            average: restored.average,
+            best: restored.best,
+            optimizer: restored.optimizer,
+            progress: restored.progress,
+            ..trainer
+        })
     }
 
     fn assemble(graph: Graph, config: TrainConfig, dataset: &Dataset) -> Result<Self, TrainError> {
@@ -78,9 +104,10 @@ impl Trainer {
         check_fits(&graph, dataset)?;
         let (training, validation) = dataset.split_validation(config.validation, config.seed)?;
         Ok(Self {
-            sgd: Sgd::new(&graph),
+            optimizer: OptimizerState::new(&graph, config.optimizer),
             config,
             graph,
+            average: None,
             best: None,
             progress: Progress::default(),
             training,
@@ -90,7 +117,7 @@ impl Trainer {
         })
     }
 
-    /// The settings.
+    /// The settings; with a time budget, `fits` says what it came to.
     pub fn config(&self) -> &TrainConfig {
         &self.config
     }
@@ -101,9 +128,9 @@ impl Trainer {
     }
 
     /// The network of the best epoch by validation accuracy (of equals, by validation loss), or as
-    /// it is now where no epoch is done.
+    /// it is now where no epoch is done; with an average, the averaged one.
     pub fn best(&self) -> &Graph {
-        self.best.as_ref().unwrap_or(&self.graph)
+        self.best.as_ref().or(self.average.as_ref()).unwrap_or(&self.graph)
     }
 
     /// The report of the best epoch.
@@ -126,47 +153,82 @@ impl Trainer {
         state::capture(self)
     }
 
-    /// Trains to the last epoch, or until the observer stops. The whole state is saved in `path`
-    /// after each epoch and on stopping.
+    /// Steps of an epoch, of the whole run, and those that are done.
+    pub fn steps(&self) -> [usize; 3] {
+        let steps = self.training.len() / self.batch();
+        let done = self.progress.epoch * steps + self.progress.step;
+        [steps, self.config.steps_in_all(steps), done]
+    }
+
+    /// Images of a step.
+    fn batch(&self) -> usize {
+        self.config.batch.min(self.training.len()).max(1)
+    }
+
+    /// Trains to the last step, until patience ends, or until the observer stops. The whole state
+    /// is saved in `path` after each epoch and on stopping.
     pub fn run(
         &mut self,
         observer: &mut dyn Observer,
         path: Option<&Path>,
     ) -> Result<Outcome, TrainError> {
-        let batch = self.config.batch.min(self.training.len());
-        let steps = self.training.len() / batch;
+        let batch = self.batch();
         let [h, w, c] = self.training.shape;
         let mut images = Array4::zeros([batch, h, w, c]);
-        let (begun, mut seen) = (Instant::now(), 0_usize);
-        while self.progress.epoch < self.config.epochs {
+        let mut clock = Clock::new(self);
+        while !self.is_finished() {
+            if self.is_out_of_patience() {
+                return Ok(Outcome::OutOfPatience);
+            }
             let epoch = self.progress.epoch;
             let order = augment::order(self.config.seed, epoch, self.training.len());
-            while self.progress.step < steps {
+            let (begun, mut seen) = (Instant::now(), 0_usize);
+            while let [steps, all, done] = self.steps()
+                && self.progress.step < steps
+                && done < all
+            {
                 let step = self.progress.step;
                 let indices = &order[step * batch..(step + 1) * batch];
                 let learning_rate = self.config.learning_rate_at(epoch, step, steps);
                 let loss = self.one_step(indices, learning_rate, &mut images)?;
+                clock.after_step(self);
                 seen += batch;
-                observer.on_step(&StepReport {
-                    epoch: epoch + 1,
-                    step: step + 1,
-                    steps,
-                    loss,
-                    learning_rate,
-                    images_per_s: seen as f64 / begun.elapsed().as_secs_f64().max(1e-9),
-                });
+                let images_per_s = seen as f64 / begun.elapsed().as_secs_f64().max(1e-9);
+                observer.on_step(&self.step_report(loss, learning_rate, images_per_s));
                 if observer.should_stop() {
                     self.save(path)?;
                     return Ok(Outcome::Stopped);
                 }
             }
-            self.finish_epoch(steps, batch)?;
+            let begun = Instant::now();
+            self.finish_epoch()?;
+            clock.after_epoch(self, begun);
             self.save(path)?;
             if let Some(report) = self.progress.history.last() {
                 observer.on_epoch(report);
             }
         }
         Ok(Outcome::Finished)
+    }
+
+    /// Whether nothing is left to do; an epoch that was begun has to be finished.
+    fn is_finished(&self) -> bool {
+        let [_, all, done] = self.steps();
+        self.progress.step == 0 && done >= all
+    }
+
+    fn is_out_of_patience(&self) -> bool {
+        let best = self.best_epoch().map_or(0, |report| report.epoch);
+        let waited = self.progress.epoch - best;
+        self.progress.step == 0 && self.config.patience > 0 && waited >= self.config.patience
+    }
+
+    fn step_report(&self, loss: f64, learning_rate: f32, images_per_s: f64) -> StepReport {
+        let [steps, all, done] = self.steps();
+        let Progress { epoch, step, correct, .. } = self.progress;
+        let accuracy = correct as f64 / (step * self.batch()).max(1) as f64;
+        let epoch = epoch + 1;
+        StepReport { epoch, step, steps, done, all, loss, accuracy, learning_rate, images_per_s }
     }
 
     /// The mean loss of the batch before the step.
@@ -176,6 +238,7 @@ impl Trainer {
         learning_rate: f32,
         images: &mut Array4<f32>,
     ) -> Result<f64, TrainError> {
+        let [_, _, done] = self.steps();
         let Self { config, graph, training, progress, .. } = self;
         let pixels = images.as_slice_mut().unwrap_or_default();
         let normalization = &graph.normalization;
@@ -184,45 +247,85 @@ impl Trainer {
         let smoothing = config.label_smoothing;
         let targets = Targets { smoothing, ..Targets::new(&labels) };
         let output = self.step.run(graph, images.view(), &targets, config.norm_momentum)?;
-        if !output.loss.is_finite() {
-            let layer = self.step.first_non_finite(graph).unwrap_or("the loss").to_string();
-            let (epoch, step) = (progress.epoch + 1, progress.step + 1);
-            return Err(TrainError::Diverged { epoch, step, loss: output.loss, layer });
+        if divergence::diverged(output.loss, graph.classes(), &mut progress.high) {
+            let at = (progress.epoch + 1, progress.step + 1);
+            let first = self.step.first_non_finite(graph);
+            return Err(divergence::describe(at, output.loss, first, graph, self.step.gradients()));
         }
-        self.sgd.step(graph, self.step.gradients(), learning_rate, config);
+        self.optimizer.step(graph, self.step.gradients(), learning_rate, done, config);
+        if let Some(average) = &mut self.average {
+            follow(average, graph, config.ema, done);
+        }
         progress.step += 1;
         progress.loss_sum += output.loss;
         progress.correct += output.correct;
         Ok(output.loss)
     }
 
-    fn finish_epoch(&mut self, steps: usize, batch: usize) -> Result<(), TrainError> {
-        let logits = logits(&self.executor, &self.graph, &self.validation)?;
+    fn finish_epoch(&mut self) -> Result<(), TrainError> {
+        let graph = self.average.as_ref().unwrap_or(&self.graph);
+        let logits = logits(&self.executor, graph, &self.validation)?;
         let validation = Evaluation::of(&logits, &self.validation);
         let (accuracy, loss) = (validation.accuracy(), validation.loss);
         let best = self.best_epoch().is_none_or(|best| {
             accuracy > best.validation_accuracy
                 || accuracy == best.validation_accuracy && loss < best.validation_loss
+                // Without validation images the last epoch is the one to keep.
+                || self.validation.is_empty()
         });
         if best {
-            self.best = Some(self.graph.clone());
+            self.best = Some(graph.clone());
         }
-        let Progress { epoch, loss_sum, correct, .. } = self.progress;
+        let ([steps, ..], batch) = (self.steps(), self.batch());
+        let Progress { epoch, step, loss_sum, correct, high, seconds, .. } = self.progress;
         self.progress.history.push(EpochReport {
             epoch: epoch + 1,
-            train_loss: loss_sum / steps as f64,
-            train_accuracy: correct as f64 / (steps * batch) as f64,
+            train_loss: loss_sum / step as f64,
+            train_accuracy: correct as f64 / (step * batch) as f64,
             validation_loss: loss,
             validation_accuracy: accuracy,
-            learning_rate: self.config.learning_rate_at(epoch, steps - 1, steps),
+            learning_rate: self.config.learning_rate_at(epoch, step - 1, steps),
             best,
         });
         let history = std::mem::take(&mut self.progress.history);
-        self.progress = Progress { epoch: epoch + 1, history, ..Progress::default() };
+        self.progress =
+            Progress { epoch: epoch + 1, high, seconds, history, ..Progress::default() };
         Ok(())
     }
 
     fn save(&self, path: Option<&Path>) -> Result<(), TrainError> {
         path.map_or(Ok(()), |path| Ok(self.checkpoint().save(path, Dtype::F32)?))
+    }
+}
+
+/// Counts a run's seconds for its budget; idle without one.
+struct Clock {
+    begun: Instant,
+    /// Of training before this run was resumed.
+    before: f64,
+    budget: Option<Budget>,
+}
+
+impl Clock {
+    fn new(trainer: &Trainer) -> Self {
+        let seconds = trainer.config.time_budget_s;
+        let validation = trainer.validation.len() as f64 / trainer.batch() as f64;
+        let budget = (seconds > 0.0).then(|| Budget::new(seconds, validation));
+        Self { begun: Instant::now(), before: trainer.progress.seconds, budget }
+    }
+
+    fn after_step(&mut self, trainer: &mut Trainer) {
+        let Some(budget) = &mut self.budget else { return };
+        trainer.progress.seconds = self.before + self.begun.elapsed().as_secs_f64();
+        let [epoch, fitted, done] = trainer.steps();
+        let whole = trainer.config.epochs.saturating_mul(epoch);
+        let steps = Steps { done, fitted, whole, epoch };
+        trainer.config.fits.extend(budget.after_step(trainer.progress.seconds, &steps));
+    }
+
+    fn after_epoch(&mut self, trainer: &mut Trainer, begun: Instant) {
+        let Some(budget) = &mut self.budget else { return };
+        trainer.progress.seconds = self.before + self.begun.elapsed().as_secs_f64();
+        budget.validated(begun.elapsed().as_secs_f64());
     }
 }
