@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::bytes::ByteStream;
 use super::cifar::{self, CifarStream};
-use super::folder::{self, FolderStream};
+use super::folder;
 use super::idx::{self, IdxStream};
 use super::named;
-use super::{DataError, Dataset, ReadOptions, SampleStream, Samples, Split};
+use super::{DataError, Dataset, ReadOptions, SampleStream, Split};
 
 /// A data set that was found: its files are known, none of its images is read.
 #[derive(Clone, Debug)]
@@ -129,18 +129,20 @@ impl Source {
         }
     }
 
-    /// Opens a split to be read image by image.
+    /// Opens a split, or its first `images_max` images. Images are read into memory, except of a
+    /// folder whose images are of several sizes or take more than the options allow: their files
+    /// are decoded when they are used.
     ///
     /// # Errors
-    /// When the set has no such split, or its files begin wrong.
-    pub fn stream(&self, split: Split) -> Result<Box<dyn SampleStream + Send>, DataError> {
+    /// When a file is not what it says, or the set has no such split.
+    pub fn load(&self, split: Split, images_max: Option<usize>) -> Result<Dataset, DataError> {
         let name = self.name.as_str();
         if !self.splits().contains(&split) {
             let (name, have) = (name.to_owned(), self.splits());
             return Err(DataError::NoSplit { name, asked: split, have });
         }
         let paths = self.paths(split);
-        Ok(match &self.kind {
+        let mut stream: Box<dyn SampleStream> = match &self.kind {
             Kind::Embedded => Box::new(named::open_embedded(split)?),
             Kind::Cifar { .. } => Box::new(CifarStream::new(name, split, &paths)?),
             Kind::Idx { class_names, .. } => {
@@ -149,26 +151,11 @@ impl Source {
                 Box::new(IdxStream::new(name, split, images, labels, names, self.idx_classes()?)?)
             }
             Kind::Folder { class_names, .. } => {
-                let names = class_names.clone();
-                Box::new(FolderStream::new(name, split, &paths[0], names, self.options)?)
+                let (names, options) = (class_names.clone(), self.options);
+                return folder::open(name, split, &paths[0], names, options, images_max);
             }
-        })
-    }
-
-    /// Iterates over a split; each sample has an image of its own.
-    ///
-    /// # Errors
-    /// As [`Source::stream`].
-    pub fn samples(&self, split: Split) -> Result<Samples, DataError> {
-        Ok(Samples(self.stream(split)?))
-    }
-
-    /// Reads a split, or its first `images_max` images, into memory.
-    ///
-    /// # Errors
-    /// When a file is not what it says, or the set has no such split.
-    pub fn load(&self, split: Split, images_max: Option<usize>) -> Result<Dataset, DataError> {
-        Dataset::read(&mut *self.stream(split)?, images_max)
+        };
+        Dataset::read(&mut *stream, images_max)
     }
 
     /// Classes that the label files of both splits speak of.
