@@ -32,6 +32,8 @@ pub struct Dataset {
     /// Of each image its place in `images`.
     places: Vec<u32>,
     labels: Vec<u16>,
+    /// Validation images that the set brings with it.
+    validation: Option<Box<Dataset>>,
 }
 
 /// Where images are.
@@ -80,7 +82,7 @@ impl Dataset {
             return Err(DataError::LabelRange { path: name, index, found, classes });
         }
         let places = (0..labels.len() as u32).collect();
-        Ok(Self { name, split, shape, class_names, images, places, labels })
+        Ok(Self { name, split, shape, class_names, images, places, labels, validation: None })
     }
 
     /// Reads a stream to its end, or its first `images_max` images.
@@ -257,7 +259,7 @@ impl Dataset {
         let labels = indices.iter().map(|&i| self.label(i)).collect();
         let (name, class_names) = (self.name.clone(), self.class_names.clone());
         let (split, shape, images) = (self.split, self.shape, self.images.clone());
-        Self { name, split, shape, class_names, images, places, labels }
+        Self { name, split, shape, class_names, images, places, labels, validation: None }
     }
 
     /// The first `images_max` images, or all when there are fewer.
@@ -266,13 +268,23 @@ impl Dataset {
         self.subset(&(0..images_max.min(self.len())).collect::<Vec<_>>())
     }
 
-    /// Cuts a validation set from the training images: the share `share` of every class (rounded,
-    /// at least one image, never all), drawn by `seed`. Returns what stays for training, then the
-    /// validation set, both in the order of the original.
+    /// The same with validation images of the same shape and classes.
+    pub(super) fn with_validation(self, validation: Self) -> Self {
+        Self { validation: Some(Box::new(validation)), ..self }
+    }
+
+    /// What to train on, and what to choose the best epoch by. Where the set has no validation
+    /// images of its own they are cut from the training images: the share `share` of every class
+    /// (rounded, at least one image, never all), drawn by `seed`; both parts are in the order of
+    /// the original.
     ///
     /// # Errors
     /// When one of the two would have no images.
     pub fn split_validation(&self, share: f64, seed: u64) -> Result<(Self, Self), DataError> {
+        if let Some(validation) = &self.validation {
+            let training = Self { validation: None, ..self.clone() };
+            return Ok((training, (**validation).clone()));
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut of_class = vec![Vec::new(); self.class_count()];
         for (i, &label) in self.labels.iter().enumerate() {

@@ -139,7 +139,10 @@ pub(super) fn holds_images(folder: &Path) -> bool {
 }
 
 /// The files of all classes, going round the classes.
-fn list_files(root: &Path, class_names: &[String]) -> Result<Vec<(PathBuf, u16)>, DataError> {
+pub(super) fn list_files(
+    root: &Path,
+    class_names: &[String],
+) -> Result<Vec<(PathBuf, u16)>, DataError> {
     for class in class_folders(root)? {
         if class_names.contains(&class) {
             continue;

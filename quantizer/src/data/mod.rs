@@ -14,6 +14,7 @@ mod idx;
 mod named;
 mod picture;
 mod source;
+mod survey;
 
 pub use dataset::Dataset;
 pub use error::DataError;
@@ -21,14 +22,18 @@ pub use idx::write_idx;
 pub use named::{FASHION_MNIST, FASHION_MNIST_SMALL, NamedSet, named_sets};
 pub use picture::{Decoder, Region};
 pub use source::Source;
+pub use survey::Survey;
 
 use std::fmt;
 
 /// Which part of a data set: networks learn from one and are judged on the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Split {
-    /// Images to learn from; a validation set is cut from these, see [`Dataset::split_validation`].
+    /// Images to learn from.
     Train,
+    /// Images to choose the best epoch by. Few sets have them; of the others' training images
+    /// some are held out, see [`Dataset::split_validation`].
+    Validation,
     /// Held-out images.
     Test,
 }
@@ -37,6 +42,7 @@ impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Split::Train => "train",
+            Split::Validation => "validation",
             Split::Test => "test",
         })
     }

@@ -39,10 +39,10 @@ impl Augmentation {
         Self {
             seed: config.seed,
             crop_padding: config.crop_padding,
-            crop_area_min: 0.08,
+            crop_area_min: config.crop_area_min.into(),
             flip: config.flip,
-            cutout: 0,
-            mixup_alpha: 0.0,
+            cutout: config.cutout,
+            mixup_alpha: config.mixup_alpha.into(),
         }
     }
 }
@@ -69,7 +69,11 @@ impl Table {
             [grey] => {
                 let pairs = pixels.iter().zip(&mut *out);
                 let one = |(&pixel, out): (&u8, &mut f32)| *out = grey[usize::from(pixel)];
-                if mirror { pixels.iter().rev().zip(out).for_each(one) } else { pairs.for_each(one) }
+                if mirror {
+                    pixels.iter().rev().zip(out).for_each(one)
+                } else {
+                    pairs.for_each(one)
+                }
             }
             [r, g, b] => {
                 let (pixels, out) = (pixels.as_chunks::<3>().0, out.as_chunks_mut::<3>().0);
@@ -226,12 +230,7 @@ fn crop(
 
 /// Zeros, the mean of normalized images, in a square about `centre`, as far as it lies in the
 /// image.
-fn cutout(
-    [rows, columns, channels]: [usize; 3],
-    centre: [usize; 2],
-    side: usize,
-    out: &mut [f32],
-) {
+fn cutout([rows, columns, channels]: [usize; 3], centre: [usize; 2], side: usize, out: &mut [f32]) {
     let range = |centre: usize, size: usize| {
         let begin = centre.saturating_sub(side / 2);
         begin..(centre + side - side / 2).min(size)

@@ -201,8 +201,7 @@ impl Worker {
                 return Ok(()); // nobody will look at the batch
             }
             let thread = rayon::current_thread_index().unwrap_or(0);
-            let mut scratch =
-                self.scratches[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            let mut scratch = self.scratches[thread].lock().unwrap_or_else(PoisonError::into_inner);
             plan.augmentation.image(dataset, table, [epoch, index], &mut scratch, out)
         };
         let failed = match &self.pool {

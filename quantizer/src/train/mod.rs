@@ -7,6 +7,7 @@
 mod augment;
 mod config;
 mod evaluate;
+mod loader;
 mod optimizer;
 mod schedule;
 mod state;

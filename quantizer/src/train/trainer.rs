@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::time::Instant;
 
-use ndarray::Array4;
-
+use super::augment::Augmentation;
 use super::evaluate::{check_fits, logits};
+use super::loader::{Batch, Loader, Plan};
 use super::optimizer::Sgd;
-use super::{
-    EpochReport, Evaluation, Observer, StepReport, TrainConfig, TrainError, augment, state,
-};
+use super::{EpochReport, Evaluation, Observer, StepReport, TrainConfig, TrainError, state};
 use crate::data::Dataset;
-use crate::engine::{Executor, Targets, TrainStep};
+use crate::engine::{Executor, TrainStep};
 use crate::graph::{Checkpoint, Dtype, Graph, Normalization};
 
 /// How a run ended.
@@ -57,7 +55,7 @@ impl Trainer {
     /// that are left.
     pub fn new(graph: Graph, config: TrainConfig, dataset: &Dataset) -> Result<Self, TrainError> {
         let mut trainer = Self::assemble(graph, config, dataset)?;
-        let (mean, std) = trainer.training.channel_mean_and_std();
+        let (mean, std) = trainer.training.channel_mean_and_std()?;
         // A channel of one value throughout has nothing to scale.
         let std = std.into_iter().map(|std| if std > 0.0 { std } else { 1.0 }).collect();
         trainer.graph.normalization = Normalization { mean, std };
@@ -135,17 +133,21 @@ impl Trainer {
     ) -> Result<Outcome, TrainError> {
         let batch = self.config.batch.min(self.training.len());
         let steps = self.training.len() / batch;
-        let [h, w, c] = self.training.shape;
-        let mut images = Array4::zeros([batch, h, w, c]);
+        let plan = Plan {
+            batch,
+            epochs: self.config.epochs,
+            begin: [self.progress.epoch, self.progress.step],
+            augmentation: Augmentation::new(&self.config),
+        };
+        let mut loader = Loader::start(&self.training, &self.graph.normalization, plan)?;
         let (begun, mut seen) = (Instant::now(), 0_usize);
         while self.progress.epoch < self.config.epochs {
             let epoch = self.progress.epoch;
-            let order = augment::order(self.config.seed, epoch, self.training.len());
             while self.progress.step < steps {
                 let step = self.progress.step;
-                let indices = &order[step * batch..(step + 1) * batch];
+                let Some(images) = loader.next()? else { break };
                 let learning_rate = self.config.learning_rate_at(epoch, step, steps);
-                let loss = self.one_step(indices, learning_rate, &mut images)?;
+                let loss = self.one_step(images, learning_rate)?;
                 seen += batch;
                 observer.on_step(&StepReport {
                     epoch: epoch + 1,
@@ -170,20 +172,11 @@ impl Trainer {
     }
 
     /// The mean loss of the batch before the step.
-    fn one_step(
-        &mut self,
-        indices: &[usize],
-        learning_rate: f32,
-        images: &mut Array4<f32>,
-    ) -> Result<f64, TrainError> {
-        let Self { config, graph, training, progress, .. } = self;
-        let pixels = images.as_slice_mut().unwrap_or_default();
-        let normalization = &graph.normalization;
-        augment::fill_train(training, indices, normalization, config, progress.epoch, pixels);
-        let labels: Vec<usize> = indices.iter().map(|&i| training.label(i).into()).collect();
-        let smoothing = config.label_smoothing;
-        let targets = Targets { smoothing, ..Targets::new(&labels) };
-        let output = self.step.run(graph, images.view(), &targets, config.norm_momentum)?;
+    fn one_step(&mut self, batch: &Batch, learning_rate: f32) -> Result<f64, TrainError> {
+        let Self { config, graph, progress, .. } = self;
+        let targets = batch.targets(config.label_smoothing);
+        let images = batch.images.view();
+        let output = self.step.run(graph, images, &targets, config.norm_momentum)?;
         if !output.loss.is_finite() {
             let layer = self.step.first_non_finite(graph).unwrap_or("the loss").to_string();
             let (epoch, step) = (progress.epoch + 1, progress.step + 1);
