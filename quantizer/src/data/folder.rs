@@ -178,3 +178,6 @@ fn is_image(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     !hidden && ["png", "jpg", "jpeg"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,3 +196,6 @@ fn jpeg_is_whole(file: &[u8]) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
