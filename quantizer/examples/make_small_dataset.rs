@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let small = first_of_each_class(&full.load(split, None)?, per_class);
         let [h, w, _] = small.shape;
         let images = Path::new(&folder).join(format!("{prefix}-images-idx3-ubyte.gz"));
-        write_gzip(&images, &[small.len(), h, w], small.images())?;
+        write_gzip(&images, &[small.len(), h, w], &small.to_bytes()?)?;
         let labels: Vec<u8> = small.labels().iter().map(|&l| l as u8).collect();
         let path = Path::new(&folder).join(format!("{prefix}-labels-idx1-ubyte.gz"));
         write_gzip(&path, &[small.len()], &labels)?;

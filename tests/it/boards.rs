@@ -4,7 +4,7 @@
 //! oracle its bytes. Needs QEMU and the images that `cargo xtask boards` builds.
 
 use crate::devices::start;
-use crate::golden::mlperf_resnet8::{cifar10_test, model_file};
+use crate::golden::mlperf_resnet8::{cifar10_test, image, model_file};
 use crate::golden::{i8s, read, test_data};
 use crate::oracle::network::outputs;
 use crate::rng::Rng;
@@ -55,7 +55,7 @@ fn mlperf_resnet8_on_boards_answers_as_tflite_micro() {
         }
         for case in golden["cifar10_test"].as_array().unwrap() {
             let index = usize::try_from(case["index"].as_u64().unwrap()).unwrap();
-            let input: Vec<u8> = images.image(index).iter().map(|&v| pixel_to_input(v)).collect();
+            let input: Vec<u8> = image(&images, index).iter().map(|&v| pixel_to_input(v)).collect();
             let output = client.infer(&input).unwrap().output;
             assert_eq!(output, i8s(&case["output"]).as_bytes(), "{name}, image {index}");
             compared += 1;

@@ -45,7 +45,7 @@ impl Answers {
         let mut top5 = Vec::with_capacity(data.len());
         for first in (0..data.len()).step_by(BATCH) {
             let range = first..(first + BATCH).min(data.len());
-            let images = batch(data, range.clone(), &graph.normalization);
+            let images = batch(data, range.clone(), &graph.normalization)?;
             let logits = executor.forward_eval(graph, images.view()).map_err(Failure::input)?;
             top5.extend(logits.outer_iter().map(|row| top(&row.to_vec(), 5)));
             bar.inc(range.len() as u64);

@@ -4,7 +4,7 @@ use crate::failure::Outcome;
 use crate::model::Model;
 use rayon::prelude::*;
 use resmcu_model_format::{Dtype, Tensor};
-use resmcu_quantizer::data::Dataset;
+use resmcu_quantizer::data::{Dataset, Decoder};
 
 /// Images that one arena runs before another thread may take over.
 const CHUNK: usize = 16;
@@ -20,10 +20,10 @@ pub(crate) fn outputs(
         .par_chunks(CHUNK)
         .map(|chunk| {
             let mut arena = model.arena();
-            let mut executor = model.executor(&mut arena)?;
+            let (mut executor, mut decoder) = (model.executor(&mut arena)?, Decoder::new());
             let mut outputs = Vec::with_capacity(chunk.len());
             for &index in chunk {
-                let fits = executor.write_image(0, data.image(index));
+                let fits = executor.write_image(0, data.image(index, &mut decoder)?);
                 debug_assert!(fits, "the images' shape was compared with the model's");
                 outputs.push(executor.run(&mut ()).to_vec());
                 progress();

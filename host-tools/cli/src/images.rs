@@ -2,7 +2,8 @@
 
 use crate::failure::{Failure, Outcome};
 use ndarray::Array4;
-use resmcu_quantizer::data::{Dataset, Source, Split};
+use rayon::prelude::*;
+use resmcu_quantizer::data::{DataError, Dataset, Decoder, ReadOptions, Source, Split};
 use resmcu_quantizer::graph::Normalization;
 
 /// Images of a data set, checked against the network that shall see them.
@@ -20,11 +21,18 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Reads them.
+    /// Reads them, or opens their files; those of a folder are cut and resized to the network's
+    /// input.
     pub(crate) fn load(&self) -> Outcome<Dataset> {
-        let dataset = Source::find(self.data)?.load(self.split, self.images)?;
+        let [height, width, channels] = self.shape;
+        let size = Some([height, width]);
+        let options = ReadOptions { size, channels: Some(channels), ..ReadOptions::default() };
+        let source = Source::find(self.data)?.with_options(options);
+        // A set without test images is judged on its validation images, as ImageNet is.
+        let split = if self.split == Split::Test { source.held_out() } else { self.split };
+        let dataset = source.load(split, self.images)?;
         let refuse = |what: String| {
-            Err(Failure::input(what).at(format!("{} ({} images)", self.data, self.split)).help(
+            Err(Failure::input(what).at(format!("{} ({split} images)", self.data)).help(
                 "name a data set that goes with the network; `resmcu dataset` lists what is there",
             ))
         };
@@ -52,12 +60,14 @@ pub(crate) fn batch(
     data: &Dataset,
     range: std::ops::Range<usize>,
     normalization: &Normalization,
-) -> Array4<f32> {
+) -> Outcome<Array4<f32>> {
     let [height, width, channels] = data.shape;
     let mut batch = Array4::zeros([range.len(), height, width, channels]);
     let values = batch.as_slice_mut().unwrap_or_default();
-    for (index, out) in range.zip(values.chunks_exact_mut(data.image_bytes())) {
-        normalization.apply(data.image(index), out);
-    }
-    batch
+    let images = values.par_chunks_exact_mut(data.image_bytes()).zip(range);
+    let failed = images.map_init(Decoder::new, |decoder, (out, index)| {
+        normalization.apply(data.image(index, decoder)?, out);
+        Ok::<_, DataError>(())
+    });
+    failed.find_map_first(Result::err).map_or(Ok(batch), |error| Err(error.into()))
 }

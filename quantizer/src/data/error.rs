@@ -104,6 +104,14 @@ pub enum DataError {
         /// The number of classes.
         classes: usize,
     },
+    /// Nothing to tell apart.
+    #[error("{name} has one class only, `{class}`")]
+    OneClass {
+        /// The data set.
+        name: String,
+        /// Its class.
+        class: String,
+    },
     /// A class in the test folder that the training folder does not have.
     #[error("{path}: class `{class}` is not among the training classes")]
     UnknownClass {
@@ -149,6 +157,9 @@ pub enum DataError {
         /// Channels asked for.
         channels: usize,
     },
+    /// The system refuses threads to the loader.
+    #[error("the loader's threads cannot be started: {0}")]
+    Threads(std::io::Error),
     /// A set without images.
     #[error("{0} holds no images")]
     Empty(String),
@@ -204,12 +215,20 @@ impl DataError {
             DataError::Truncated { .. } | DataError::TooLong { .. } => {
                 "the file is damaged; fetch it again".to_owned()
             }
-            DataError::ImageSize { .. } => "ask for one size to scale all images to".to_owned(),
+            DataError::ImageSize { .. } => {
+                "ask for one size to cut and resize all images to".to_owned()
+            }
             DataError::ColourInGrey { .. } => "ask for 3 channels, or for 1".to_owned(),
             DataError::Options { .. } => {
                 "sizes are 1 to 4096 pixels, channels 1 (grey) or 3 (RGB)".to_owned()
             }
             DataError::UnreadableImage { .. } => "remove the file, or write it again".to_owned(),
+            DataError::OneClass { .. }
+            | DataError::Empty(_)
+            | DataError::ValidationShare { .. } => {
+                "a network learns from two classes at least, each with two images or more"
+                    .to_owned()
+            }
             _ => return None,
         })
     }

@@ -6,90 +6,119 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use image::imageops::FilterType;
-use image::{DynamicImage, GenericImageView, ImageReader};
+use rayon::prelude::*;
 
-use super::{DataError, ReadOptions, SampleStream, Split, SplitInfo};
+use super::dataset::Images;
+use super::picture::{Decoder, Picture};
+use super::{DataError, Dataset, ReadOptions, Split, SplitInfo};
 
 const SIDE_MAX: usize = 4096;
 
-/// The image files of a split, in reading order; one is decoded at a time.
-pub(super) struct FolderStream {
-    info: SplitInfo,
-    files: Vec<(PathBuf, u16)>,
-    resize: bool,
+/// The image files of a split, in reading order, and how they become images of one shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Files {
+    paths: Vec<PathBuf>,
+    /// Whether every file has the size of the data set; the others are cut and resized.
+    pub(super) fitted: bool,
     /// Whether the caller chose the channels, so that colours may be dropped.
     channels_asked: bool,
-    next: usize,
 }
 
-impl FolderStream {
-    /// Lists the files and decodes the first one, which gives the shape that `options` leave open.
-    pub(super) fn new(
-        name: &str,
-        split: Split,
-        root: &Path,
-        class_names: Vec<String>,
-        options: ReadOptions,
-    ) -> Result<Self, DataError> {
-        let files = list_files(root, &class_names)?;
-        let Some((first, _)) = files.first() else {
-            return Err(DataError::Empty(root.display().to_string()));
-        };
-        let decoded = decode(first)?;
-        let (width, height) = decoded.dimensions();
-        let [h, w] = options.size.unwrap_or([height as usize, width as usize]);
-        let grey_or_rgb = if decoded.color().has_color() { 3 } else { 1 };
-        let channels = options.channels.unwrap_or(grey_or_rgb);
-        let side = 1..=SIDE_MAX;
-        if !side.contains(&h) || !side.contains(&w) || ![1, 3].contains(&channels) {
-            return Err(DataError::Options { size: [h, w], channels });
-        }
-        let info = SplitInfo {
-            name: name.to_owned(),
-            split,
-            shape: [h, w, channels],
-            class_names,
-            image_count: Some(files.len()),
-        };
-        let (resize, channels_asked) = (options.size.is_some(), options.channels.is_some());
-        Ok(Self { info, files, resize, channels_asked, next: 0 })
+impl Files {
+    /// The file of image `i`.
+    pub(super) fn path(&self, i: usize) -> &Path {
+        &self.paths[i]
     }
 
-    fn first_path(&self) -> String {
-        self.files[0].0.display().to_string()
+    /// Decodes image `i` of a set whose images are `[H,W,C]`.
+    pub(super) fn open(
+        &self,
+        i: usize,
+        [height, width, channels]: [usize; 3],
+        decoder: &mut Decoder,
+    ) -> Result<Picture, DataError> {
+        let path = &self.paths[i];
+        let picture = decoder.open(path)?;
+        let named = || (path.display().to_string(), self.paths[0].display().to_string());
+        if self.fitted && picture.size != [height, width] {
+            let ((path, first), found) = (named(), picture.size);
+            return Err(DataError::ImageSize { path, found, first, expected: [height, width] });
+        }
+        if channels == 1 && picture.has_colour && !self.channels_asked {
+            let (path, first) = named();
+            return Err(DataError::ColourInGrey { path, first });
+        }
+        Ok(picture)
+    }
+
+    /// All images into memory, `[N,H,W,C]`; none where one has another size and may have.
+    fn load(&self, shape: [usize; 3], size_asked: bool) -> Result<Option<Vec<u8>>, DataError> {
+        let image_bytes = shape.iter().product();
+        let mut images = vec![0; self.paths.len() * image_bytes];
+        let outcomes: Vec<_> = images
+            .par_chunks_exact_mut(image_bytes)
+            .enumerate()
+            .map_init(Decoder::new, |decoder, (i, out)| {
+                self.open(i, shape, decoder).map(|picture| picture.copy(shape[2], out))
+            })
+            .filter_map(Result::err)
+            .collect();
+        // In the files' order, whichever thread was first.
+        match outcomes.into_iter().next() {
+            Some(DataError::ImageSize { .. }) if size_asked => Ok(None),
+            Some(error) => Err(error),
+            None => Ok(Some(images)),
+        }
     }
 }
 
-impl SampleStream for FolderStream {
-    fn info(&self) -> &SplitInfo {
-        &self.info
+/// Opens a split: in memory where all images have one size and `options` leave that room, else
+/// as files that are decoded when they are asked for.
+pub(super) fn open(
+    name: &str,
+    split: Split,
+    root: &Path,
+    class_names: Vec<String>,
+    options: ReadOptions,
+    images_max: Option<usize>,
+) -> Result<Dataset, DataError> {
+    let listed = list_files(root, &class_names)?;
+    let (paths, labels): (Vec<_>, Vec<_>) =
+        listed.into_iter().take(images_max.unwrap_or(usize::MAX)).unzip();
+    let Some(first) = paths.first() else {
+        return Err(DataError::Empty(root.display().to_string()));
+    };
+    let mut decoder = Decoder::new();
+    let Picture { size, has_colour, .. } = decoder.open(first)?;
+    let [h, w] = options.size.unwrap_or(size);
+    let channels = options.channels.unwrap_or(if has_colour { 3 } else { 1 });
+    let side = 1..=SIDE_MAX;
+    if !side.contains(&h) || !side.contains(&w) || ![1, 3].contains(&channels) {
+        return Err(DataError::Options { size: [h, w], channels });
     }
+    let (shape, size_asked) = ([h, w, channels], options.size.is_some());
+    let channels_asked = options.channels.is_some();
+    let mut files = Files { paths, fitted: size == [h, w], channels_asked };
+    let bytes = files.paths.len().saturating_mul(h * w * channels);
+    let mut images = None;
+    if files.fitted && bytes <= options.memory_bytes_max {
+        images = files.load(shape, size_asked)?;
+        files.fitted = images.is_some();
+    } else if files.fitted && size_asked {
+        files.fitted = have_size(&files.paths, [h, w])?;
+    }
+    let images = images.map_or_else(|| Images::files(files), Images::memory);
+    let image_count = Some(labels.len());
+    let info = SplitInfo { name: name.to_owned(), split, shape, class_names, image_count };
+    Dataset::assemble(info, images, labels)
+}
 
-    fn next_into(&mut self, image: &mut [u8]) -> Result<Option<u16>, DataError> {
-        let Some((path, label)) = self.files.get(self.next) else { return Ok(None) };
-        self.next += 1;
-        let [h, w, channels] = self.info.shape;
-        let mut decoded = decode(path)?;
-        let (width, height) = decoded.dimensions();
-        let found = [height as usize, width as usize];
-        if found != [h, w] {
-            if !self.resize {
-                let (path, first) = (path.display().to_string(), self.first_path());
-                return Err(DataError::ImageSize { path, found, first, expected: [h, w] });
-            }
-            decoded = decoded.resize_to_fill(w as u32, h as u32, FilterType::Triangle);
-        }
-        match channels {
-            1 if decoded.color().has_color() && !self.channels_asked => {
-                let (path, first) = (path.display().to_string(), self.first_path());
-                return Err(DataError::ColourInGrey { path, first });
-            }
-            1 => image.copy_from_slice(decoded.into_luma8().as_raw()),
-            _ => image.copy_from_slice(decoded.into_rgb8().as_raw()),
-        }
-        Ok(Some(*label))
-    }
+/// Whether all files have one size, by their headers.
+fn have_size(paths: &[PathBuf], size: [usize; 2]) -> Result<bool, DataError> {
+    let sizes = paths.par_iter().map_init(Decoder::new, |decoder, path| decoder.size_of(path));
+    // An unreadable file must be named, another size ends the search.
+    let other = sizes.find_first(|found| found.as_ref().map_or(true, |found| *found != size));
+    other.transpose().map(|other| other.is_none())
 }
 
 /// The folders in `root`, sorted: the classes. Hidden ones do not count.
@@ -110,11 +139,19 @@ pub(super) fn holds_images(folder: &Path) -> bool {
 }
 
 /// The files of all classes, going round the classes.
-fn list_files(root: &Path, class_names: &[String]) -> Result<Vec<(PathBuf, u16)>, DataError> {
+pub(super) fn list_files(
+    root: &Path,
+    class_names: &[String],
+) -> Result<Vec<(PathBuf, u16)>, DataError> {
     for class in class_folders(root)? {
-        if !class_names.contains(&class) {
-            return Err(DataError::UnknownClass { path: root.display().to_string(), class });
+        if class_names.contains(&class) {
+            continue;
         }
+        let folder = root.join(&class);
+        if !holds_images(&folder) {
+            return Err(DataError::Empty(folder.display().to_string()));
+        }
+        return Err(DataError::UnknownClass { path: root.display().to_string(), class });
     }
     let mut files = Vec::new();
     for (label, class) in class_names.iter().enumerate() {
@@ -136,21 +173,11 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 }
 
 fn is_image(path: &Path) -> bool {
+    // What some systems leave beside the images (`._1.jpg`) is none.
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    ["png", "jpg", "jpeg"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    !hidden && ["png", "jpg", "jpeg"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-fn decode(path: &Path) -> Result<DynamicImage, DataError> {
-    let unreadable = |reason: String| DataError::UnreadableImage {
-        path: path.display().to_string(),
-        reason: reason.lines().next().unwrap_or_default().to_owned(),
-    };
-    let mut reader = ImageReader::open(path)
-        .and_then(ImageReader::with_guessed_format)
-        .map_err(|e| unreadable(e.to_string()))?;
-    let mut limits = image::Limits::default();
-    limits.max_image_width = Some(1 << 14);
-    limits.max_image_height = Some(1 << 14);
-    reader.limits(limits);
-    reader.decode().map_err(|e| unreadable(e.to_string()))
-}
+#[cfg(test)]
+mod tests;

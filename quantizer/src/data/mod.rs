@@ -1,8 +1,9 @@
 //! Data sets: from a path or a name to images with labels.
 //!
 //! [`Source::find`] recognizes what a path holds (by content) or what a name means;
-//! [`Source::stream`] reads it one image at a time, [`Source::load`] into memory. Pixels stay
-//! `u8` in `[H,W,C]` order as they were in the file: scaling and augmentation belong to training.
+//! [`Source::load`] opens a part of it: in memory, or, for folders of images that are large or of
+//! many sizes, as files that are decoded when they are asked for. Pixels are `u8` in `[H,W,C]`
+//! order: normalization and augmentation belong to training.
 
 mod bytes;
 mod cifar;
@@ -11,21 +12,28 @@ mod error;
 mod folder;
 mod idx;
 mod named;
+mod picture;
 mod source;
+mod survey;
 
 pub use dataset::Dataset;
 pub use error::DataError;
 pub use idx::write_idx;
 pub use named::{FASHION_MNIST, FASHION_MNIST_SMALL, NamedSet, named_sets};
+pub use picture::{Decoder, Region};
 pub use source::Source;
+pub use survey::Survey;
 
 use std::fmt;
 
 /// Which part of a data set: networks learn from one and are judged on the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Split {
-    /// Images to learn from; a validation set is cut from these, see [`Dataset::split_validation`].
+    /// Images to learn from.
     Train,
+    /// Images to choose the best epoch by. Few sets have them; of the others' training images
+    /// some are held out, see [`Dataset::split_validation`].
+    Validation,
     /// Held-out images.
     Test,
 }
@@ -34,19 +42,30 @@ impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Split::Train => "train",
+            Split::Validation => "validation",
             Split::Test => "test",
         })
     }
 }
 
 /// What the images are to be like, where the files leave a choice (only folders of images do).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Height and width to scale (keeping the aspect) and crop every image to.
+    /// Height and width of the network's input: images of other sizes are cut and resized.
     /// Without it, all images must have the size of the first.
     pub size: Option<[usize; 2]>,
     /// 1 (grey) or 3 (RGB). Without it, the first image decides.
     pub channels: Option<usize>,
+    /// Images of one size that together take no more bytes than this are held in memory; others
+    /// are decoded whenever they are used.
+    pub memory_bytes_max: usize,
+}
+
+impl Default for ReadOptions {
+    /// As the images are, 1 GiB of them in memory.
+    fn default() -> Self {
+        Self { size: None, channels: None, memory_bytes_max: 1 << 30 }
+    }
 }
 
 /// What is known of a split before its images are read.
@@ -73,7 +92,7 @@ impl SplitInfo {
 }
 
 /// One image after the other, in a fixed order, without holding more than one.
-pub trait SampleStream {
+trait SampleStream {
     /// What all samples have in common.
     fn info(&self) -> &SplitInfo;
 
@@ -84,18 +103,6 @@ pub trait SampleStream {
     /// # Errors
     /// When the files are not what their headers say, or cannot be read.
     fn next_into(&mut self, image: &mut [u8]) -> Result<Option<u16>, DataError>;
-}
-
-/// An iterator over the samples of a stream, each with an image of its own.
-pub struct Samples(pub Box<dyn SampleStream + Send>);
-
-impl Iterator for Samples {
-    type Item = Result<(Vec<u8>, u16), DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut image = vec![0; self.0.info().image_bytes()];
-        self.0.next_into(&mut image).map(|label| label.map(|l| (image, l))).transpose()
-    }
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ pub(super) fn class_names_of_folder(folder: &Path) -> Option<Vec<String>> {
 pub(super) fn open_embedded(split: Split) -> Result<IdxStream, DataError> {
     let (images, labels) = match split {
         Split::Train => (TRAIN_IMAGES, TRAIN_LABELS),
-        Split::Test => (TEST_IMAGES, TEST_LABELS),
+        Split::Validation | Split::Test => (TEST_IMAGES, TEST_LABELS),
     };
     IdxStream::new(
         FASHION_MNIST_SMALL,

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::bytes::ByteStream;
 use super::cifar::{self, CifarStream};
-use super::folder::{self, FolderStream};
+use super::folder;
 use super::idx::{self, IdxStream};
 use super::named;
-use super::{DataError, Dataset, ReadOptions, SampleStream, Samples, Split};
+use super::survey::{self, Survey};
+use super::{DataError, Dataset, ReadOptions, SampleStream, Split};
 
 /// A data set that was found: its files are known, none of its images is read.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ enum Kind {
     Embedded,
     Cifar { train: Vec<PathBuf>, test: Vec<PathBuf> },
     Idx { train: Option<Pair>, test: Option<Pair>, class_names: Option<Vec<String>> },
-    Folder { train: Option<PathBuf>, test: Option<PathBuf>, class_names: Vec<String> },
+    Folder { roots: Vec<(Split, PathBuf)>, class_names: Vec<String> },
 }
 
 #[derive(Clone, Debug)]
@@ -33,10 +34,18 @@ struct Pair {
     labels: PathBuf,
 }
 
+/// The folders of the splits in a folder of images.
+const FOLDERS: [(Split, &[&str]); 3] = [
+    (Split::Train, &["train"]),
+    (Split::Validation, &["val", "validation"]),
+    (Split::Test, &["test"]),
+];
+
 impl Source {
     /// Finds a data set by the name of a known one, or by a path: a CIFAR-10 binary file or a
     /// folder of such, an IDX file (its partner beside it) or a folder of such, two IDX files as
-    /// `IMAGES,LABELS`, or a folder of images. A lone file is a test split when its name begins
+    /// `IMAGES,LABELS`, or a folder of images: a folder a class, all of them in `train`, `val` (or
+    /// `validation`) and `test` where these are told apart. A lone file is a test split when its name begins
     /// with `test` or `t10k`, else a training split.
     ///
     /// # Errors
@@ -106,10 +115,19 @@ impl Source {
             Kind::Embedded => (true, true),
             Kind::Cifar { train, test } => (!train.is_empty(), !test.is_empty()),
             Kind::Idx { train, test, .. } => (train.is_some(), test.is_some()),
-            Kind::Folder { train, test, .. } => (train.is_some(), test.is_some()),
+            Kind::Folder { roots, .. } => return roots.iter().map(|(split, _)| *split).collect(),
         };
         let both = [(Split::Train, train), (Split::Test, test)];
         both.into_iter().filter(|&(_, there)| there).map(|(split, _)| split).collect()
+    }
+
+    /// The split that networks are judged on: the test images, or, where there are none, the
+    /// validation images.
+    #[must_use]
+    pub fn held_out(&self) -> Split {
+        let splits = self.splits();
+        let instead = !splits.contains(&Split::Test) && splits.contains(&Split::Validation);
+        if instead { Split::Validation } else { Split::Test }
     }
 
     /// The files or folders of a split; none for the embedded set.
@@ -123,24 +141,27 @@ impl Source {
                 let pair = if is_train { train } else { test };
                 pair.iter().flat_map(|p| [p.images.clone(), p.labels.clone()]).collect()
             }
-            Kind::Folder { train, test, .. } => {
-                if is_train { train } else { test }.iter().cloned().collect()
+            Kind::Folder { roots, .. } => {
+                let of_split = roots.iter().filter(|(of, _)| *of == split);
+                of_split.map(|(_, root)| root.clone()).collect()
             }
         }
     }
 
-    /// Opens a split to be read image by image.
+    /// Opens a split, or its first `images_max` images. Images are read into memory, except of a
+    /// folder whose images are of several sizes or take more than the options allow: their files
+    /// are decoded when they are used.
     ///
     /// # Errors
-    /// When the set has no such split, or its files begin wrong.
-    pub fn stream(&self, split: Split) -> Result<Box<dyn SampleStream + Send>, DataError> {
+    /// When a file is not what it says, or the set has no such split.
+    pub fn load(&self, split: Split, images_max: Option<usize>) -> Result<Dataset, DataError> {
         let name = self.name.as_str();
         if !self.splits().contains(&split) {
             let (name, have) = (name.to_owned(), self.splits());
             return Err(DataError::NoSplit { name, asked: split, have });
         }
         let paths = self.paths(split);
-        Ok(match &self.kind {
+        let mut stream: Box<dyn SampleStream> = match &self.kind {
             Kind::Embedded => Box::new(named::open_embedded(split)?),
             Kind::Cifar { .. } => Box::new(CifarStream::new(name, split, &paths)?),
             Kind::Idx { class_names, .. } => {
@@ -149,26 +170,54 @@ impl Source {
                 Box::new(IdxStream::new(name, split, images, labels, names, self.idx_classes()?)?)
             }
             Kind::Folder { class_names, .. } => {
-                let names = class_names.clone();
-                Box::new(FolderStream::new(name, split, &paths[0], names, self.options)?)
+                let (names, options) = (class_names.clone(), self.options);
+                return folder::open(name, split, &paths[0], names, options, images_max);
             }
-        })
+        };
+        Dataset::read(&mut *stream, images_max)
     }
 
-    /// Iterates over a split; each sample has an image of its own.
+    /// Opens what a network learns from: the training split, and with it the validation split
+    /// where there is one, whose images become those of the training split in shape.
     ///
     /// # Errors
-    /// As [`Source::stream`].
-    pub fn samples(&self, split: Split) -> Result<Samples, DataError> {
-        Ok(Samples(self.stream(split)?))
+    /// As [`Source::load`], and when there is one class only.
+    pub fn load_training(&self) -> Result<Dataset, DataError> {
+        let training = self.load(Split::Train, None)?;
+        if let [class] = training.class_names.as_slice() {
+            let (name, class) = (training.name, class.clone());
+            return Err(DataError::OneClass { name, class });
+        }
+        if !self.splits().contains(&Split::Validation) {
+            return Ok(training);
+        }
+        let [height, width, channels] = training.shape;
+        let (size, channels) = (Some([height, width]), Some(channels));
+        let options = ReadOptions { size, channels, ..self.options };
+        let validation = self.clone().with_options(options).load(Split::Validation, None)?;
+        Ok(training.with_validation(validation))
     }
 
-    /// Reads a split, or its first `images_max` images, into memory.
+    /// What a split holds, image by image; `progress` is told of each.
     ///
     /// # Errors
-    /// When a file is not what it says, or the set has no such split.
-    pub fn load(&self, split: Split, images_max: Option<usize>) -> Result<Dataset, DataError> {
-        Dataset::read(&mut *self.stream(split)?, images_max)
+    /// When there is no such split, or its files are not what they say; single images that cannot
+    /// be read are listed instead.
+    pub fn survey(&self, split: Split, progress: &(dyn Fn() + Sync)) -> Result<Survey, DataError> {
+        match &self.kind {
+            Kind::Folder { class_names, .. } if self.splits().contains(&split) => {
+                survey::folder(split, &self.paths(split)[0], class_names, progress)
+            }
+            _ => Ok(survey::in_memory(&self.load(split, None)?, progress)),
+        }
+    }
+
+    /// How many images a split of a folder has; none where the files have to be read for it.
+    #[must_use]
+    pub fn count(&self, split: Split) -> Option<usize> {
+        let Kind::Folder { class_names, .. } = &self.kind else { return None };
+        let root = self.paths(split).pop()?;
+        folder::list_files(&root, class_names).ok().map(|files| files.len())
     }
 
     /// Classes that the label files of both splits speak of.
@@ -214,17 +263,20 @@ fn recognize_images(folder: &Path) -> Result<Source, DataError> {
         let names = folder::class_folders(root).unwrap_or_default();
         names.into_iter().filter(|name| folder::holds_images(&root.join(name))).collect()
     };
-    let split = |name: &str| Some(folder.join(name)).filter(|root| !classes(root).is_empty());
-    let (train, test) = (split("train"), split("test"));
-    if let Some(root) = train.as_ref().or(test.as_ref()) {
-        let class_names = classes(root);
-        return Ok(Source::new(stem(folder), Kind::Folder { train, test, class_names }));
+    let find = |&(split, names): &(Split, &[&str])| {
+        let mut roots = names.iter().map(|name| folder.join(name));
+        Some((split, roots.find(|root| !classes(root).is_empty())?))
+    };
+    let roots: Vec<_> = FOLDERS.iter().filter_map(find).collect();
+    if let Some((_, first)) = roots.first() {
+        let class_names = classes(first);
+        return Ok(Source::new(stem(folder), Kind::Folder { roots, class_names }));
     }
     let class_names = classes(folder);
     if !class_names.is_empty() {
-        let root = Some(folder.to_owned());
-        let (train, test) = if is_test_name(folder) { (None, root) } else { (root, None) };
-        return Ok(Source::new(stem(folder), Kind::Folder { train, test, class_names }));
+        let split = if is_test_name(folder) { Split::Test } else { Split::Train };
+        let roots = vec![(split, folder.to_owned())];
+        return Ok(Source::new(stem(folder), Kind::Folder { roots, class_names }));
     }
     let found = if folder::holds_images(folder) {
         "a folder of images without folders for their classes"

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::{ExperimentError, Network, Spread};
-use crate::data::Dataset;
+use crate::data::{Dataset, Decoder};
 use crate::engine::{Targets, TrainStep};
 use crate::graph::{Graph, ParameterKind};
 use crate::train::{Observer, StepReport, TrainConfig, Trainer};
@@ -140,12 +140,16 @@ fn measure(
     let mut order = order.into_iter().cycle();
     let [h, w, c] = dataset.shape;
     let mut images = Array4::zeros([batch, h, w, c]);
+    let mut decoder = Decoder::new();
     let (mut step, mut norms, mut losses) = (TrainStep::new(), Vec::new(), Vec::new());
     for _ in 0..settings.batches {
         let indices: Vec<usize> = order.by_ref().take(batch).collect();
         let pixels = images.as_slice_mut().unwrap_or_default();
         for (&index, out) in indices.iter().zip(pixels.chunks_exact_mut(dataset.image_bytes())) {
-            graph.normalization.apply(dataset.image(index), out);
+            let image = dataset.image(index, &mut decoder);
+            graph
+                .normalization
+                .apply(image.map_err(|e| ExperimentError::Recipe(Box::new(e.into())))?, out);
         }
         let labels: Vec<usize> = indices.iter().map(|&i| dataset.label(i).into()).collect();
         // The running averages move; the network stays as it is.

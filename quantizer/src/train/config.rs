@@ -74,6 +74,9 @@ pub struct TrainConfig {
     pub zero_gamma: bool,
     /// Zeros around the normalized image from which the crop is taken; 0 for no crop.
     pub crop_padding: usize,
+    /// Smallest share of the area of an image of another size than the network's that a random
+    /// crop of it takes before it is resized (Szegedy et al. 2015, section 6).
+    pub crop_area_min: f32,
     /// Mirror half of the images, left to right.
     pub flip: bool,
     /// How far the running averages of batch normalization move in a step.
@@ -119,6 +122,7 @@ impl Default for TrainConfig {
             ema: 0.0,
             zero_gamma: false,
             crop_padding: 4,
+            crop_area_min: 0.08,
             flip: true,
             norm_momentum: 0.1,
             validation: 0.1,
@@ -247,7 +251,7 @@ impl TrainConfig {
     }
 
     /// All numbers that have bounds, by name.
-    fn numbers(&self) -> [(&'static str, f64, Bound); 17] {
+    fn numbers(&self) -> [(&'static str, f64, Bound); 18] {
         use Bound::{FromOne, FromZero, Positive, PositiveShare, Share};
         [
             ("epochs", self.epochs as f64, FromOne),
@@ -263,6 +267,7 @@ impl TrainConfig {
             ("clip_norm", self.clip_norm.into(), FromZero),
             ("label_smoothing", self.label_smoothing.into(), Share),
             ("mixup_alpha", self.mixup_alpha.into(), FromZero),
+            ("crop_area_min", self.crop_area_min.into(), PositiveShare),
             ("ema", self.ema.into(), Share),
             ("norm_momentum", self.norm_momentum.into(), PositiveShare),
             ("validation", self.validation, Share),

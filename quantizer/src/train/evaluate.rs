@@ -2,13 +2,16 @@
 
 use ndarray::{Array2, Array4, s};
 
-use super::{TrainError, augment};
+use super::TrainError;
+use super::augment::{Table, fill_plain};
 use crate::data::Dataset;
 use crate::engine::{Executor, argmax};
 use crate::graph::Graph;
 
-/// Images that are normalized at a time.
-const CHUNK_IMAGES: usize = 256;
+/// Images that are normalized at a time, at most.
+const CHUNK_IMAGES_MAX: usize = 256;
+/// Values of images that are normalized at a time, where an image has no more: 16 MiB.
+const CHUNK_VALUES: usize = 1 << 22;
 
 /// What a graph makes of a data set.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,11 +54,13 @@ pub fn logits(
     check_fits(graph, dataset)?;
     let [h, w, c] = dataset.shape;
     let mut logits = Array2::zeros([dataset.len(), graph.classes()]);
-    let mut batch = Array4::zeros([CHUNK_IMAGES.min(dataset.len()), h, w, c]);
-    for start in (0..dataset.len()).step_by(CHUNK_IMAGES) {
-        let end = (start + CHUNK_IMAGES).min(dataset.len());
+    let table = Table::new(&graph.normalization);
+    let chunk = (CHUNK_VALUES / dataset.image_bytes()).clamp(1, CHUNK_IMAGES_MAX);
+    let mut batch = Array4::zeros([chunk.min(dataset.len()), h, w, c]);
+    for start in (0..dataset.len()).step_by(chunk) {
+        let end = (start + chunk).min(dataset.len());
         let pixels = batch.as_slice_mut().unwrap_or_default();
-        augment::fill_plain(dataset, start..end, &graph.normalization, pixels);
+        fill_plain(dataset, start..end, &table, pixels)?;
         let found = executor.forward_eval(graph, batch.slice(s![..end - start, .., .., ..]))?;
         logits.slice_mut(s![start..end, ..]).assign(&found);
     }

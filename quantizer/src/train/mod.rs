@@ -9,6 +9,7 @@ mod budget;
 mod config;
 mod divergence;
 mod evaluate;
+mod loader;
 mod optimizer;
 mod schedule;
 mod state;

@@ -41,7 +41,7 @@ pub(super) fn capture(trainer: &Trainer) -> Checkpoint {
         config: trainer.config.clone(),
         progress: trainer.progress.clone(),
         images: [trainer.training.len(), trainer.validation.len()],
-        data: fingerprint([&trainer.training, &trainer.validation]),
+        data: fingerprint(&trainer.training, &trainer.validation),
     };
     let mut extra = Vec::new();
     let [first, second] = names(trainer.config.optimizer);
@@ -75,7 +75,7 @@ pub(super) fn restore(checkpoint: Checkpoint, dataset: &Dataset) -> Result<Resto
     config.validate()?;
     let (training, validation) = dataset.split_validation(config.validation, config.seed)?;
     let found = [training.len(), validation.len()];
-    if found != images || fingerprint([&training, &validation]) != data {
+    if found != images || fingerprint(&training, &validation) != data {
         return Err(refuse(&format!(
             "the data set is not the one it began with ({} images, here {})",
             images.iter().sum::<usize>(),
@@ -131,13 +131,7 @@ fn refuse(problem: &str) -> TrainError {
     TrainError::Resume { problem: problem.into() }
 }
 
-/// FNV-1a of all pixels and labels: tells data sets apart, and is no protection.
-fn fingerprint(sets: [&Dataset; 2]) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    for set in sets {
-        set.images().iter().for_each(|&pixel| add(pixel));
-        set.labels().iter().flat_map(|label| label.to_le_bytes()).for_each(&mut add);
-    }
-    format!("{hash:016x}")
+/// What tells the data of a run from others.
+fn fingerprint(training: &Dataset, validation: &Dataset) -> String {
+    format!("{} {}", training.fingerprint(), validation.fingerprint())
 }

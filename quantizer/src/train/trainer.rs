@@ -3,18 +3,18 @@
 use std::path::Path;
 use std::time::Instant;
 
-use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 
+use super::augment::Augmentation;
 use super::budget::{Budget, Steps};
 use super::evaluate::{check_fits, logits};
+use super::loader::{Batch, Loader, Plan};
 use super::optimizer::{OptimizerState, follow};
 use super::{
-    EpochReport, Evaluation, Observer, StepReport, TrainConfig, TrainError, augment, divergence,
-    state,
+    EpochReport, Evaluation, Observer, StepReport, TrainConfig, TrainError, divergence, state,
 };
 use crate::data::Dataset;
-use crate::engine::{Executor, Targets, TrainStep};
+use crate::engine::{Executor, TrainStep};
 use crate::graph::{Checkpoint, Dtype, Graph, Normalization};
 
 /// How a run ended.
@@ -69,7 +69,7 @@ impl Trainer {
     /// that are left.
     pub fn new(graph: Graph, config: TrainConfig, dataset: &Dataset) -> Result<Self, TrainError> {
         let mut trainer = Self::assemble(graph, config, dataset)?;
-        let (mean, std) = trainer.training.channel_mean_and_std();
+        let (mean, std) = trainer.training.channel_mean_and_std()?;
         // A channel of one value throughout has nothing to scale.
         let std = std.into_iter().map(|std| if std > 0.0 { std } else { 1.0 }).collect();
         trainer.graph.normalization = Normalization { mean, std };
@@ -173,24 +173,28 @@ impl Trainer {
         path: Option<&Path>,
     ) -> Result<Outcome, TrainError> {
         let batch = self.batch();
-        let [h, w, c] = self.training.shape;
-        let mut images = Array4::zeros([batch, h, w, c]);
+        let plan = Plan {
+            batch,
+            epochs: self.config.epochs,
+            begin: [self.progress.epoch, self.progress.step],
+            augmentation: Augmentation::new(&self.config),
+        };
+        let mut loader = Loader::start(&self.training, &self.graph.normalization, plan)?;
         let mut clock = Clock::new(self);
         while !self.is_finished() {
             if self.is_out_of_patience() {
                 return Ok(Outcome::OutOfPatience);
             }
             let epoch = self.progress.epoch;
-            let order = augment::order(self.config.seed, epoch, self.training.len());
             let (begun, mut seen) = (Instant::now(), 0_usize);
             while let [steps, all, done] = self.steps()
                 && self.progress.step < steps
                 && done < all
             {
                 let step = self.progress.step;
-                let indices = &order[step * batch..(step + 1) * batch];
+                let Some(images) = loader.next()? else { break };
                 let learning_rate = self.config.learning_rate_at(epoch, step, steps);
-                let loss = self.one_step(indices, learning_rate, &mut images)?;
+                let loss = self.one_step(images, learning_rate)?;
                 clock.after_step(self);
                 seen += batch;
                 let images_per_s = seen as f64 / begun.elapsed().as_secs_f64().max(1e-9);
@@ -232,21 +236,12 @@ impl Trainer {
     }
 
     /// The mean loss of the batch before the step.
-    fn one_step(
-        &mut self,
-        indices: &[usize],
-        learning_rate: f32,
-        images: &mut Array4<f32>,
-    ) -> Result<f64, TrainError> {
+    fn one_step(&mut self, batch: &Batch, learning_rate: f32) -> Result<f64, TrainError> {
         let [_, _, done] = self.steps();
-        let Self { config, graph, training, progress, .. } = self;
-        let pixels = images.as_slice_mut().unwrap_or_default();
-        let normalization = &graph.normalization;
-        augment::fill_train(training, indices, normalization, config, progress.epoch, pixels);
-        let labels: Vec<usize> = indices.iter().map(|&i| training.label(i).into()).collect();
-        let smoothing = config.label_smoothing;
-        let targets = Targets { smoothing, ..Targets::new(&labels) };
-        let output = self.step.run(graph, images.view(), &targets, config.norm_momentum)?;
+        let Self { config, graph, progress, .. } = self;
+        let targets = batch.targets(config.label_smoothing);
+        let images = batch.images.view();
+        let output = self.step.run(graph, images, &targets, config.norm_momentum)?;
         if divergence::diverged(output.loss, graph.classes(), &mut progress.high) {
             let at = (progress.epoch + 1, progress.step + 1);
             let first = self.step.first_non_finite(graph);

@@ -76,7 +76,7 @@ impl Session {
                 let path = self.path(&format!("few/{name}-{kind}"));
                 write_idx(&mut std::fs::File::create(path).unwrap(), sizes, bytes).unwrap();
             };
-            write("images-idx3-ubyte", &[few.len(), 28, 28], few.images());
+            write("images-idx3-ubyte", &[few.len(), 28, 28], &few.to_bytes().unwrap());
             let labels: Vec<u8> = few.labels().iter().map(|&label| label as u8).collect();
             write("labels-idx1-ubyte", &[few.len()], &labels);
         }

@@ -1,9 +1,9 @@
 //! `resmcu dataset`: which images are there, and whether they are whole.
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::{Opening, Report, grouped, table};
 use clap::Args;
-use resmcu_quantizer::data::{DataError, Source, Split, named_sets};
+use resmcu_quantizer::data::{DataError, Source, Survey, named_sets};
 use serde::Serialize;
 use std::fmt;
 
@@ -36,9 +36,16 @@ struct Set {
 struct Checked {
     split: String,
     images: usize,
-    shape: [usize; 3],
+    /// Height, width and channels, where all images have one size.
+    shape: Option<[usize; 3]>,
+    /// Height and width of the image with the fewest pixels, and of the one with the most.
+    sizes: [[usize; 2]; 2],
+    channels: usize,
     per_class: Vec<(String, usize)>,
 }
+
+/// Unreadable images that are named; the others are counted.
+const UNREADABLE_MAX: usize = 10;
 
 impl Dataset {
     pub(crate) fn run(&self) -> Outcome {
@@ -61,36 +68,37 @@ fn list() -> Body {
     Body::List { sets: sets.collect() }
 }
 
-/// Reads every image of every split, holding one at a time.
-fn check(source: &Source) -> Result<Body, DataError> {
+/// Reads every image of every split.
+fn check(source: &Source) -> Outcome<Body> {
     let mut splits = Vec::new();
     for split in source.splits() {
-        splits.push(check_split(source, split)?);
+        let bar = crate::progress::bar(source.count(split).unwrap_or(0), "reading");
+        let survey = source.survey(split, &|| bar.inc(1))?;
+        bar.finish_and_clear();
+        splits.push(checked(survey)?);
     }
     let (name, file_format) = (source.name().to_owned(), source.format());
     Ok(Body::Check { name, file_format, splits })
 }
 
-fn check_split(source: &Source, split: Split) -> Result<Checked, DataError> {
-    let mut stream = source.stream(split)?;
-    let info = stream.info().clone();
-    let mut image = vec![0; info.image_bytes()];
-    let mut counts = vec![0; info.class_names.len()];
-    let bar = crate::progress::bar(info.image_count.unwrap_or(0), "reading");
-    while let Some(label) = stream.next_into(&mut image)? {
-        bar.inc(1);
-        // The reader has checked that every label has a class.
-        if let Some(count) = counts.get_mut(usize::from(label)) {
-            *count += 1;
+fn checked(survey: Survey) -> Outcome<Checked> {
+    let Survey { split, sizes, channels, ref unreadable, .. } = survey;
+    let images = survey.images();
+    if !unreadable.is_empty() {
+        let (count, all) = (unreadable.len(), images + unreadable.len());
+        let mut lines: Vec<_> = unreadable.iter().map(DataError::to_string).collect();
+        lines.truncate(UNREADABLE_MAX);
+        if count > UNREADABLE_MAX {
+            lines.push(format!("and {} more", count - UNREADABLE_MAX));
         }
+        return Err(Failure::input(format!("{count} of {all} {split} images cannot be read"))
+            .at(lines.join("\n      "))
+            .help("remove these files, or write them again"));
     }
-    bar.finish_and_clear();
-    Ok(Checked {
-        split: split.to_string(),
-        images: counts.iter().sum(),
-        shape: info.shape,
-        per_class: info.class_names.into_iter().zip(counts).collect(),
-    })
+    let [smallest @ [height, width], largest] = sizes;
+    let shape = (smallest == largest).then_some([height, width, channels]);
+    let per_class = survey.class_names.into_iter().zip(survey.per_class).collect();
+    Ok(Checked { split: split.to_string(), images, shape, sizes, channels, per_class })
 }
 
 impl fmt::Display for Body {
@@ -107,13 +115,14 @@ impl fmt::Display for Body {
             Self::Check { name, file_format, splits } => {
                 writeln!(f, "{name} ({file_format}): every image was read")?;
                 for split in splits {
-                    let [height, width, channels] = split.shape;
                     let images = grouped(split.images as u64);
-                    writeln!(
-                        f,
-                        "\n{}: {images} images of {height}x{width}x{channels}",
-                        split.split
-                    )?;
+                    let [[height, width], [most_height, most_width]] = split.sizes;
+                    let (name, channels) = (&split.split, split.channels);
+                    write!(f, "\n{name}: {images} images of {height}x{width}")?;
+                    match split.shape {
+                        Some(_) => writeln!(f, "x{channels}")?,
+                        None => writeln!(f, " to {most_height}x{most_width}, {channels} channels")?,
+                    }
                     let mut rows = table(&["class", ">images"]);
                     for (class, images) in &split.per_class {
                         rows.add_row([class.clone(), grouped(*images as u64)]);

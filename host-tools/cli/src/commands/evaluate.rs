@@ -54,7 +54,7 @@ impl Evaluate {
         };
         let accuracy = answers.accuracy(&data);
         let body = Body {
-            data: format!("{} (test)", data.name),
+            data: format!("{} ({})", data.name, data.split),
             arithmetic,
             accuracy,
             images_per_s: accuracy.images as f64 / answers.seconds.max(1e-9),

@@ -10,7 +10,7 @@ use crate::statistics::Paired;
 use clap::Args;
 use resmcu_int8_runtime::Observer;
 use resmcu_quantizer::calibrate::Ranges;
-use resmcu_quantizer::data::{Dataset, Split};
+use resmcu_quantizer::data::{Dataset, Decoder, Split};
 use resmcu_quantizer::engine::Executor;
 use resmcu_quantizer::fold_batch_norm::fold;
 use resmcu_quantizer::graph::Graph;
@@ -88,7 +88,7 @@ impl Quantize {
         write_file(&path, model.bytes())?;
         let header = *model.file()?.header();
         let body = Body {
-            data: format!("{} (test)", test.name),
+            data: format!("{} ({})", test.name, test.split),
             calibration_images: ranges.images(),
             float: float.accuracy(&test),
             int8: int8.accuracy(&test),
@@ -114,7 +114,7 @@ fn calibrate(graph: &Graph, images: &Dataset) -> Outcome<Ranges> {
     let bar = crate::progress::bar(images.len(), "calibrating");
     for first in (0..images.len()).step_by(BATCH) {
         let range = first..(first + BATCH).min(images.len());
-        let batch = batch(images, range.clone(), &graph.normalization);
+        let batch = batch(images, range.clone(), &graph.normalization)?;
         ranges.observe(graph, &executor, &batch.view()).map_err(Failure::input)?;
         bar.inc(range.len() as u64);
     }
@@ -136,14 +136,14 @@ impl Observer for Tape {
 fn layer_errors(model: &Model, graph: &Graph, images: &Dataset) -> Outcome<Vec<LayerError>> {
     let file = model.file()?;
     let tensors: Vec<_> = file.tensors().skip(1).collect();
-    let normalized = batch(images, 0..images.len(), &graph.normalization);
+    let normalized = batch(images, 0..images.len(), &graph.normalization)?;
     let all = Executor::new().forward_all(graph, normalized.view()).map_err(Failure::input)?;
     let mut powers = vec![(0.0_f64, 0.0_f64); tensors.len()];
     let mut arena = model.arena();
-    let mut executor = model.executor(&mut arena)?;
+    let (mut executor, mut decoder) = (model.executor(&mut arena)?, Decoder::new());
     for index in 0..images.len() {
         let mut tape = Tape::default();
-        if executor.write_image(0, images.image(index)) {
+        if executor.write_image(0, images.image(index, &mut decoder)?) {
             executor.run(&mut tape);
         }
         for ((tensor, bytes), power) in tensors.iter().zip(&tape.0).zip(&mut powers) {

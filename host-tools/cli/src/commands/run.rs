@@ -7,7 +7,7 @@ use crate::images::Wanted;
 use crate::model::Model;
 use crate::output::{Opening, Report, grouped, percent};
 use clap::Args;
-use resmcu_quantizer::data::Split;
+use resmcu_quantizer::data::{Decoder, Split};
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,9 @@ impl Run {
             let images = Some(self.count);
             let data = Wanted { data, split: Split::Test, images, shape, classes }.load()?;
             let name = |i| format!("{} #{i}, labelled {}", data.name, label(&data, i));
-            return Ok((0..data.len()).map(|i| (name(i), data.image(i).to_vec())).collect());
+            let mut decoder = Decoder::new();
+            let mut read = |i| Ok((name(i), data.image(i, &mut decoder)?.to_vec()));
+            return (0..data.len()).map(&mut read).collect();
         }
         if self.images.is_empty() {
             return Err(Failure::input("no image was named")

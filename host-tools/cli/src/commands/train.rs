@@ -7,7 +7,7 @@ use crate::model::load_checkpoint;
 use crate::output::{Opening, Report, grouped, percent};
 use clap::Args;
 use indicatif::ProgressBar;
-use resmcu_quantizer::data::{Dataset, FASHION_MNIST_SMALL, Source, Split};
+use resmcu_quantizer::data::{Dataset, FASHION_MNIST_SMALL, ReadOptions, Source};
 use resmcu_quantizer::graph::{Checkpoint, Dtype, Graph, resnet};
 use resmcu_quantizer::train::{
     EpochReport, Observer, Outcome as Ending, StepReport, TrainConfig, TrainError, Trainer,
@@ -15,6 +15,9 @@ use resmcu_quantizer::train::{
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// Longest side of the images that networks take as they are.
+const LARGE: usize = 64;
 
 /// Trains a residual network in float and writes the checkpoint of its best epoch
 #[derive(Debug, Args)]
@@ -25,6 +28,10 @@ pub(crate) struct Train {
     /// A CIFAR binary file, an IDX pair or folder, a folder of images, or a data set's name
     #[arg(long, value_name = "PATH", default_value = FASHION_MNIST_SMALL)]
     data: String,
+    /// Side to which the images of a folder are cut and resized [default: 224 for `resnet18` and
+    /// the other networks of large images, else as the images are]
+    #[arg(long, value_name = "N")]
+    image_size: Option<usize>,
     /// Where the checkpoint is written [default: the network's name with `.safetensors`]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -74,7 +81,7 @@ struct Body {
 
 impl Train {
     pub(crate) fn run(&self) -> Outcome {
-        let dataset = Source::find(&self.data)?.load(Split::Train, None)?;
+        let dataset = self.images()?;
         let output = self.output.clone();
         let output = output.unwrap_or_else(|| format!("{}.safetensors", self.network).into());
         let state = output.with_extension("resume.safetensors");
@@ -124,6 +131,30 @@ impl Train {
         Err(Failure::check("the run was interrupted; its state is saved")
             .in_file(&state)
             .help("the same command with `--resume` goes on"))
+    }
+
+    /// The images to learn from. Those of a folder are cut and resized to the size that is asked
+    /// for, or to the input of a network for large images.
+    fn images(&self) -> Outcome<Dataset> {
+        let spec = resnet::by_name(&self.network).or_fail("name one of these networks")?;
+        let [side, _, channels] = spec.input;
+        let side = self.image_size.or((side > LARGE).then_some(side));
+        let mut options = ReadOptions::default();
+        if let Some(side) = side {
+            options.size = Some([side, side]);
+            options.channels = Some(channels);
+        }
+        let dataset = Source::find(&self.data)?.with_options(options).load_training()?;
+        let [height, width, _] = dataset.shape;
+        match self.image_size {
+            Some(side) if [height, width] != [side; 2] => {
+                let found = format!("images of {height}x{width}, and `--image-size` is {side}");
+                Err(Failure::input(found)
+                    .at(&self.data)
+                    .help("only folders of images are resized; leave out `--image-size`"))
+            }
+            _ => Ok(dataset),
+        }
     }
 
     fn trainer(&self, dataset: &Dataset, state: &Path) -> Outcome<Trainer> {

@@ -10,7 +10,7 @@ use crate::output::{Opening, Report, grouped, percent};
 use clap::Args;
 use resmcu_device_link::wire_protocol::tensor_crc;
 use resmcu_int8_runtime::Observer;
-use resmcu_quantizer::data::{Dataset, Split};
+use resmcu_quantizer::data::{Dataset, Decoder, Split};
 use resmcu_quantizer::fold_batch_norm::fold;
 use serde::Serialize;
 use std::fmt;
@@ -84,7 +84,7 @@ impl Validate {
         let data = Wanted { data, split: Split::Test, images, shape, classes }.load()?;
         let references = references(&model, &data)?;
         let mut body = Body {
-            data: format!("{} (test)", data.name),
+            data: format!("{} ({})", data.name, data.split),
             images: data.len(),
             target: self.on.target.clone(),
             compared_bytes: 0,
@@ -125,9 +125,9 @@ impl Validate {
     ) -> Outcome<Vec<Vec<u8>>> {
         let names: Vec<String> = model.file()?.tensors().map(|t| t.name.to_owned()).collect();
         let bar = crate::progress::bar(data.len(), "on the board");
-        let mut outputs = Vec::with_capacity(data.len());
+        let (mut outputs, mut decoder) = (Vec::with_capacity(data.len()), Decoder::new());
         for (index, reference) in references.iter().enumerate() {
-            let image = input(data.image(index));
+            let image = input(data.image(index, &mut decoder)?);
             let output = board.client.infer(&image)?.output;
             let differing = differing_bytes(&output, &reference.output);
             body.compared_bytes += reference.output.len() as u64;
@@ -164,9 +164,9 @@ fn references(model: &Model, data: &Dataset) -> Outcome<Vec<Reference>> {
     let mut arena = model.arena();
     let mut executor = model.executor(&mut arena)?;
     let bar = crate::progress::bar(data.len(), "on the host");
-    let mut references = Vec::with_capacity(data.len());
+    let (mut references, mut decoder) = (Vec::with_capacity(data.len()), Decoder::new());
     for index in 0..data.len() {
-        let image = input(data.image(index));
+        let image = input(data.image(index, &mut decoder)?);
         executor.input_mut().copy_from_slice(&image);
         let mut checksums = Checksums(vec![tensor_crc(&image)]);
         let output = executor.run(&mut checksums).to_vec();
