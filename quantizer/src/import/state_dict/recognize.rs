@@ -6,7 +6,7 @@
 use super::error::{MappingProblem, StateDictError};
 use super::names::{self, Meaning};
 use super::tensor::{StateDict, Tensor};
-use crate::graph::resnet::{self, Block, ResNetSpec, Shortcut, Stem};
+use crate::graph::resnet::{self, Activation, Block, ResNetSpec, Shortcut, Stem};
 use crate::import::Options;
 use std::collections::{BTreeMap, HashMap};
 
@@ -136,6 +136,7 @@ impl<'f> Sorted<'f> {
             },
             width,
             shortcut: self.shortcut(&blocks, assumed),
+            activation: Activation::After,
             blocks,
         };
         self.adopt(&mut spec);
