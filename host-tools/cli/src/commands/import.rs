@@ -130,7 +130,7 @@ impl Import {
             Error::Own => "go on with `resmcu quantize`",
             Error::Normalization { .. } => "say it with --mean and --std, of `pixel / 255`",
             Error::Mapping { .. } => {
-                "networks with torchvision's names and CIFAR networks are known, no variants of them"
+                "networks with torchvision's names and CIFAR networks are known, not their variants"
             }
             _ => "tensors of f32, f16 or bf16 with torchvision's names can be imported",
         };

@@ -189,7 +189,7 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::resnet::{NAMES, by_name};
+    use crate::graph::resnet::{Activation, NAMES, by_name};
 
     #[track_caller]
     fn check_spec(spec: &ResNetSpec) {
@@ -215,6 +215,10 @@ mod tests {
     fn the_list_is_what_the_builder_makes() {
         for name in NAMES {
             let spec = by_name(name).unwrap();
+            // Pre-activation networks have no names that many agree on.
+            if spec.activation == Activation::Before {
+                continue;
+            }
             if spec.blocks.iter().sum::<usize>() < 20 {
                 check_spec(&spec);
             }
