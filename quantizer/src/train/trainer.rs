@@ -158,8 +158,9 @@ impl Trainer {
     /// Steps of an epoch, of the whole run, and those that are done.
     pub fn steps(&self) -> [usize; 3] {
         let steps = self.training.len() / self.batch();
-        let done = self.progress.epoch * steps + self.progress.step;
-        [steps, self.config.steps_in_all(steps), done]
+        let all = self.config.steps_in_all(steps);
+        // The last epoch of a squeezed run has fewer steps than the others.
+        [steps, all, (self.progress.epoch * steps + self.progress.step).min(all)]
     }
 
     /// Images of a step.
