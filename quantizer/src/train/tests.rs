@@ -121,7 +121,8 @@ fn variants() -> Vec<TrainConfig> {
         TrainConfig { ema: 0.9, ..config() },
         TrainConfig { ema: 0.99, clip_norm: 0.5, ..adam.clone() },
         TrainConfig { label_smoothing: 0.1, decay_norms_and_biases: true, ..adam },
-        TrainConfig { mixup_alpha: 0.2, cutout: 3, zero_gamma: true, ..config() },
+        // Blocks that begin as the identity begin slowly.
+        TrainConfig { zero_gamma: true, ..config() }.with_epochs(20),
         TrainConfig { fits: vec![Fit { at: 5, steps: 43 }], ..config() },
     ]
 }
