@@ -14,7 +14,6 @@ has a header with the version of tflite-micro; the layout is in README.md.
 
 import gzip
 import importlib.metadata
-import json
 import os
 import pathlib
 import sys
@@ -25,7 +24,8 @@ import numpy as np
 from tflite_micro.python.tflite_micro import runtime
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-HERE = pathlib.Path(__file__).parent
+from golden import splitmix64, write
+
 JUDGE = "tflite-micro " + importlib.metadata.version("tflite-micro")
 
 
@@ -38,20 +38,6 @@ def answer(model: bytes, inputs: np.ndarray) -> np.ndarray:
         interpreter.invoke()
         answers.append(interpreter.get_output(0).reshape(-1).copy())
     return np.stack(answers)
-
-
-def splitmix64(seed: int, count: int) -> np.ndarray:
-    """`count` bytes of SplitMix64, eight a step, little-endian; the tests make the same."""
-    mask = (1 << 64) - 1
-    out = bytearray()
-    state = seed
-    while len(out) < count:
-        state = (state + 0x9E3779B97F4A7C15) & mask
-        z = state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-        out += (z ^ (z >> 31)).to_bytes(8, "little")
-    return np.frombuffer(bytes(out[:count]), np.int8)
 
 
 def mlperf_resnet8(data: pathlib.Path) -> None:
@@ -78,21 +64,6 @@ def mlperf_resnet8(data: pathlib.Path) -> None:
         "cifar10_test_outputs_crc32": zlib.crc32(scores.tobytes()),
     }
     write("mlperf_resnet8/answers.json", golden)
-
-
-def write(name: str, golden: dict) -> None:
-    """One golden file, a case a line."""
-    path = HERE / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for key, value in golden.items():
-        if isinstance(value, list):
-            rows = ",\n".join("  " + json.dumps(row, separators=(",", ":")) for row in value)
-            lines.append(f"{json.dumps(key)}:[\n{rows}\n]")
-        else:
-            lines.append(f"{json.dumps(key)}:{json.dumps(value)}")
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    print(path.relative_to(HERE.parent.parent), path.stat().st_size, "bytes")
 
 
 # Operators: a small .tflite file each, built with the schema that comes with tflite-micro.

@@ -10,6 +10,7 @@ mod format;
 mod golden;
 mod host;
 mod import;
+mod import_float;
 mod oracle;
 mod rng;
 mod suite;

@@ -9,12 +9,17 @@ use rand_chacha::ChaCha8Rng;
 /// A source of seeded weights. The values depend on the seed and on the order of the calls alone.
 #[derive(Clone, Debug)]
 pub(super) struct Initializer {
-    rng: ChaCha8Rng,
+    /// None leaves every weight zero, for whoever fills them.
+    rng: Option<ChaCha8Rng>,
 }
 
 impl Initializer {
     pub(super) fn new(seed: u64) -> Self {
-        Self { rng: ChaCha8Rng::seed_from_u64(seed) }
+        Self { rng: Some(ChaCha8Rng::seed_from_u64(seed)) }
+    }
+
+    pub(super) fn zeros() -> Self {
+        Self { rng: None }
     }
 
     /// Weights before a ReLU: deviation `sqrt(2 / fan_in)`, `fan_in` being `KH·KW·I`.
@@ -31,20 +36,21 @@ impl Initializer {
     }
 
     fn normal<D: Dimension>(&mut self, array: &mut Array<f32, D>, gain: f64) {
+        let Some(rng) = &mut self.rng else { return };
         let outputs = array.shape().first().copied().unwrap_or(1).max(1);
         let deviation = (gain / (array.len() / outputs).max(1) as f64).sqrt();
         for value in array.iter_mut() {
-            *value = (self.standard_normal() * deviation) as f32;
+            *value = (standard_normal(rng) * deviation) as f32;
         }
     }
+}
 
-    /// Box and Muller's transform; the first uniform is in (0, 1], so that its logarithm is finite.
-    fn standard_normal(&mut self) -> f64 {
-        let unit = 1.0 / (1_u64 << 53) as f64;
-        let mut uniform = || (self.rng.next_u64() >> 11) as f64;
-        let (u, v) = ((uniform() + 1.0) * unit, uniform() * unit);
-        (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-    }
+/// Box and Muller's transform; the first uniform is in (0, 1], so that its logarithm is finite.
+fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
+    let unit = 1.0 / (1_u64 << 53) as f64;
+    let mut uniform = || (rng.next_u64() >> 11) as f64;
+    let (u, v) = ((uniform() + 1.0) * unit, uniform() * unit);
+    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
 #[cfg(test)]

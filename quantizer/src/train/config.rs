@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::schedule::{Fit, Schedule};
+use crate::graph::resnet;
 
 /// How parameters follow their gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +148,8 @@ enum Bound {
     Share,
     /// Above 0, at most 1.
     PositiveShare,
+    /// Above 0, below 1.
+    Part,
 }
 
 impl Bound {
@@ -158,6 +161,7 @@ impl Bound {
                 Self::Positive => value > 0.0,
                 Self::Share => (0.0..1.0).contains(&value),
                 Self::PositiveShare => value > 0.0 && value <= 1.0,
+                Self::Part => value > 0.0 && value < 1.0,
             }
     }
 
@@ -168,6 +172,7 @@ impl Bound {
             Self::Positive => "a number above 0",
             Self::Share => "at least 0 and below 1",
             Self::PositiveShare => "above 0, at most 1",
+            Self::Part => "above 0 and below 1",
         }
     }
 }
@@ -179,11 +184,13 @@ impl TrainConfig {
     /// - `resnet8-fashion`, on 5,000 images of Fashion-MNIST: the best of eight recipes of 18 to
     ///   20 epochs, one seed each, judged on 10,000 further training images, never on test images.
     ///   The first three lay within half a percent of one another.
-    /// - `resnet110`: the warm-up that the paper gives it.
+    /// - Depths 110 and 164: the warm-up that the paper gives its 110 layers.
     /// - The networks for ImageNet: 90 epochs with steps at 30 and 60, as published weights were
     ///   trained, in batches of 32 with a rate to match (linear scaling, Goyal et al. 2017), so
     ///   that memory stays that of a host.
     pub fn recipe(network: &str) -> Self {
+        let spec = resnet::by_name(network);
+        let is_large = spec.is_ok_and(|spec| spec.stem == resnet::Stem::Conv7x7Pool);
         match network {
             "resnet8-fashion" => Self {
                 epochs: 20,
@@ -195,8 +202,10 @@ impl TrainConfig {
                 crop_padding: 1,
                 ..Self::default()
             },
-            "resnet110" => Self { warm_up_steps: 400, warm_up_rate: 0.01, ..Self::default() },
-            "resnet18" | "resnet34" | "resnet50" | "resnet101" | "resnet152" => Self {
+            _ if network.contains("110") || network.contains("164") => {
+                Self { warm_up_steps: 400, warm_up_rate: 0.01, ..Self::default() }
+            }
+            _ if is_large => Self {
                 epochs: 90,
                 batch: 32,
                 learning_rate: 0.0125,
@@ -252,7 +261,7 @@ impl TrainConfig {
 
     /// All numbers that have bounds, by name.
     fn numbers(&self) -> [(&'static str, f64, Bound); 18] {
-        use Bound::{FromOne, FromZero, Positive, PositiveShare, Share};
+        use Bound::{FromOne, FromZero, Part, Positive, PositiveShare, Share};
         [
             ("epochs", self.epochs as f64, FromOne),
             ("batch", self.batch as f64, FromOne),
@@ -270,7 +279,7 @@ impl TrainConfig {
             ("crop_area_min", self.crop_area_min.into(), PositiveShare),
             ("ema", self.ema.into(), Share),
             ("norm_momentum", self.norm_momentum.into(), PositiveShare),
-            ("validation", self.validation, Share),
+            ("validation", self.validation, Part),
             ("time_budget_s", self.time_budget_s, FromZero),
         ]
     }
@@ -306,6 +315,7 @@ mod tests {
         check_refused(|config| config.ema = 1.0, "`ema` is 1");
         check_refused(|config| config.norm_momentum = 0.0, "`norm_momentum` is 0");
         check_refused(|config| config.validation = 1.0, "`validation` is 1");
+        check_refused(|config| config.validation = 0.0, "`validation` is 0");
         check_refused(|config| config.time_budget_s = f64::NAN, "`time_budget_s` is NaN");
         check_refused(|config| config.warm_up_epochs = -1.0, "`warm_up_epochs` is -1");
         check_refused(|config| config.warm_up_steps = 3, "`warm_up_steps` is 3");
@@ -335,7 +345,7 @@ mod tests {
 
     #[test]
     fn every_network_has_a_recipe_that_holds() {
-        for name in crate::graph::resnet::NAMES {
+        for name in resnet::NAMES {
             TrainConfig::recipe(name).validate().unwrap();
         }
         let shorter = TrainConfig::recipe("resnet20").with_epochs(4);

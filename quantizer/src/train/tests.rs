@@ -59,6 +59,8 @@ struct StopAfter {
 impl Observer for StopAfter {
     fn on_step(&mut self, report: &StepReport) {
         assert!(report.loss.is_finite() && report.step <= report.steps);
+        assert!(report.done == (report.epoch - 1) * report.steps + report.step);
+        assert!(report.done <= report.all && (0.0..=1.0).contains(&report.accuracy));
         self.seen += 1;
     }
 
@@ -93,25 +95,108 @@ fn a_run_learns_and_keeps_its_best_epoch() {
 
 /// Stops after `steps`, goes on from the file, and compares everything with a run in one go.
 #[track_caller]
-fn check_resume(steps: usize) {
+fn check_resume(config: &TrainConfig, steps: usize) {
     let dataset = dataset(120);
-    let mut whole = Trainer::new(graph(), config(), &dataset).unwrap();
-    whole.run(&mut (), None).unwrap();
+    let mut whole = Trainer::new(graph(), config.clone(), &dataset).unwrap();
+    let ending = whole.run(&mut (), None).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.safetensors");
-    let mut part = Trainer::new(graph(), config(), &dataset).unwrap();
+    let mut part = Trainer::new(graph(), config.clone(), &dataset).unwrap();
     let mut observer = StopAfter { steps, ..StopAfter::default() };
     assert_eq!(part.run(&mut observer, Some(&path)).unwrap(), Outcome::Stopped);
     let mut resumed = Trainer::resume(Checkpoint::load(&path).unwrap(), &dataset).unwrap();
-    assert_eq!(resumed.run(&mut (), Some(&path)).unwrap(), Outcome::Finished);
-    assert!(resumed.checkpoint() == whole.checkpoint(), "after {steps} steps");
-    assert!(Checkpoint::load(&path).unwrap() == whole.checkpoint(), "after {steps} steps");
-    assert!(resumed.best() == whole.best(), "after {steps} steps");
+    assert_eq!(resumed.run(&mut (), Some(&path)).unwrap(), ending);
+    let what = format!("after {steps} steps of {config:?}");
+    assert!(resumed.checkpoint() == whole.checkpoint(), "{what}");
+    assert!(Checkpoint::load(&path).unwrap() == whole.checkpoint(), "{what}");
+    assert!(resumed.best() == whole.best(), "{what}");
+    assert!(resumed.history() == whole.history(), "{what}");
+}
+
+/// Settings that have a state or a way of their own.
+fn variants() -> Vec<TrainConfig> {
+    let adam = TrainConfig { optimizer: Optimizer::AdamW, learning_rate: 3e-3, ..config() };
+    vec![
+        TrainConfig { nesterov: false, ..config() },
+        TrainConfig { ema: 0.9, ..config() },
+        TrainConfig { ema: 0.99, clip_norm: 0.5, ..adam.clone() },
+        TrainConfig { label_smoothing: 0.1, decay_norms_and_biases: true, ..adam },
+        // Blocks that begin as the identity begin slowly.
+        TrainConfig { zero_gamma: true, ..config() }.with_epochs(20),
+        TrainConfig { fits: vec![Fit { at: 5, steps: 43 }], ..config() },
+    ]
 }
 
 #[test]
 fn a_resumed_run_has_the_bits_of_an_uninterrupted_one() {
-    [1, 12, 16, 59].into_iter().for_each(check_resume);
+    [1, 12, 16, 59].into_iter().for_each(|steps| check_resume(&config(), steps));
+    for variant in variants() {
+        [12, 17, 42].into_iter().for_each(|steps| check_resume(&variant, steps));
+    }
+}
+
+#[test]
+fn every_way_to_train_learns() {
+    let dataset = dataset(120);
+    for config in variants() {
+        let mut trainer = Trainer::new(graph(), config.clone(), &dataset).unwrap();
+        trainer.run(&mut (), None).unwrap();
+        let best = trainer.best_epoch().unwrap().validation_accuracy;
+        // Guessing is right in a third; five short epochs are enough to be far above it.
+        assert!(best > 0.5, "{best} with {config:?}");
+    }
+}
+
+#[test]
+fn the_average_is_what_is_validated_and_kept() {
+    let dataset = dataset(120);
+    let averaged = TrainConfig { ema: 0.95, epochs: 1, ..config() };
+    let mut trainer = Trainer::new(graph(), averaged, &dataset).unwrap();
+    let mut plain = Trainer::new(graph(), TrainConfig { epochs: 1, ..config() }, &dataset).unwrap();
+    trainer.run(&mut (), None).unwrap();
+    plain.run(&mut (), None).unwrap();
+    assert!(
+        trainer.graph() != trainer.best() && trainer.best() == trainer.average.as_ref().unwrap()
+    );
+    let executor = crate::engine::Executor::new();
+    let logits = logits(&executor, trainer.best(), &trainer.validation).unwrap();
+    let found = Evaluation::of(&logits, &trainer.validation).loss;
+    assert_eq!(found, trainer.history()[0].validation_loss);
+    // The average changes nothing of what it averages, but for the configuration's schedule.
+    assert!(trainer.graph() == plain.graph());
+}
+
+#[test]
+fn impatient_runs_end_after_their_best_epoch() {
+    let dataset = dataset(120);
+    // A rate of zero: the running averages still move, but hardly any later epoch is better.
+    let still = TrainConfig { learning_rate: 0.0, patience: 2, ..config() }.with_epochs(500);
+    let mut trainer = Trainer::new(graph(), still, &dataset).unwrap();
+    assert_eq!(trainer.run(&mut (), None).unwrap(), Outcome::OutOfPatience);
+    let [best, last] = [trainer.best_epoch().unwrap().epoch, trainer.history().len()];
+    assert_eq!(last, best + 2);
+    assert!(last < 500);
+    let mut again = Trainer::resume(trainer.checkpoint(), &dataset).unwrap();
+    assert_eq!(again.run(&mut (), None).unwrap(), Outcome::OutOfPatience, "nothing is left to do");
+}
+
+#[test]
+fn a_run_within_a_budget_is_repeated_by_what_it_found() {
+    let dataset = dataset(120);
+    let budget = TrainConfig { time_budget_s: 0.5, ..config().with_epochs(100_000) };
+    let begun = std::time::Instant::now();
+    let mut trainer = Trainer::new(graph(), budget, &dataset).unwrap();
+    assert_eq!(trainer.run(&mut (), None).unwrap(), Outcome::Finished);
+    // Twenty times the budget: tests run beside others.
+    assert!(begun.elapsed().as_secs_f64() < 10.0, "{:?}", begun.elapsed());
+    let [epoch, all, done] = trainer.steps();
+    assert!(done == all && all < 100_000 * epoch, "{done} of {all} steps");
+    let last = trainer.history().last().unwrap();
+    assert!(last.learning_rate < 1e-3, "the schedule ends with the run: {last:?}");
+    let found = TrainConfig { time_budget_s: 0.0, ..trainer.config().clone() };
+    let mut again = Trainer::new(graph(), found, &dataset).unwrap();
+    again.run(&mut (), None).unwrap();
+    assert!(again.graph() == trainer.graph() && again.best() == trainer.best());
 }
 
 #[test]
@@ -145,10 +230,20 @@ fn what_does_not_fit_is_refused() {
     check_refused(Trainer::new(graph(), zero, &data), "`batch` is 0");
     let all = TrainConfig { validation: 1.0, ..config() };
     check_refused(Trainer::new(graph(), all, &data), "valid");
+    let zero = TrainConfig { zero_gamma: true, ..config() };
+    let plain =
+        ResNetSpec { input: [9, 9, 1], classes: 3, ..ResNetSpec::cifar(1, Shortcut::Plain) };
+    check_refused(Trainer::new(plain.build(0).unwrap(), zero, &data), "`zero_gamma` is true");
     check_refused(Trainer::resume(graph().into(), &data), "no training state");
     let trainer = Trainer::new(graph(), config(), &data).unwrap();
     check_refused(Trainer::resume(trainer.checkpoint(), &dataset(63)), "60 images, here 63");
     let mut lost = trainer.checkpoint();
     lost.extra.retain(|tensor| tensor.name != "momentum.stem.conv.weights");
     check_refused(Trainer::resume(lost, &data), "`momentum.stem.conv.weights` is missing");
+    let adam = TrainConfig { optimizer: Optimizer::AdamW, ema: 0.9, ..config() };
+    for name in ["mean.classifier.bias", "square.classifier.bias", "ema.stem.bn.variance"] {
+        let mut lost = Trainer::new(graph(), adam.clone(), &data).unwrap().checkpoint();
+        lost.extra.retain(|tensor| tensor.name != name);
+        check_refused(Trainer::resume(lost, &data), &format!("`{name}` is missing"));
+    }
 }

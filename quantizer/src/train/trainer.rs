@@ -40,9 +40,11 @@ pub(super) struct Progress {
     /// Images of theirs that were right.
     pub(super) correct: usize,
     /// The last steps in a row whose loss was far too high.
+    #[serde(default)]
     pub(super) high: usize,
     /// Seconds of training so far; counted with a time budget alone, so that runs without one
     /// are equal to the bit.
+    #[serde(default)]
     pub(super) seconds: f64,
     /// The epochs that are done.
     pub(super) history: Vec<EpochReport>,
@@ -156,8 +158,9 @@ impl Trainer {
     /// Steps of an epoch, of the whole run, and those that are done.
     pub fn steps(&self) -> [usize; 3] {
         let steps = self.training.len() / self.batch();
-        let done = self.progress.epoch * steps + self.progress.step;
-        [steps, self.config.steps_in_all(steps), done]
+        let all = self.config.steps_in_all(steps);
+        // The last epoch of a squeezed run has fewer steps than the others.
+        [steps, all, (self.progress.epoch * steps + self.progress.step).min(all)]
     }
 
     /// Images of a step.
@@ -265,8 +268,6 @@ impl Trainer {
         let best = self.best_epoch().is_none_or(|best| {
             accuracy > best.validation_accuracy
                 || accuracy == best.validation_accuracy && loss < best.validation_loss
-                // Without validation images the last epoch is the one to keep.
-                || self.validation.is_empty()
         });
         if best {
             self.best = Some(graph.clone());

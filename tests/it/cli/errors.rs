@@ -59,6 +59,10 @@ fn bad_files() {
     write("text.tflite", b"this is no model");
     check(&session, "import text.tflite", 2, &["text.tflite"]);
     check(&session, "import absent.tflite", 2, &["absent.tflite"]);
+    check(&session, "import float.safetensors", 2, &["checkpoint of this project already"]);
+    let program = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.cos\nsystem\n.";
+    write("program.pth", program);
+    check(&session, "import program.pth", 2, &["`os.system` is refused", "byte 0x", "program.pth"]);
     check(&session, "quantize int8.rmcu", 2, &["quantized model", "int8.rmcu"]);
     check(&session, "plan float.safetensors", 2, &["float checkpoint", "float.safetensors"]);
     check(&session, "plan resnet9", 2, &["`resnet9`", "resnet8"]);

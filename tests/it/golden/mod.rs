@@ -1,6 +1,8 @@
-//! Against an outside judge: the answers of TensorFlow Lite Micro's interpreter, in files that
-//! `tests/golden/generate.py` made and that the tests read without Python.
+//! Against outside judges: the answers of TensorFlow Lite Micro's interpreter, and those of
+//! PyTorch for float networks, in files that the scripts in `tests/golden` made and that the tests
+//! read without Python.
 
+pub(crate) mod imports;
 pub(crate) mod mlperf_resnet8;
 pub(crate) mod operators;
 
@@ -13,13 +15,19 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
 }
 
-/// A golden file, whose header says who made it.
+/// A golden file of TensorFlow Lite Micro.
 #[track_caller]
 pub(crate) fn read(name: &str) -> Value {
+    read_of("tflite-micro ", name)
+}
+
+/// A golden file, whose header says who made it.
+#[track_caller]
+pub(crate) fn read_of(expected: &str, name: &str) -> Value {
     let text = std::fs::read_to_string(folder().join(name)).unwrap();
     let golden: Value = serde_json::from_str(&text).unwrap();
     let judge = golden["judge"].as_str().unwrap();
-    assert!(judge.starts_with("tflite-micro "), "{name} was made by {judge}");
+    assert!(judge.starts_with(expected), "{name} was made by {judge}");
     golden
 }
 

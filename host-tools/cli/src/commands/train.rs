@@ -98,7 +98,7 @@ impl Train {
         let mut progress = Progress { bar: bar.clone(), epochs, stop };
         let ending = trainer.run(&mut progress, Some(&state)).map_err(describe)?;
         bar.finish_and_clear();
-        let finished = ending == Ending::Finished;
+        let finished = ending != Ending::Stopped;
         if finished {
             save(trainer.best(), &output)?;
             // The run is over: nothing is left to resume.

@@ -16,10 +16,16 @@ impl ResNetSpec {
     ///
     /// Normalization is the identity and there are no class names: both follow from the data.
     pub fn build(&self, seed: u64) -> Result<Graph, GraphError> {
-        let mut builder = Builder {
-            graph: GraphBuilder::new(&self.name, self.input)?,
-            init: Initializer::new(seed),
-        };
+        self.build_from(Initializer::new(seed))
+    }
+
+    /// The same with weights of zero, for whoever sets them all.
+    pub fn build_zeroed(&self) -> Result<Graph, GraphError> {
+        self.build_from(Initializer::zeros())
+    }
+
+    fn build_from(&self, init: Initializer) -> Result<Graph, GraphError> {
+        let mut builder = Builder { graph: GraphBuilder::new(&self.name, self.input)?, init };
         let mut x = builder.stem(self)?;
         let mut activated = true;
         for (stage, &blocks) in self.blocks.iter().enumerate() {

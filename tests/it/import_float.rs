@@ -1,0 +1,74 @@
+//! Hostile files of float networks: an error that names the place, never a panic.
+
+use crate::golden::imports::{options, state_dict_files};
+use crate::rng::Rng;
+use resmcu_quantizer::import::{Format, state_dict};
+
+/// Imports altered bytes; whether they were refused, which has to be with words.
+#[track_caller]
+fn refused(what: &str, bytes: &[u8]) -> bool {
+    let read = || {
+        let _ = Format::of(bytes);
+        state_dict::read(bytes, &options()).map_err(|error| error.to_string())
+    };
+    match std::panic::catch_unwind(read) {
+        Ok(Ok(_)) => false,
+        Ok(Err(words)) => !words.is_empty(),
+        Err(_) => panic!("{what} panics"),
+    }
+}
+
+#[test]
+fn no_prefix_of_a_state_dict_panics() {
+    for (name, file) in state_dict_files() {
+        for length in (0..file.len()).step_by(7).chain([file.len() - 1]) {
+            let what = format!("{name}: {length} bytes");
+            assert!(refused(&what, &file[..length]), "{what} are imported");
+        }
+    }
+}
+
+/// The bytes that say what the others are: all of a pickle and of the archive's directory.
+#[test]
+fn no_altered_byte_of_a_state_dict_panics() {
+    let mut refusals = 0;
+    for (name, file) in state_dict_files() {
+        let mut altered = file.clone();
+        // A pickle, JSON or the first record lies at the beginning, a directory at the end.
+        let places = (0..file.len().min(2500)).chain(file.len().saturating_sub(2500)..file.len());
+        for at in places {
+            for value in [0, 0xFF, file[at] ^ 1] {
+                altered[at] = value;
+                refusals += u32::from(refused(&format!("{name}: byte {at} as {value}"), &altered));
+            }
+            altered[at] = file[at];
+        }
+    }
+    assert!(refusals > 50_000, "{refusals} refusals");
+}
+
+/// Archives are protected by checksums, so their pickles are reached only through whole files.
+#[test]
+fn no_random_pickle_panics() {
+    let head = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.";
+    let system: &[u8] = b"\x80\x02}X\x0d\x00\x00\x00little_endian\x88s.";
+    let tensor: &[u8] = b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\n\
+        FloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x08tQK\x00K\x02\x85K\x01\x85tR";
+    let words: [&[u8]; 14] = [
+        b"}", b"]", b"(", b"s", b"u", b"a", b"e", b"R", b"b", b"Q", b"t", b"q\x01", b"h\x01",
+        tensor,
+    ];
+    let mut rng = Rng::new(5);
+    for round in 0..20_000 {
+        let mut file = [&head[..], system, b"\x80\x02}"].concat();
+        for _ in 0..rng.size(1, 40) {
+            if rng.one_in(6) {
+                file.extend(rng.bytes(1));
+            } else {
+                file.extend(rng.pick(&words));
+            }
+        }
+        file.push(b'.');
+        assert!(refused(&format!("round {round}"), &file));
+    }
+}
