@@ -45,8 +45,8 @@ impl Source {
     /// Finds a data set by the name of a known one, or by a path: a CIFAR-10 binary file or a
     /// folder of such, an IDX file (its partner beside it) or a folder of such, two IDX files as
     /// `IMAGES,LABELS`, or a folder of images: a folder a class, all of them in `train`, `val` (or
-    /// `validation`) and `test` where these are told apart. A lone file is a test split when its name begins
-    /// with `test` or `t10k`, else a training split.
+    /// `validation`) and `test` where these are told apart. A lone file is a test split when its
+    /// name begins with `test` or `t10k`, else a training split.
     ///
     /// # Errors
     /// When there is nothing, or nothing known, at that path.
