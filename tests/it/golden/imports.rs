@@ -5,6 +5,7 @@ use super::operators::unpacked;
 use super::{read_of, test_data};
 use crate::rng::Rng;
 use ndarray::Array4;
+use resmcu_quantizer::data::Decoder;
 use resmcu_quantizer::engine::Executor;
 use resmcu_quantizer::graph::Graph;
 use resmcu_quantizer::graph::resnet::by_name;
@@ -182,13 +183,17 @@ fn akamasters_networks_answer_as_pytorch() {
     let Some(data) = test_data("akamaster's ResNet-20 and -32 on 1000 images") else { return };
     let golden = read_of("torch ", "imports/akamaster.json");
     let images = cifar10_test(&data);
+    let mut decoder = Decoder::new();
     for model in golden["models"].as_array().unwrap() {
         let name = model["file"].as_str().unwrap();
         let file = std::fs::read(data.join(name)).unwrap();
         let graph = state_dict::read(&file, &options()).unwrap().graph;
         assert!(name.contains(&format!("{}-", graph.name)), "{name} is {}", graph.name);
         let mut batch = Array4::zeros([images.len(), 32, 32, 3]);
-        graph.normalization.apply(images.images(), batch.as_slice_mut().unwrap());
+        for (i, mut image) in batch.outer_iter_mut().enumerate() {
+            let bytes = images.image(i, &mut decoder).unwrap();
+            graph.normalization.apply(bytes, image.as_slice_mut().unwrap());
+        }
         let logits = Executor::new().forward_eval(&graph, batch.view()).unwrap();
         for (row, expected) in logits.rows().into_iter().zip(model["outputs"].as_array().unwrap()) {
             check_output(name, row.as_slice().unwrap(), expected.as_array().unwrap());
