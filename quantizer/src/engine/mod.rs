@@ -194,7 +194,7 @@ impl Executor {
             shard.start(&shared.layout, images.len() / values);
             shard::with_scratch(&self.scratch, &shared.layout, |scratch| {
                 for level in 0..shared.program.levels.len() {
-                    shard.forward(shared, level, images, scratch);
+                    shard.forward(shared, level, shard::Order::Ascending, images, scratch);
                 }
             });
             work(&shard, images, out);

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::batch_norm::State;
 use super::layout::{self, Keep, Layout};
 use super::program::{Kind, Operation, Program, Sink};
-use super::shard::{self, Pool, Shard, Shared};
+use super::shard::{self, Order, Pool, Shard, Shared};
 use super::softmax_cross_entropy::{self, Targets};
 use super::{EngineError, check_batch, prepare_weights};
 use crate::graph::{Graph, Node, NodeId, Op, Padding, ParameterKind};
@@ -89,15 +89,17 @@ impl TrainStep {
         let batch = batch.as_standard_layout();
         let batch = batch.as_slice().unwrap_or_default();
         for level in 0..self.shared.program.levels.len() {
-            self.each_shard(batch, |shard, shared, batch, scratch| {
-                shard.forward(shared, level, batch, scratch);
+            let order = Order::of_pass(level);
+            self.each_shard(batch, order, |shard, shared, batch, scratch| {
+                shard.forward(shared, level, order, batch, scratch);
             });
             self.finish_forward(graph, level, momentum);
         }
         self.loss(graph, targets);
         for level in (0..self.shared.program.levels.len()).rev() {
-            self.each_shard(batch, |shard, shared, batch, scratch| {
-                shard.backward(shared, level, batch, scratch);
+            let order = Order::of_pass(level + 1);
+            self.each_shard(batch, order, |shard, shared, batch, scratch| {
+                shard.backward(shared, level, order, batch, scratch);
             });
             self.finish_backward(graph, level);
         }
@@ -167,15 +169,21 @@ impl TrainStep {
     fn each_shard(
         &mut self,
         batch: &[f32],
+        order: Order,
         work: impl Fn(&mut Shard, &Shared, &[f32], &mut shard::Scratch) + Sync,
     ) {
         let Self { shared, shards, pool, .. } = self;
         let values = shared.layout.images * shared.program.tensors[0].values();
-        shards.par_iter_mut().zip(batch.par_chunks(values)).for_each(|(shard, batch)| {
+        let each = |(shard, batch): (&mut Shard, &[f32])| {
             shard::with_scratch(pool, &shared.layout, |scratch| {
                 work(shard, shared, batch, scratch);
             });
-        });
+        };
+        let shards = shards.par_iter_mut().zip(batch.par_chunks(values));
+        match order {
+            Order::Ascending => shards.for_each(each),
+            Order::Descending => shards.rev().for_each(each),
+        }
     }
 
     /// Takes the sums of `count` values from `start` over all shards, in their order.

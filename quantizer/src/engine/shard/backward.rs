@@ -6,7 +6,7 @@ use super::super::arch::{Plane, PlaneMut, Region, kernels};
 use super::super::conv::{Border, Convolution};
 use super::super::program::{Kind, Operation, Sink};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
-use super::{Scratch, Shard, Shared, chunks, contiguous, forward::clear_border};
+use super::{Order, Scratch, Shard, Shared, chunks, contiguous, forward::clear_border};
 
 impl Shard {
     /// The gradients through the operations of one level, the last first.
@@ -14,10 +14,11 @@ impl Shard {
         &mut self,
         shared: &Shared,
         level: usize,
+        order: Order,
         batch: &[f32],
         scratch: &mut Scratch,
     ) {
-        for images in chunks(self.images, shared.layout.chunks[level]).rev() {
+        for images in chunks(self.images, shared.layout.chunks[level], order) {
             for index in shared.program.levels[level].clone().rev() {
                 self.backward_operation(shared, index, batch, &images, scratch);
             }

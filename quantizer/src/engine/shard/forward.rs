@@ -6,7 +6,7 @@ use super::super::arch::{PlaneMut, Region, SumTerm, kernels};
 use super::super::conv::Border;
 use super::super::program::{Kind, Operation, Source, Term};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
-use super::{Scratch, Shard, Shared, chunks, contiguous};
+use super::{Order, Scratch, Shard, Shared, chunks, contiguous};
 
 impl Shard {
     /// The operations of one level on all images. `batch`: the shard's images, `[N,H,W,C]`.
@@ -14,10 +14,11 @@ impl Shard {
         &mut self,
         shared: &Shared,
         level: usize,
+        order: Order,
         batch: &[f32],
         scratch: &mut Scratch,
     ) {
-        for images in chunks(self.images, shared.layout.chunks[level]) {
+        for images in chunks(self.images, shared.layout.chunks[level], order) {
             for index in shared.program.levels[level].clone() {
                 self.forward_operation(shared, index, batch, &images, scratch);
             }

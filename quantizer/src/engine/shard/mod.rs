@@ -144,7 +144,26 @@ pub(super) fn with_scratch(pool: &Pool, layout: &Layout, work: impl FnOnce(&mut 
     }
 }
 
+/// The order in which a pass over the batch takes its images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Ascending,
+    Descending,
+}
+
+impl Order {
+    /// Each pass goes the other way than the one before, because what that one touched last is
+    /// still in the cache: a batch's activations are larger than it.
+    pub(super) fn of_pass(pass: usize) -> Self {
+        if pass.is_multiple_of(2) { Self::Ascending } else { Self::Descending }
+    }
+}
+
 /// `images` in steps of `chunk`.
-fn chunks(images: usize, chunk: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
-    (0..images.div_ceil(chunk)).map(move |i| i * chunk..(i * chunk + chunk).min(images))
+fn chunks(images: usize, chunk: usize, order: Order) -> impl Iterator<Item = Range<usize>> {
+    let count = images.div_ceil(chunk);
+    (0..count).map(move |i| {
+        let i = if order == Order::Ascending { i } else { count - 1 - i };
+        i * chunk..(i * chunk + chunk).min(images)
+    })
 }
