@@ -133,6 +133,13 @@ pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
     }
 }
 
+/// Whether tiles of one vector are better although columns allow two: where they have the more
+/// rows, `b` passes the less often through the first-level cache, and `a` is broadcast by the
+/// multiplication itself.
+fn prefers_narrow<const ROWS: usize>(shape: &Contraction) -> bool {
+    shape.a.k == 1 && ROWS >= LANES && shape.m >= LANES
+}
+
 /// # Safety
 /// As [`contract`]; `origin` has `rows` rows, which are taken `rows_each` at a time by one vector
 /// and by two.
@@ -145,7 +152,7 @@ unsafe fn rows_block<L: Lanes, const ROWS: usize, const ROWS2: usize>(
 ) {
     let mut column = 0;
     while column < shape.n {
-        let wide = ROWS2 > 0 && shape.n - column >= PANEL;
+        let wide = ROWS2 > 0 && shape.n - column >= PANEL && !prefers_narrow::<ROWS>(shape);
         let rows_each = rows_each[usize::from(wide)];
         let mut row = 0;
         while row < rows {

@@ -22,6 +22,13 @@ impl Arena {
         self.len = len;
     }
 
+    /// Makes room for `len` values, all of them zero.
+    pub(crate) fn zeroed(&mut self, len: usize) -> &mut [f32] {
+        self.resize(len);
+        self.values_mut().fill(0.0);
+        self.values_mut()
+    }
+
     pub(crate) fn values(&self) -> &[f32] {
         &self.memory[self.start..self.start + self.len]
     }

@@ -1,6 +1,6 @@
 //! Direct convolution: any kernel, stride and padding, each pass a contraction.
 
-use super::super::arch::{AStrides, BStrides, CStrides, Contraction, PANEL, kernels};
+use super::super::arch::{AStrides, Arena, BStrides, CStrides, Contraction, PANEL, kernels};
 use super::{Border, Geometry, panel_columns, panels};
 
 /// One axis of the data gradient: the input positions `first + stride · j`, `j < count`, get
@@ -47,11 +47,11 @@ pub(super) fn pack_forward(
     geometry: &Geometry,
     [inputs, outputs]: [usize; 2],
     weights: &[f32],
-    packed: &mut Vec<f32>,
+    packed: &mut Arena,
 ) {
     let Geometry { input: [.., inputs_padded], output: [.., n], kernel: [kh, kw], .. } = *geometry;
     let (columns, terms) = (panel_columns(n), kh * kw * inputs_padded);
-    reset(packed, panels(n) * terms * columns);
+    let packed = packed.zeroed(panels(n) * terms * columns);
     for (o, weights) in weights.chunks_exact(kh * kw * inputs).take(outputs).enumerate() {
         let panel = &mut packed[o / columns * terms * columns..][..terms * columns];
         for (tap, weights) in weights.chunks_exact(inputs).enumerate() {
@@ -67,14 +67,14 @@ pub(super) fn pack_backward(
     geometry: &Geometry,
     [inputs, outputs]: [usize; 2],
     weights: &[f32],
-    packed: &mut Vec<f32>,
+    packed: &mut Arena,
 ) {
     let Geometry { input: [.., n], output: [.., outputs_padded], kernel: [kh, kw], stride, .. } =
         *geometry;
     let columns = panel_columns(n);
     let all = phases(geometry, 0)
         .flat_map(|rows| phases(geometry, 1).map(move |columns| rows.taps * columns.taps));
-    reset(packed, all.sum::<usize>() * outputs_padded * panels(n) * columns);
+    let packed = packed.zeroed(all.sum::<usize>() * outputs_padded * panels(n) * columns);
     let mut start = 0;
     for (ry, rows) in phases(geometry, 0).enumerate() {
         for (rx, phase) in phases(geometry, 1).enumerate() {
@@ -94,11 +94,6 @@ pub(super) fn pack_backward(
             start += panels(n) * terms * columns;
         }
     }
-}
-
-fn reset(values: &mut Vec<f32>, len: usize) {
-    values.clear();
-    values.resize(len, 0.0);
 }
 
 pub(super) fn forward(

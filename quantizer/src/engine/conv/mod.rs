@@ -10,7 +10,7 @@ mod direct;
 mod tests;
 mod winograd;
 
-use super::arch::{LANES, PANEL};
+use super::arch::{Arena, LANES, PANEL};
 use crate::graph::Padding;
 
 /// The shapes of one convolution, channels padded.
@@ -54,10 +54,10 @@ impl Border {
 /// Weights of one convolution as the kernels want them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Packed {
-    pub(super) forward: Vec<f32>,
-    pub(super) backward: Vec<f32>,
+    pub(super) forward: Arena,
+    pub(super) backward: Arena,
     /// On the way to Winograd's.
-    taps: Vec<f32>,
+    taps: Arena,
 }
 
 /// One convolution with its algorithms.
@@ -124,10 +124,10 @@ impl Convolution {
         if self.winograd {
             direct::pack_forward(&self.geometry, self.channels, weights, taps);
             let [inputs, outputs] = [self.geometry.input[2], self.geometry.output[2]];
-            winograd::pack(taps, inputs, outputs, forward);
+            winograd::pack(taps.values(), inputs, outputs, forward);
             if backward {
                 direct::pack_backward(&self.geometry, self.channels, weights, taps);
-                winograd::pack(taps, outputs, inputs, gradient);
+                winograd::pack(taps.values(), outputs, inputs, gradient);
             }
         } else {
             direct::pack_forward(&self.geometry, self.channels, weights, forward);
@@ -141,9 +141,9 @@ impl Convolution {
     pub(super) fn forward(&self, x: &[f32], packed: &Packed, y: &mut [f32], scratch: &mut [f32]) {
         if self.winograd {
             let shape = winograd::Shape::forward(&self.geometry);
-            winograd::convolve(&shape, x, &packed.forward, y, false, scratch);
+            winograd::convolve(&shape, x, packed.forward.values(), y, false, scratch);
         } else {
-            direct::forward(&self.geometry, self.is_pointwise(), x, &packed.forward, y);
+            direct::forward(&self.geometry, self.is_pointwise(), x, packed.forward.values(), y);
         }
     }
 
@@ -159,9 +159,9 @@ impl Convolution {
     ) {
         if self.winograd {
             let shape = winograd::Shape::backward(&self.geometry);
-            winograd::convolve(&shape, dy, &packed.backward, dx, accumulate, scratch);
+            winograd::convolve(&shape, dy, packed.backward.values(), dx, accumulate, scratch);
         } else {
-            let packed = &packed.backward;
+            let packed = packed.backward.values();
             direct::backward_data(&self.geometry, self.is_pointwise(), dy, packed, dx, accumulate);
         }
     }

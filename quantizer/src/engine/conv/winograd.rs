@@ -5,7 +5,7 @@
 //! cache; the products over channels are one batched contraction a group.
 
 use super::super::arch::{
-    AStrides, BStrides, CStrides, Contraction, FREQUENCIES, LANES, PANEL, SPAN, TILE, TileRow,
+    AStrides, Arena, BStrides, CStrides, Contraction, FREQUENCIES, LANES, PANEL, SPAN, TILE, TileRow,
     WeightShape, kernels,
 };
 use super::{Border, Geometry, panel_columns, panels};
@@ -106,15 +106,15 @@ impl Groups {
 }
 
 /// `[taps,I]` in panels of output channels to `[frequencies]` of the same.
-pub(super) fn pack(taps: &[f32], inputs: usize, outputs: usize, packed: &mut Vec<f32>) {
+pub(super) fn pack(taps: &[f32], inputs: usize, outputs: usize, packed: &mut Arena) {
     let columns = panel_columns(outputs);
     let frequency = panels(outputs) * inputs * columns;
-    packed.resize(FREQUENCIES * frequency, 0.0);
+    packed.resize(FREQUENCIES * frequency);
     let shape = WeightShape { lanes: columns, tap: inputs * columns, frequency };
     for (panel, taps) in taps.chunks_exact(9 * inputs * columns).enumerate() {
         for i in 0..inputs {
             let to = (panel * inputs + i) * columns;
-            kernels().winograd_weights(&shape, &taps[i * columns..], &mut packed[to..]);
+            kernels().winograd_weights(&shape, &taps[i * columns..], &mut packed.values_mut()[to..]);
         }
     }
 }
