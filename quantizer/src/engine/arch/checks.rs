@@ -1,7 +1,7 @@
 //! The checked doors to the kernels: every slice is long enough before its pointer goes on.
 
 use super::elementwise::{Masked, Pixels, Read, Region, Term, Written};
-use super::{Contraction, FREQUENCIES, Kernels, LANES, SPAN, TILE, TileRow, WeightShape};
+use super::{Ahead, Contraction, FREQUENCIES, Kernels, LANES, SPAN, TILE, TileRow, WeightShape};
 
 /// Pixels of a region in a slice: its first value is the first pixel's.
 #[derive(Clone, Copy, Debug)]
@@ -49,13 +49,20 @@ impl Kernels {
     ///
     /// # Panics
     /// If an operand is shorter than the contraction reaches; so do all methods here.
-    pub(crate) fn contract(&self, shape: &Contraction, a: &[f32], b: &[f32], c: &mut [f32]) {
+    pub(crate) fn contract(
+        &self,
+        shape: &Contraction,
+        a: &[f32],
+        b: &[f32],
+        c: &mut [f32],
+        ahead: &mut Ahead,
+    ) {
         if shape.is_empty() {
             return;
         }
         shape.check_bounds(a, b, c);
         // SAFETY: as above.
-        unsafe { (self.contract)(shape, a.as_ptr(), b.as_ptr(), c.as_mut_ptr()) }
+        unsafe { (self.contract)(shape, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), ahead) }
     }
 
     /// `out[f,t,c] = (Bᵀ d B)[f]` of the 6x6 pixels `d` under each tile.

@@ -3,6 +3,7 @@
 //! Convolutions (direct, by Winograd's transforms, and 1x1), their gradients and the classifier
 //! all come down to it. Owns register blocking and the order of the loops; not packing.
 
+use super::ahead::Ahead;
 use super::lanes::{LANES, Lanes};
 
 /// Columns of a packed panel of `b`.
@@ -109,6 +110,7 @@ pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
     a: *const f32,
     b: *const f32,
     c: *mut f32,
+    ahead: &mut Ahead,
 ) {
     // More than one panel would read `a` again and again from far away.
     let block = if shape.n > PANEL { BLOCK_VALUES / (shape.k * shape.segments) } else { shape.m };
@@ -127,7 +129,7 @@ pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
                     b: b.add(shape.b.start + f * shape.b.batch),
                     c: c.add(shape.c.start + f * shape.c.batch + first * shape.c.m),
                 };
-                rows_block::<L, ROWS, ROWS2>(shape, rows, rows_each, origin);
+                rows_block::<L, ROWS, ROWS2>(shape, rows, rows_each, origin, ahead);
             }
         }
     }
@@ -149,6 +151,7 @@ unsafe fn rows_block<L: Lanes, const ROWS: usize, const ROWS2: usize>(
     rows: usize,
     rows_each: [usize; 2],
     origin: Tile,
+    ahead: &mut Ahead,
 ) {
     let mut column = 0;
     while column < shape.n {
@@ -164,6 +167,8 @@ unsafe fn rows_block<L: Lanes, const ROWS: usize, const ROWS2: usize>(
                     b: origin.b.add(column / PANEL * shape.b.panel + column % PANEL),
                     c: origin.c.add(row * shape.c.m + column),
                 };
+                let vectors = if wide { 2 } else { 1 };
+                ahead.ask::<L>(count * vectors * shape.k * shape.segments);
                 match (wide, shape.a.k == 1) {
                     (true, true) => dispatch::<L, 2, ROWS2, false>(shape, count, tile),
                     (true, false) => dispatch::<L, 2, ROWS2, true>(shape, count, tile),

@@ -3,6 +3,8 @@
 //! One trait, so that each kernel is written once; an implementation a register width. The
 //! portable one is an array, which the compiler turns into whatever vectors the target has.
 
+use super::ahead::Prefetch;
+
 /// Values of one vector; channels are padded to multiples of it.
 pub(crate) const LANES: usize = 16;
 
@@ -11,7 +13,7 @@ pub(crate) const LANES: usize = 16;
 /// # Safety
 /// The methods are called only where the processor has the implementation's instruction set.
 /// Pointers are readable, or writable, over [`LANES`] values; they need no alignment.
-pub(super) trait Lanes: Copy {
+pub(super) trait Lanes: Copy + Prefetch {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
@@ -38,6 +40,12 @@ impl<const FUSED: bool> Portable<FUSED> {
     fn zip(self, other: Self, apply: impl Fn(f32, f32) -> f32) -> Self {
         Self(std::array::from_fn(|i| apply(self.0[i], other.0[i])))
     }
+}
+
+/// There is no portable way of asking.
+impl<const FUSED: bool> Prefetch for Portable<FUSED> {
+    #[inline(always)]
+    unsafe fn prefetch(_at: *const f32) {}
 }
 
 impl<const FUSED: bool> Lanes for Portable<FUSED> {
@@ -99,12 +107,20 @@ pub(super) use x86_64::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
-    use super::{LANES, Lanes};
+    use super::{LANES, Lanes, Prefetch};
     use std::arch::x86_64::*;
 
     /// `avx512f`: one register.
     #[derive(Clone, Copy)]
     pub(in super::super) struct Avx512(__m512);
+
+    impl Prefetch for Avx512 {
+        #[inline(always)]
+        unsafe fn prefetch(at: *const f32) {
+            // SAFETY: the instruction may have any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
+    }
 
     // SAFETY, of every block: the trait's contract gives the instruction set and the pointers.
     impl Lanes for Avx512 {
@@ -175,6 +191,14 @@ mod x86_64 {
     /// `avx2` and `fma`: two registers.
     #[derive(Clone, Copy)]
     pub(in super::super) struct Avx2(__m256, __m256);
+
+    impl Prefetch for Avx2 {
+        #[inline(always)]
+        unsafe fn prefetch(at: *const f32) {
+            // SAFETY: the instruction may have any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
+    }
 
     // SAFETY, of every block: the trait's contract gives the instruction set and the pointers.
     impl Lanes for Avx2 {

@@ -6,6 +6,7 @@
 //! Each loop is written once, over [`lanes::Lanes`].
 #![expect(unsafe_code, reason = "see the module's header; each block names what makes it true")]
 
+mod ahead;
 mod checks;
 mod contract;
 mod elementwise;
@@ -17,6 +18,7 @@ mod winograd;
 
 use std::sync::OnceLock;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use checks::{Centred, NormCoefficients, Plane, PlaneMut, SumTerm};
 pub(crate) use contract::{AStrides, BStrides, CStrides, Contraction, PANEL};
 pub(crate) use elementwise::Region;
@@ -36,7 +38,7 @@ pub(crate) const fn pad_lanes(n: usize) -> usize {
 pub(crate) struct Kernels {
     /// The instruction set.
     pub(crate) name: &'static str,
-    contract: unsafe fn(&Contraction, *const f32, *const f32, *mut f32),
+    contract: unsafe fn(&Contraction, *const f32, *const f32, *mut f32, &mut Ahead),
     winograd_input: unsafe fn(&TileRow, *const f32, *mut f32),
     winograd_gradient: unsafe fn(&TileRow, *const f32, *mut f32),
     winograd_output: unsafe fn(&TileRow, *const f32, *mut f32),
@@ -71,7 +73,8 @@ macro_rules! kernels {
             };
 
             kernels!(@entry $lanes, ($($features)?), [
-                contract(shape: &Contraction, a: *const f32, b: *const f32, c: *mut f32)
+                contract(shape: &Contraction, a: *const f32, b: *const f32, c: *mut f32,
+                    ahead: &mut Ahead)
                     = super::contract::contract::<$lanes, $rows, $rows2>;
                 winograd_input(row: &TileRow, x: *const f32, out: *mut f32)
                     = winograd::input::<$lanes>;

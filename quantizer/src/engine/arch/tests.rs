@@ -50,7 +50,7 @@ fn check_contraction(m: usize, n: usize, k: usize, [unit_m, accumulate]: [bool; 
     }
     for kernels in available() {
         let mut found = c.clone();
-        kernels.contract(&shape, &a, &b, &mut found);
+        kernels.contract(&shape, &a, &b, &mut found, &mut Ahead::default());
         for (found, expected) in found.iter().zip(&expected) {
             let error = (f64::from(*found) - expected).abs();
             assert!(error < 1e-6 * (segments * k) as f64 + 1e-6, "{}: {error}", kernels.name);
@@ -80,7 +80,7 @@ fn a_short_operand_is_refused() {
     let a = AStrides { k: 1, ..AStrides::default() };
     let shape =
         Contraction { batch: 1, m: 1, n: 16, k: 1, segments: 1, a, ..Contraction::default() };
-    kernels().contract(&shape, &[1.0], &[1.0; 15], &mut [0.0; 16]);
+    kernels().contract(&shape, &[1.0], &[1.0; 15], &mut [0.0; 16], &mut Ahead::default());
 }
 
 /// A region inside rows that are further apart, and what a plane of it holds.
@@ -242,4 +242,36 @@ fn moments_and_masks_are_the_definition() {
             }
         }
     }
+}
+
+/// What `Ahead` asks for in portions of `products`: the cache lines, in their order.
+fn asked(blocks: &[&[f32]], products: &[usize]) -> Vec<*const f32> {
+    use std::cell::RefCell;
+    thread_local!(static ASKED: RefCell<Vec<*const f32>> = const { RefCell::new(Vec::new()) });
+    #[derive(Clone, Copy)]
+    struct Recorder;
+    impl ahead::Prefetch for Recorder {
+        unsafe fn prefetch(at: *const f32) {
+            ASKED.with_borrow_mut(|asked| asked.push(at));
+        }
+    }
+    let mut ahead = Ahead::default();
+    blocks.iter().for_each(|block| ahead.add(block));
+    // SAFETY: the recorder asks for nothing.
+    products.iter().for_each(|&products| unsafe { ahead.ask::<Recorder>(products) });
+    ASKED.take()
+}
+
+#[test]
+fn every_line_is_asked_for_once_and_in_its_order() {
+    let memory = vec![0.0; 40 * LANES];
+    let line = |index: usize| memory[index * LANES..].as_ptr();
+    let [a, b] = [&memory[..2 * LANES + 1], &memory[10 * LANES..12 * LANES]];
+    let all = [line(0), line(1), line(2), line(10), line(11)];
+    let per_line = ahead::PRODUCTS_LINE;
+    assert_eq!(asked(&[a, b], &[100 * per_line]), all);
+    assert_eq!(asked(&[a, a, b, a], &[per_line; 9]), all);
+    assert_eq!(asked(&[a, &[], b], &[2 * per_line, 0, 2 * per_line]), all[..4]);
+    assert_eq!(asked(&[a], &[per_line - 1]), []);
+    assert_eq!(asked(&[], &[per_line]), []);
 }

@@ -1,6 +1,6 @@
 //! Direct convolution: any kernel, stride and padding, each pass a contraction.
 
-use super::super::arch::{AStrides, Arena, BStrides, CStrides, Contraction, PANEL, kernels};
+use super::super::arch::{AStrides, Ahead, Arena, BStrides, CStrides, Contraction, PANEL, kernels};
 use super::{Border, Geometry, panel_columns, panels};
 
 /// One axis of the data gradient: the input positions `first + stride · j`, `j < count`, get
@@ -102,6 +102,7 @@ pub(super) fn forward(
     x: &[f32],
     packed: &[f32],
     y: &mut [f32],
+    ahead: &mut Ahead,
 ) {
     let Geometry { input: [h, w, inputs], output: [rows, columns, n], kernel: [kh, kw], .. } =
         *geometry;
@@ -114,7 +115,7 @@ pub(super) fn forward(
         panel: kh * kw * inputs * PANEL,
     };
     if is_pointwise {
-        return pointwise(inputs, n, b, x, packed, y, false);
+        return pointwise([inputs, n], b, x, packed, y, false, ahead);
     }
     let super::Padding { top, left, bottom, right } = geometry.padding;
     let [rows_padded, columns_padded] = [h + top + bottom, w + left + right];
@@ -137,19 +138,19 @@ pub(super) fn forward(
             c: CStrides { start: 0, batch: columns * n, m: n },
             accumulate: false,
         };
-        kernels().contract(&shape, x, packed, y);
+        kernels().contract(&shape, x, packed, y, ahead);
     }
 }
 
 /// `y = x * w`, or added to `y`, for 1x1 kernels: all pixels are rows of one product.
 fn pointwise(
-    inputs: usize,
-    n: usize,
+    [inputs, n]: [usize; 2],
     b: BStrides,
     x: &[f32],
     packed: &[f32],
     y: &mut [f32],
     accumulate: bool,
+    ahead: &mut Ahead,
 ) {
     let shape = Contraction {
         batch: 1,
@@ -162,7 +163,7 @@ fn pointwise(
         c: CStrides { start: 0, batch: 0, m: n },
         accumulate,
     };
-    kernels().contract(&shape, x, packed, y);
+    kernels().contract(&shape, x, packed, y, ahead);
 }
 
 pub(super) fn backward_weights(
@@ -172,6 +173,7 @@ pub(super) fn backward_weights(
     x: &[f32],
     dy: &[f32],
     sums: &mut [f32],
+    ahead: &mut Ahead,
 ) {
     let Geometry {
         input: [.., inputs], output: [rows, columns, n], kernel: [kh, kw], stride, ..
@@ -201,11 +203,11 @@ pub(super) fn backward_weights(
     };
     if is_pointwise {
         (shape.segments, shape.k) = (1, x.len() / inputs);
-        return kernels().contract(&shape, x, dy, sums);
+        return kernels().contract(&shape, x, dy, sums, ahead);
     }
     let images = x.chunks_exact(x_border.pixels() * inputs);
     for (x, dy) in images.zip(dy.chunks_exact(dy_border.pixels() * n)) {
-        kernels().contract(&shape, x, dy, sums);
+        kernels().contract(&shape, x, dy, sums, ahead);
     }
 }
 
@@ -216,12 +218,13 @@ pub(super) fn backward_data(
     packed: &[f32],
     dx: &mut [f32],
     accumulate: bool,
+    ahead: &mut Ahead,
 ) {
     let Geometry { input, output: [.., outputs], stride, .. } = *geometry;
     let (n, width) = (input[2], panel_columns(input[2]));
     if is_pointwise {
         let b = BStrides { start: 0, batch: 0, segment: 0, k: width, panel: outputs * PANEL };
-        return pointwise(outputs, n, b, dy, packed, dx, accumulate);
+        return pointwise([outputs, n], b, dy, packed, dx, accumulate, ahead);
     }
     let border = gradient_border(geometry);
     // Positions that no window sees, and phases without taps, have no gradient.
@@ -265,7 +268,7 @@ pub(super) fn backward_data(
                     },
                     accumulate,
                 };
-                kernels().contract(&shape, dy, packed, dx);
+                kernels().contract(&shape, dy, packed, dx, ahead);
                 b_start += panels(n) * terms * width;
             }
         }

@@ -10,7 +10,7 @@ mod direct;
 mod tests;
 mod winograd;
 
-use super::arch::{Arena, LANES, PANEL};
+use super::arch::{Ahead, Arena, LANES, PANEL};
 use crate::graph::Padding;
 
 /// The shapes of one convolution, channels padded.
@@ -138,12 +138,26 @@ impl Convolution {
     }
 
     /// `y = x * w`. `x`: images with [`Self::input_border`]; `y`: `[N,H,W,O]`.
-    pub(super) fn forward(&self, x: &[f32], packed: &Packed, y: &mut [f32], scratch: &mut [f32]) {
+    pub(super) fn forward(
+        &self,
+        x: &[f32],
+        packed: &Packed,
+        y: &mut [f32],
+        scratch: &mut [f32],
+        ahead: &mut Ahead,
+    ) {
         if self.winograd {
             let shape = winograd::Shape::forward(&self.geometry);
-            winograd::convolve(&shape, x, packed.forward.values(), y, false, scratch);
+            winograd::convolve(&shape, x, packed.forward.values(), y, false, scratch, ahead);
         } else {
-            direct::forward(&self.geometry, self.is_pointwise(), x, packed.forward.values(), y);
+            direct::forward(
+                &self.geometry,
+                self.is_pointwise(),
+                x,
+                packed.forward.values(),
+                y,
+                ahead,
+            );
         }
     }
 
@@ -156,13 +170,30 @@ impl Convolution {
         dx: &mut [f32],
         accumulate: bool,
         scratch: &mut [f32],
+        ahead: &mut Ahead,
     ) {
         if self.winograd {
             let shape = winograd::Shape::backward(&self.geometry);
-            winograd::convolve(&shape, dy, packed.backward.values(), dx, accumulate, scratch);
+            winograd::convolve(
+                &shape,
+                dy,
+                packed.backward.values(),
+                dx,
+                accumulate,
+                scratch,
+                ahead,
+            );
         } else {
             let packed = packed.backward.values();
-            direct::backward_data(&self.geometry, self.is_pointwise(), dy, packed, dx, accumulate);
+            direct::backward_data(
+                &self.geometry,
+                self.is_pointwise(),
+                dy,
+                packed,
+                dx,
+                accumulate,
+                ahead,
+            );
         }
     }
 
@@ -181,12 +212,21 @@ impl Convolution {
         dy: &[f32],
         sums: &mut [f32],
         scratch: &mut [f32],
+        ahead: &mut Ahead,
     ) {
         if self.winograd_weights {
-            winograd::backward_weights(&self.geometry, x, dy, sums, scratch);
+            winograd::backward_weights(&self.geometry, x, dy, sums, scratch, ahead);
         } else {
             let borders = [self.input_border(), self.gradient_border()];
-            direct::backward_weights(&self.geometry, self.is_pointwise(), borders, x, dy, sums);
+            direct::backward_weights(
+                &self.geometry,
+                self.is_pointwise(),
+                borders,
+                x,
+                dy,
+                sums,
+                ahead,
+            );
         }
     }
 

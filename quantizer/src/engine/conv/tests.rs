@@ -65,13 +65,14 @@ impl Case {
         let weights = noise(2, output[2] * kh * kw * input[2]);
         let dy = noise(4, IMAGES * outputs);
         let mut scratch = vec![f32::NAN; convolution.scratch_values()];
+        let ahead = &mut Ahead::default();
         let mut packed = Packed::default();
         convolution.pack(&noise(7, weights.len()), true, &mut packed);
         convolution.pack(&weights, true, &mut packed);
 
         let x_padded = pad(&x, *input, convolution.input_border());
         let mut y = vec![f32::NAN; dy.len() / output[2] * pad_lanes(output[2])];
-        convolution.forward(&x_padded, &packed, &mut y, &mut scratch);
+        convolution.forward(&x_padded, &packed, &mut y, &mut scratch, ahead);
         let expected = self.naive(&weights, &x);
         for (y, expected) in unpad(&y, output[2]).iter().zip(&expected) {
             // Some 3e-6 of the deviation of a sum of so many terms, in the worst of thousands.
@@ -83,7 +84,14 @@ impl Case {
         for accumulate in [false, true] {
             let start = if accumulate { 1.0 } else { f32::NAN };
             let mut dx = vec![start; x.len() / input[2] * pad_lanes(input[2])];
-            convolution.backward_data(&dy_padded, &packed, &mut dx, accumulate, &mut scratch);
+            convolution.backward_data(
+                &dy_padded,
+                &packed,
+                &mut dx,
+                accumulate,
+                &mut scratch,
+                ahead,
+            );
             let mut dx = unpad(&dx, input[2]);
             if accumulate {
                 dx.iter_mut().for_each(|dx| *dx -= start);
@@ -92,7 +100,7 @@ impl Case {
         }
 
         let mut sums = vec![0.0; convolution.sums()];
-        convolution.backward_weights(&x_padded, &dy_padded, &mut sums, &mut scratch);
+        convolution.backward_weights(&x_padded, &dy_padded, &mut sums, &mut scratch, ahead);
         let mut dw = vec![f32::NAN; weights.len()];
         convolution.weight_gradient(&sums, &mut Vec::new(), &mut dw);
         check_gradient(&weights, &dy, &dw, |weights| self.naive(weights, &x));
@@ -184,7 +192,7 @@ fn a_direct_input_may_have_any_channels() {
     let mut packed = Packed::default();
     case.convolution.pack(&weights, false, &mut packed);
     let mut y = vec![f32::NAN; IMAGES * 30 * LANES];
-    case.convolution.forward(&x_padded, &packed, &mut y, &mut []);
+    case.convolution.forward(&x_padded, &packed, &mut y, &mut [], &mut Ahead::default());
     for (y, expected) in unpad(&y, 4).iter().zip(case.naive(&weights, &x)) {
         assert!((y - expected).abs() < 1e-5, "{y}, expected {expected}");
     }

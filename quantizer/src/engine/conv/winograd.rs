@@ -5,8 +5,8 @@
 //! cache; the products over channels are one batched contraction a group.
 
 use super::super::arch::{
-    AStrides, Arena, BStrides, CStrides, Contraction, FREQUENCIES, LANES, PANEL, SPAN, TILE, TileRow,
-    WeightShape, kernels,
+    AStrides, Ahead, Arena, BStrides, CStrides, Contraction, FREQUENCIES, LANES, PANEL, SPAN, TILE,
+    TileRow, WeightShape, kernels,
 };
 use super::{Border, Geometry, panel_columns, panels};
 use crate::graph::Padding;
@@ -48,10 +48,16 @@ pub(super) fn border(geometry: &Geometry) -> Border {
     Border { top: 1, left: 1, rows, columns }
 }
 
+/// Values from one frequency of a group to the next: a cache line more than there are, because
+/// strides of a power of two fall into few of the cache's sets.
+fn frequency(group: usize, channels: usize) -> usize {
+    group * channels + LANES
+}
+
 /// Both transformed operands of a group.
 pub(super) fn scratch_values(geometry: &Geometry) -> usize {
     let group = Groups::new(geometry, 1).tiles_max();
-    FREQUENCIES * group * (geometry.input[2] + geometry.output[2])
+    FREQUENCIES * (frequency(group, geometry.input[2]) + frequency(group, geometry.output[2]))
 }
 
 /// The sizes of one pass.
@@ -114,7 +120,11 @@ pub(super) fn pack(taps: &[f32], inputs: usize, outputs: usize, packed: &mut Are
     for (panel, taps) in taps.chunks_exact(9 * inputs * columns).enumerate() {
         for i in 0..inputs {
             let to = (panel * inputs + i) * columns;
-            kernels().winograd_weights(&shape, &taps[i * columns..], &mut packed.values_mut()[to..]);
+            kernels().winograd_weights(
+                &shape,
+                &taps[i * columns..],
+                &mut packed.values_mut()[to..],
+            );
         }
     }
 }
@@ -127,24 +137,25 @@ pub(super) fn convolve(
     y: &mut [f32],
     accumulate: bool,
     scratch: &mut [f32],
+    ahead: &mut Ahead,
 ) {
     let Shape { geometry, inputs, outputs } = *shape;
     let border = border(&geometry);
     let [h, w, _] = geometry.output;
     let groups = Groups::new(&geometry, y.len() / (h * w * outputs));
     let [tiles_column, group] = [groups.tiles[1], groups.tiles_max()];
-    let (v, m) = scratch.split_at_mut(FREQUENCIES * group * inputs);
+    let (v, m) = scratch.split_at_mut(FREQUENCIES * frequency(group, inputs));
     let columns = panel_columns(outputs);
     let mut row = TileRow {
         tiles: tiles_column,
         channels: inputs,
         pixel_row: border.columns * inputs,
         valid: [0; 2],
-        frequency: group * inputs,
+        frequency: frequency(group, inputs),
         accumulate,
     };
     for rows in groups.each() {
-        (row.channels, row.frequency) = (inputs, group * inputs);
+        (row.channels, row.frequency) = (inputs, frequency(group, inputs));
         row.pixel_row = border.columns * inputs;
         let mut count = 0;
         for (slot, image, tile) in rows.clone() {
@@ -158,7 +169,7 @@ pub(super) fn convolve(
             n: outputs,
             k: inputs,
             segments: 1,
-            a: AStrides { start: 0, batch: group * inputs, segment: 0, m: inputs, k: 1 },
+            a: AStrides { start: 0, batch: frequency(group, inputs), segment: 0, m: inputs, k: 1 },
             b: BStrides {
                 start: 0,
                 batch: panels(outputs) * inputs * columns,
@@ -166,11 +177,11 @@ pub(super) fn convolve(
                 k: columns,
                 panel: inputs * PANEL,
             },
-            c: CStrides { start: 0, batch: group * outputs, m: outputs },
+            c: CStrides { start: 0, batch: frequency(group, outputs), m: outputs },
             accumulate: false,
         };
-        kernels().contract(&contraction, v, packed, m);
-        (row.channels, row.frequency) = (outputs, group * outputs);
+        kernels().contract(&contraction, v, packed, m, ahead);
+        (row.channels, row.frequency) = (outputs, frequency(group, outputs));
         row.pixel_row = w * outputs;
         for (slot, image, tile) in rows {
             row.valid = [h - tile * TILE, w];
@@ -187,18 +198,19 @@ pub(super) fn backward_weights(
     dy: &[f32],
     sums: &mut [f32],
     scratch: &mut [f32],
+    ahead: &mut Ahead,
 ) {
     let border = border(geometry);
     let [inputs, outputs] = [geometry.input[2], geometry.output[2]];
     let groups = Groups::new(geometry, x.len() / (border.pixels() * inputs));
     let [tiles_column, group] = [groups.tiles[1], groups.tiles_max()];
-    let (v, d) = scratch.split_at_mut(FREQUENCIES * group * inputs);
+    let (v, d) = scratch.split_at_mut(FREQUENCIES * frequency(group, inputs));
     let row = |channels: usize| TileRow {
         tiles: tiles_column,
         channels,
         pixel_row: border.columns * channels,
         valid: [0; 2],
-        frequency: group * channels,
+        frequency: frequency(group, channels),
         accumulate: false,
     };
     for rows in groups.each() {
@@ -217,12 +229,18 @@ pub(super) fn backward_weights(
             n: outputs,
             k: count,
             segments: 1,
-            a: AStrides { start: 0, batch: group * inputs, segment: 0, m: 1, k: inputs },
-            b: BStrides { start: 0, batch: group * outputs, segment: 0, k: outputs, panel: PANEL },
+            a: AStrides { start: 0, batch: frequency(group, inputs), segment: 0, m: 1, k: inputs },
+            b: BStrides {
+                start: 0,
+                batch: frequency(group, outputs),
+                segment: 0,
+                k: outputs,
+                panel: PANEL,
+            },
             c: CStrides { start: 0, batch: inputs * outputs, m: outputs },
             accumulate: true,
         };
-        kernels().contract(&contraction, v, d, sums);
+        kernels().contract(&contraction, v, d, sums, ahead);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::arch::{Plane, PlaneMut, Region, kernels};
+use super::super::arch::{Ahead, Plane, PlaneMut, Region, kernels};
 use super::super::conv::{Border, Convolution};
 use super::super::program::{Kind, Operation, Sink};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
@@ -18,9 +18,39 @@ impl Shard {
         batch: &[f32],
         scratch: &mut Scratch,
     ) {
-        for images in chunks(self.images, shared.layout.chunks[level], order) {
+        for (images, next) in chunks(self.images, shared.layout.chunks[level], order) {
+            self.backward_ahead(shared, level, &next, &mut scratch.ahead);
             for index in shared.program.levels[level].clone().rev() {
                 self.backward_operation(shared, index, batch, &images, scratch);
+            }
+        }
+    }
+
+    /// What the backward pass of some images at a level will read and write.
+    fn backward_ahead(
+        &self,
+        shared: &Shared,
+        level: usize,
+        images: &Range<usize>,
+        ahead: &mut Ahead,
+    ) {
+        ahead.clear();
+        let (program, layout) = (&shared.program, &shared.layout);
+        let gradients = self.gradients.values();
+        for index in program.levels[level].clone().rev().filter(|_| !images.is_empty()) {
+            let operation = &program.operations[index];
+            let output = operation.output;
+            let used = program.tensors[output].uses.iter().map(|&(user, _)| user);
+            let own = used.filter_map(|user| layout.own_gradients[user]);
+            for offset in layout.tensor_gradients[output].into_iter().chain(own) {
+                ahead.add(&gradients[shared.range(offset, output, images)]);
+            }
+            let read = operation.source.terms().map(|term| term.tensor);
+            for tensor in [output].into_iter().chain(read).filter(|&tensor| tensor != 0) {
+                ahead.add(self.activation(shared, tensor, images));
+            }
+            if let Some((target, _)) = self.target(shared, index, images) {
+                ahead.add(&gradients[target]);
             }
         }
     }
@@ -88,7 +118,7 @@ impl Shard {
         scratch: &mut Scratch,
     ) {
         let operation = &shared.program.operations[index];
-        let Scratch { x, dy, kernel } = scratch;
+        let Scratch { x, dy, kernel, ahead } = scratch;
         let kernel = kernel.values_mut();
         let [rows, columns, channels] = convolution.geometry.output;
         let border = convolution.gradient_border();
@@ -108,10 +138,10 @@ impl Shard {
         let x_border = convolution.input_border();
         let x = self.load(shared, &operation.source, batch, images, x_border, x.values_mut());
         let sums = &mut self.weights.values_mut()[shared.layout.weight_sums[index]..];
-        convolution.backward_weights(x, dy, &mut sums[..convolution.sums()], kernel);
+        convolution.backward_weights(x, dy, &mut sums[..convolution.sums()], kernel, ahead);
         let Some((target, accumulate)) = self.target(shared, index, images) else { return };
         let dx = &mut self.gradients.values_mut()[target];
-        convolution.backward_data(dy, &shared.weights[index], dx, accumulate, kernel);
+        convolution.backward_data(dy, &shared.weights[index], dx, accumulate, kernel, ahead);
         let channels = convolution.geometry.input[2];
         let y = (x_border.columns * channels, x_border.pixels(), x_border.origin() * channels);
         self.finish_own(shared, index, images, x, y);

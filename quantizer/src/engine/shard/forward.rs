@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::arch::{PlaneMut, Region, SumTerm, kernels};
+use super::super::arch::{Ahead, PlaneMut, Region, SumTerm, kernels};
 use super::super::conv::Border;
 use super::super::program::{Kind, Operation, Source, Term};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
@@ -18,9 +18,28 @@ impl Shard {
         batch: &[f32],
         scratch: &mut Scratch,
     ) {
-        for images in chunks(self.images, shared.layout.chunks[level], order) {
+        for (images, next) in chunks(self.images, shared.layout.chunks[level], order) {
+            self.forward_ahead(shared, level, &next, &mut scratch.ahead);
             for index in shared.program.levels[level].clone() {
                 self.forward_operation(shared, index, batch, &images, scratch);
+            }
+        }
+    }
+
+    /// What the forward pass of some images at a level will read and write.
+    fn forward_ahead(
+        &self,
+        shared: &Shared,
+        level: usize,
+        images: &Range<usize>,
+        ahead: &mut Ahead,
+    ) {
+        ahead.clear();
+        let operations = &shared.program.operations[shared.program.levels[level].clone()];
+        for operation in operations.iter().filter(|_| !images.is_empty()) {
+            let read = operation.source.terms().map(|term| term.tensor);
+            for tensor in read.chain([operation.output]).filter(|&tensor| tensor != 0) {
+                ahead.add(self.activation(shared, tensor, images));
             }
         }
     }
@@ -36,14 +55,14 @@ impl Shard {
     ) {
         let operation = &shared.program.operations[index];
         let output = shared.activation(operation.output, images);
-        let Scratch { x, kernel, .. } = scratch;
+        let Scratch { x, kernel, ahead, .. } = scratch;
         match &operation.kind {
             Kind::Store => self.store(shared, operation, batch, images),
             Kind::Convolution(convolution) => {
                 let border = convolution.input_border();
                 let x = self.load(shared, &operation.source, batch, images, border, x.values_mut());
                 let y = &mut self.activations.values_mut()[output.clone()];
-                convolution.forward(x, &shared.weights[index], y, kernel.values_mut());
+                convolution.forward(x, &shared.weights[index], y, kernel.values_mut(), ahead);
                 let bias = &shared.biases[index];
                 if !bias.is_empty() {
                     let pixels = y.chunks_exact_mut(bias.len());

@@ -10,7 +10,7 @@ mod forward;
 
 use std::ops::Range;
 
-use super::arch::{Arena, Centred, Plane, Region};
+use super::arch::{Ahead, Arena, Centred, Plane, Region};
 use super::batch_norm::State;
 use super::conv::Packed;
 use super::layout::Layout;
@@ -35,6 +35,8 @@ pub(super) struct Scratch {
     x: Arena,
     dy: Arena,
     kernel: Arena,
+    /// What the next chunk will use.
+    ahead: Ahead,
 }
 
 impl Scratch {
@@ -160,10 +162,21 @@ impl Order {
 }
 
 /// `images` in steps of `chunk`.
-fn chunks(images: usize, chunk: usize, order: Order) -> impl Iterator<Item = Range<usize>> {
+///
+/// With each comes the one after it, which is empty after the last.
+fn chunks(
+    images: usize,
+    chunk: usize,
+    order: Order,
+) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
     let count = images.div_ceil(chunk);
-    (0..count).map(move |i| {
-        let i = if order == Order::Ascending { i } else { count - 1 - i };
-        i * chunk..(i * chunk + chunk).min(images)
-    })
+    let range = move |i: usize| match order {
+        _ if i >= count => 0..0,
+        Order::Ascending => i * chunk..(i * chunk + chunk).min(images),
+        Order::Descending => {
+            let i = count - 1 - i;
+            i * chunk..(i * chunk + chunk).min(images)
+        }
+    };
+    (0..count).map(move |i| (range(i), range(i + 1)))
 }
