@@ -8,7 +8,7 @@
 
 use ndarray::{Array1, Array4, Axis};
 
-use crate::graph::{BatchNorm, Conv2d, Graph, GraphError, Node, NodeId, Op, Padding};
+use crate::graph::{BatchNorm, Conv2d, Graph, GraphError, Node, NodeId, Op, Padding, STEP_MIN};
 
 /// The graph without batch normalizations: the same function in evaluation mode.
 ///
@@ -57,7 +57,8 @@ fn diagonal(norm: &BatchNorm) -> Conv2d {
     let channels = norm.gamma.len();
     let mut weights = Array4::zeros([channels, 1, 1, channels]);
     (0..channels).for_each(|c| weights[[c, 0, 0, c]] = 1.0);
-    let mut conv = Conv2d { weights, bias: None, stride: 1, padding: Padding::default() };
+    let mut conv =
+        Conv2d { weights, bias: None, stride: 1, padding: Padding::default(), quantizer: None };
     fold_into(&mut conv, norm);
     conv
 }
@@ -75,6 +76,10 @@ fn fold_into(conv: &mut Conv2d, norm: &BatchNorm) {
         .collect();
     for (mut weights, &scale) in conv.weights.outer_iter_mut().zip(&scale) {
         weights.mapv_inplace(|weight| (f64::from(weight) * scale) as f32);
+    }
+    if let Some(quantizer) = &mut conv.quantizer {
+        let steps = quantizer.steps.iter_mut().zip(&scale);
+        steps.for_each(|(step, scale)| *step = (*step * scale.abs() as f32).max(STEP_MIN));
     }
     conv.bias = Some(Array1::from_shape_fn(outputs, |o| {
         let centred = f64::from(bias[o]) - f64::from(norm.mean[o]);

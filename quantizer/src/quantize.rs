@@ -192,7 +192,7 @@ impl Quantizer<'_> {
             }
             Op::GlobalAvgPool => self.global_avg_pool(layer),
             Op::FullyConnected(_) => self.fully_connected(layer),
-            Op::Input | Op::BatchNorm(_) | Op::Relu | Op::Add => {
+            Op::Input | Op::BatchNorm(_) | Op::Relu | Op::Add | Op::FakeQuantize(_) => {
                 Err(self.unsupported(layer.node, "it is no layer by itself"))
             }
         }

@@ -39,7 +39,7 @@ pub(super) struct Layout {
     pub(super) moments: Vec<usize>,
     /// Of the sums of each operation's own gradient.
     pub(super) gradient_sums: Vec<usize>,
-    /// Of the sums of each operation's bias.
+    /// Of the sums of each operation's bias, or of its grid's step.
     pub(super) bias_sums: Vec<usize>,
     pub(super) sums: usize,
     /// Of the sums of each operation's weight gradient.
@@ -148,9 +148,14 @@ impl Layout {
             self.sums += (1 + norms) * channels;
             self.bias_sums.push(self.sums);
             self.weight_sums.push(self.weight_values);
-            if let Kind::Convolution(convolution) = &operation.kind {
-                self.sums += convolution.geometry.output[2];
-                self.weight_values += convolution.sums();
+            match &operation.kind {
+                Kind::Convolution(convolution) => {
+                    self.sums += convolution.geometry.output[2];
+                    self.weight_values += convolution.sums();
+                }
+                // Of the grid's step.
+                Kind::Store { rounded_by } => self.sums += usize::from(rounded_by.is_some()),
+                _ => {}
             }
         }
     }
@@ -168,7 +173,8 @@ impl Layout {
                     let dy = images * conv.gradient_border().pixels() * outputs;
                     [x, dy, conv.scratch_values()]
                 }
-                Kind::Store => [0; 3],
+                Kind::Store { rounded_by } if rounded_by.is_some() => [values(input), 0, 0],
+                Kind::Store { .. } => [0; 3],
                 _ => [values(input), values(output), 0],
             };
             for (scratch, needed) in self.scratch.iter_mut().zip(needed) {
@@ -179,7 +185,7 @@ impl Layout {
 }
 
 pub(super) fn is_store(operation: &Operation) -> bool {
-    matches!(operation.kind, Kind::Store)
+    matches!(operation.kind, Kind::Store { .. })
 }
 
 /// Images of one call at a level: as many as fill the kernels, if they stay in the cache.

@@ -9,6 +9,9 @@
 pub(crate) mod arch;
 mod batch_norm;
 mod conv;
+mod fake_quantize;
+#[cfg(test)]
+mod fake_quantize_tests;
 mod global_avg_pool;
 mod layout;
 mod max_pool2d;
@@ -24,8 +27,9 @@ use ndarray::{Array2, Array4, ArrayView4};
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::graph::{Graph, GraphError, Op};
+use crate::graph::{Graph, GraphError, Op, ParameterKind};
 use batch_norm::State;
+use fake_quantize::Grid;
 use layout::{Keep, Layout};
 use program::{Kind, Program};
 use shard::{Pool, Shard, Shared};
@@ -207,16 +211,33 @@ impl Executor {
 
 /// Packs every operation's parameters, in the memory of the last time.
 fn prepare_weights(graph: &Graph, shared: &mut Shared, backward: bool) {
-    let Shared { program, weights, biases, .. } = shared;
+    let Shared { program, weights, biases, grids, .. } = shared;
+    grids.clear();
+    grids.extend(program.operations.iter().map(|operation| match operation.kind {
+        Kind::Store { rounded_by: Some(node) } => match &graph.nodes[node].op {
+            Op::FakeQuantize(quantizer) => Some(Grid::new(quantizer)),
+            _ => None,
+        },
+        _ => None,
+    }));
     weights.resize_with(program.operations.len(), Default::default);
     biases.resize_with(program.operations.len(), Vec::new);
     let all = weights.par_iter_mut().zip(biases).zip(&program.operations);
     all.for_each(|((packed, bias), operation)| {
         let Kind::Convolution(convolution) = &operation.kind else { return };
-        let parameters = graph.nodes[operation.node].parameters();
+        let node = &graph.nodes[operation.node];
+        let parameters = node.parameters();
         let weights = parameters[0].values.as_standard_layout();
-        convolution.pack(weights.as_slice().unwrap_or_default(), backward, packed);
-        if let Some(parameter) = parameters.get(1) {
+        let weights = weights.as_slice().unwrap_or_default();
+        match node.op.weight_quantizer() {
+            Some(quantizer) => {
+                let mut rounded = Vec::with_capacity(weights.len());
+                fake_quantize::round_weights(quantizer, weights, &mut rounded);
+                convolution.pack(&rounded, backward, packed);
+            }
+            None => convolution.pack(weights, backward, packed),
+        }
+        if let Some(parameter) = parameters.iter().find(|p| p.kind == ParameterKind::Bias) {
             bias.clear();
             bias.extend(parameter.values.iter());
             bias.resize(convolution.geometry.output[2], 0.0);

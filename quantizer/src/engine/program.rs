@@ -86,8 +86,12 @@ pub(super) enum Kind {
     MaxPool2d(max_pool2d::Geometry),
     GlobalAvgPool,
     SubsamplePad(subsample_pad::Geometry),
-    /// Stores the source itself, because more than one operation reads it.
-    Store,
+    /// Stores the source itself, because more than one operation reads it, or because a node
+    /// rounds it to a grid.
+    Store {
+        /// That node.
+        rounded_by: Option<usize>,
+    },
 }
 
 /// Where the gradient of an operation's source goes.
@@ -186,6 +190,10 @@ impl Compiler<'_> {
                 let norm = Some(self.program.norms.len() - 1);
                 Source { first: Term { tensor, norm }, second: None, relu: false }
             }
+            Op::FakeQuantize(_) => {
+                let value = self.as_terms(input(0));
+                return self.add_operation(index, Kind::Store { rounded_by: Some(index) }, value);
+            }
             Op::Relu => Source { relu: true, ..self.as_terms(input(0)) },
             Op::Add => {
                 let [first, second] = [0, 1].map(|n| self.one_term(input(n)));
@@ -227,7 +235,7 @@ impl Compiler<'_> {
 
     /// Stores a node's value, and lets later readers have the tensor.
     fn store(&mut self, index: usize, value: Source) -> Source {
-        let stored = self.add_operation(index, Kind::Store, value);
+        let stored = self.add_operation(index, Kind::Store { rounded_by: None }, value);
         if let Some(known) = self.program.values.get_mut(index) {
             *known = stored;
         }
@@ -313,7 +321,7 @@ impl Compiler<'_> {
         let output = program.output();
         program.tensors[output].is_read = true;
         for (index, operation) in program.operations.iter_mut().enumerate().rev() {
-            let is_store = matches!(operation.kind, Kind::Store);
+            let is_store = matches!(operation.kind, Kind::Store { .. });
             let needs = operation.source.terms().any(|t| t.tensor != 0 || t.norm.is_some());
             operation.sink = match operation.source.as_tensor() {
                 _ if !needs => Sink::None,

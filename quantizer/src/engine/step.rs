@@ -12,7 +12,7 @@ use super::layout::{self, Keep, Layout};
 use super::program::{Kind, Operation, Program, Sink};
 use super::shard::{self, Order, Pool, Shard, Shared};
 use super::softmax_cross_entropy::{self, Targets};
-use super::{EngineError, check_batch, prepare_weights};
+use super::{EngineError, check_batch, fake_quantize, prepare_weights};
 use crate::graph::{Graph, Node, NodeId, Op, Padding, ParameterKind};
 
 /// Shards of a batch, unless that would make them smaller than [`SHARD_IMAGES`].
@@ -59,6 +59,10 @@ enum Origin {
     /// A position in the batch normalizations.
     Gamma(usize),
     Beta(usize),
+    /// The operation that rounds to the step's grid.
+    Step(usize),
+    /// The node whose weights' steps they are: a gradient that comes from the weights' own.
+    WeightSteps(usize),
 }
 
 impl TrainStep {
@@ -104,6 +108,7 @@ impl TrainStep {
             self.finish_backward(graph, level);
         }
         self.reduce();
+        self.weight_steps(graph);
         let sum: f64 = self.shards.iter().map(|shard| shard.loss.sum).sum();
         let correct = self.shards.iter().map(|shard| shard.loss.correct).sum();
         Ok(StepOutput { loss: sum / targets.len().max(1) as f64, correct })
@@ -288,7 +293,37 @@ impl TrainStep {
             }
             Origin::Gamma(index) => gradient.copy_from_slice(&shared.norms[index].gamma_gradient),
             Origin::Beta(index) => gradient.copy_from_slice(&shared.norms[index].beta_gradient),
+            Origin::Step(index) => {
+                let start = shared.layout.bias_sums[index];
+                let sum: f64 = shards.iter().map(|shard| shard.sums[start]).sum();
+                let tensor = &shared.program.tensors[shared.program.operations[index].output];
+                let values = tensor.shape[0] * tensor.shape[1] * tensor.channels;
+                if let Some(grid) = shared.grids[index] {
+                    gradient.fill(grid.step_gradient(sum, values));
+                }
+            }
+            Origin::WeightSteps(_) => {}
         });
+    }
+
+    /// Turns the gradients of rounded weights into those of weights and of their steps.
+    fn weight_steps(&mut self, graph: &Graph) {
+        for index in 0..self.origins.len() {
+            let Origin::WeightSteps(node) = self.origins[index] else { continue };
+            let node = &graph.nodes[node];
+            let Some(quantizer) = node.op.weight_quantizer() else { continue };
+            // A node's parameters follow one another: weights, bias if any, steps.
+            let parameters = node.parameters();
+            let (before, after) = self.gradients.split_at_mut(index);
+            let first = before.len() + 1 - parameters.len();
+            if let (Some(weights), Some(gradient), Some(steps)) = (
+                parameters[0].values.as_standard_layout().as_slice(),
+                before.get_mut(first),
+                after.first_mut(),
+            ) {
+                fake_quantize::weight_gradients(quantizer, weights, gradient, steps);
+            }
+        }
     }
 }
 
@@ -316,6 +351,13 @@ fn origins(graph: &Graph, program: &Program) -> Vec<Origin> {
             ParameterKind::Bias => operation.map(Origin::Bias),
             ParameterKind::Gamma => norm.map(Origin::Gamma),
             ParameterKind::Beta => norm.map(Origin::Beta),
+            ParameterKind::Step if node.op.weight_quantizer().is_some() => {
+                Some(Origin::WeightSteps(index))
+            }
+            ParameterKind::Step => {
+                let rounds = |op: &Operation| op.node == index && layout::is_store(op);
+                program.operations.iter().position(rounds).map(Origin::Step)
+            }
             ParameterKind::Mean | ParameterKind::Variance => None,
         }));
     }
@@ -331,6 +373,7 @@ struct NodeShape {
     /// Kernel, stride and whether there is a bias.
     attributes: [usize; 4],
     padding: Padding,
+    rounds_weights: bool,
 }
 
 impl NodeShape {
@@ -346,6 +389,14 @@ impl NodeShape {
         };
         let input = |n: usize| node.inputs.get(n).copied();
         let inputs = [input(0), input(1)];
-        Self { kind: node.op.kind(), inputs, shape: node.shape, attributes, padding }
+        let rounds_weights = node.op.weight_quantizer().is_some();
+        Self {
+            kind: node.op.kind(),
+            inputs,
+            shape: node.shape,
+            attributes,
+            padding,
+            rounds_weights,
+        }
     }
 }

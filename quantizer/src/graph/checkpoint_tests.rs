@@ -2,7 +2,8 @@
 
 use super::super::resnet::{ResNetSpec, Shortcut};
 use super::*;
-use crate::graph::{Normalization, Op, Padding};
+use crate::graph::{FakeQuantize, Normalization, Op, Padding, WeightQuantizer};
+use ndarray::Array1;
 
 fn checkpoint() -> Checkpoint {
     let mut graph =
@@ -21,7 +22,22 @@ fn f32_comes_back_to_the_bit() {
     let mut all = vec![checkpoint()];
     let mut folded = checkpoint();
     folded.graph = crate::fold_batch_norm::fold(&folded.graph).unwrap();
+    let mut on_grids = folded.clone();
     all.push(folded);
+    for node in &mut on_grids.graph.nodes {
+        let outputs = node.shape[2];
+        let quantizer = |bits| WeightQuantizer { steps: Array1::from_elem(outputs, 0.1), bits };
+        match &mut node.op {
+            Op::Conv2d(conv) => conv.quantizer = Some(quantizer(4)),
+            Op::FullyConnected(fc) => fc.quantizer = Some(quantizer(8)),
+            Op::Relu => {
+                let step = Array1::from_elem(1, 0.03);
+                node.op = Op::FakeQuantize(FakeQuantize { step, zero_point: -128 });
+            }
+            _ => {}
+        }
+    }
+    all.push(on_grids);
     let mut pooled = checkpoint();
     let spec = ResNetSpec {
         stem: super::super::resnet::Stem::Conv7x7Pool,

@@ -6,6 +6,7 @@
 mod builder;
 mod checkpoint;
 mod cost;
+mod fake_quantize;
 mod init;
 mod op;
 mod parameters;
@@ -17,6 +18,7 @@ use thiserror::Error;
 
 pub use builder::GraphBuilder;
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointProblem, Dtype, ExtraTensor};
+pub use fake_quantize::{FakeQuantize, STEP_MIN, WeightQuantizer};
 pub use op::{BatchNorm, Conv2d, FullyConnected, Op, Padding};
 pub use parameters::{Parameter, ParameterKind, ParameterMut};
 

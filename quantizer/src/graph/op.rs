@@ -6,6 +6,8 @@
 use ndarray::{Array1, Array2, Array4};
 use serde::{Deserialize, Serialize};
 
+use super::fake_quantize::{FakeQuantize, WeightQuantizer};
+
 /// The largest number of elements of one activation, so that sizes and byte counts never overflow.
 const ELEMENTS_MAX: usize = 1 << 30;
 
@@ -40,6 +42,8 @@ pub struct Conv2d {
     pub stride: usize,
     /// Padding of the input.
     pub padding: Padding,
+    /// What the weights are rounded to before they are used, in quantization-aware training.
+    pub quantizer: Option<WeightQuantizer>,
 }
 
 /// Batch normalization (Ioffe and Szegedy 2015): `gamma * (x - mean) / sqrt(variance + epsilon) +
@@ -78,6 +82,8 @@ pub struct FullyConnected {
     pub weights: Array2<f32>,
     /// `[O]`.
     pub bias: Array1<f32>,
+    /// As [`Conv2d::quantizer`].
+    pub quantizer: Option<WeightQuantizer>,
 }
 
 /// One operator of the graph, with its parameters.
@@ -114,6 +120,8 @@ pub enum Op {
         /// Channels of the output.
         channels: usize,
     },
+    /// Values as int8 has them, with a step that is trained.
+    FakeQuantize(FakeQuantize),
 }
 
 impl Op {
@@ -129,6 +137,16 @@ impl Op {
             Self::GlobalAvgPool => "global_avg_pool",
             Self::FullyConnected(_) => "fully_connected",
             Self::SubsamplePad { .. } => "subsample_pad",
+            Self::FakeQuantize(_) => "fake_quantize",
+        }
+    }
+
+    /// What the operator's weights are rounded to, if anything.
+    pub fn weight_quantizer(&self) -> Option<&WeightQuantizer> {
+        match self {
+            Self::Conv2d(conv) => conv.quantizer.as_ref(),
+            Self::FullyConnected(fc) => fc.quantizer.as_ref(),
+            _ => None,
         }
     }
 
@@ -165,6 +183,10 @@ impl Op {
                 }
                 windows(*x, [1; 2], *stride, Padding::default(), *channels)?
             }
+            (Self::FakeQuantize(quantizer), [x]) => {
+                quantizer.check()?;
+                *x
+            }
             _ => return Err(format!("takes {} inputs, has {}", self.arity(), inputs.len())),
         };
         check_elements(shape)
@@ -181,6 +203,7 @@ impl Conv2d {
             ));
         }
         bias_fits(self.bias.as_ref().map_or(o, Array1::len), o)?;
+        self.quantizer.as_ref().map_or(Ok(()), |quantizer| quantizer.check(o))?;
         windows(x, [kh, kw], self.stride, self.padding, o)
     }
 }
@@ -212,6 +235,7 @@ impl FullyConnected {
             return Err(format!("weights [{o},{i}] take {i} values, input {x:?} has {found}"));
         }
         bias_fits(self.bias.len(), o)?;
+        self.quantizer.as_ref().map_or(Ok(()), |quantizer| quantizer.check(o))?;
         Ok([1, 1, o])
     }
 }
@@ -261,7 +285,8 @@ mod tests {
     use super::*;
 
     fn conv(weights: [usize; 4], stride: usize, padding: Padding) -> Op {
-        Op::Conv2d(Conv2d { weights: Array4::zeros(weights), bias: None, stride, padding })
+        let weights = Array4::zeros(weights);
+        Op::Conv2d(Conv2d { weights, bias: None, stride, padding, quantizer: None })
     }
 
     #[track_caller]

@@ -4,7 +4,7 @@
 
 use ndarray::{Array, ArrayViewD, Dimension};
 
-use super::{Graph, Node, Op};
+use super::{Graph, Node, Op, WeightQuantizer};
 
 /// What a tensor is to its operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +21,8 @@ pub enum ParameterKind {
     Mean,
     /// Running variance of batch normalization.
     Variance,
+    /// Step sizes of quantization-aware training.
+    Step,
 }
 
 impl ParameterKind {
@@ -33,6 +35,7 @@ impl ParameterKind {
             Self::Beta => "beta",
             Self::Mean => "mean",
             Self::Variance => "variance",
+            Self::Step => "step",
         }
     }
 
@@ -67,17 +70,20 @@ pub struct ParameterMut<'a> {
 }
 
 impl Node {
-    /// The node's tensors; `Weights` before `Bias`, `Gamma`, `Beta`, `Mean`, `Variance`.
+    /// The node's tensors; `Weights` before `Bias` before `Step`; `Gamma`, `Beta`, `Mean`, `Variance`.
     pub fn parameters(&self) -> Vec<Parameter<'_>> {
-        use ParameterKind::{Beta, Bias, Gamma, Mean, Variance, Weights};
+        use ParameterKind::{Beta, Bias, Gamma, Mean, Step, Variance, Weights};
         let tensors = match &self.op {
             Op::Conv2d(conv) => {
                 let weights = (Weights, conv.weights.view().into_dyn());
                 let bias = conv.bias.as_ref().map(|bias| (Bias, bias.view().into_dyn()));
-                std::iter::once(weights).chain(bias).collect()
+                let step = step_of(conv.quantizer.as_ref());
+                std::iter::once(weights).chain(bias).chain(step).collect()
             }
             Op::FullyConnected(fc) => {
-                vec![(Weights, fc.weights.view().into_dyn()), (Bias, fc.bias.view().into_dyn())]
+                let weights = (Weights, fc.weights.view().into_dyn());
+                let bias = (Bias, fc.bias.view().into_dyn());
+                [weights, bias].into_iter().chain(step_of(fc.quantizer.as_ref())).collect()
             }
             Op::BatchNorm(norm) => vec![
                 (Gamma, norm.gamma.view().into_dyn()),
@@ -85,6 +91,7 @@ impl Node {
                 (Mean, norm.mean.view().into_dyn()),
                 (Variance, norm.variance.view().into_dyn()),
             ],
+            Op::FakeQuantize(quantizer) => vec![(Step, quantizer.step.view().into_dyn())],
             _ => Vec::new(),
         };
         let name = |kind: ParameterKind| format!("{}.{}", self.name, kind.suffix());
@@ -110,15 +117,17 @@ impl Node {
     /// The values of the node's tensors in the same order, row-major, without an allocation: for
     /// what runs in every training step.
     pub fn slices_mut(&mut self) -> [Option<(ParameterKind, &mut [f32])>; 4] {
-        use ParameterKind::{Beta, Bias, Gamma, Mean, Variance, Weights};
+        use ParameterKind::{Beta, Bias, Gamma, Mean, Step, Variance, Weights};
         match &mut self.op {
             Op::Conv2d(conv) => {
                 let bias = conv.bias.as_mut().map(|bias| (Bias, row_major(bias)));
-                [Some((Weights, row_major(&mut conv.weights))), bias, None, None]
+                let weights = Some((Weights, row_major(&mut conv.weights)));
+                [weights, bias, step_of_mut(conv.quantizer.as_mut()), None]
             }
             Op::FullyConnected(fc) => {
                 let bias = Some((Bias, row_major(&mut fc.bias)));
-                [Some((Weights, row_major(&mut fc.weights))), bias, None, None]
+                let weights = Some((Weights, row_major(&mut fc.weights)));
+                [weights, bias, step_of_mut(fc.quantizer.as_mut()), None]
             }
             Op::BatchNorm(norm) => [
                 Some((Gamma, row_major(&mut norm.gamma))),
@@ -126,6 +135,9 @@ impl Node {
                 Some((Mean, row_major(&mut norm.mean))),
                 Some((Variance, row_major(&mut norm.variance))),
             ],
+            Op::FakeQuantize(quantizer) => {
+                [Some((Step, row_major(&mut quantizer.step))), None, None, None]
+            }
             _ => [None, None, None, None],
         }
     }
@@ -160,6 +172,14 @@ impl Graph {
         }
         changed
     }
+}
+
+fn step_of(quantizer: Option<&WeightQuantizer>) -> Option<(ParameterKind, ArrayViewD<'_, f32>)> {
+    quantizer.map(|quantizer| (ParameterKind::Step, quantizer.steps.view().into_dyn()))
+}
+
+fn step_of_mut(quantizer: Option<&mut WeightQuantizer>) -> Option<(ParameterKind, &mut [f32])> {
+    quantizer.map(|quantizer| (ParameterKind::Step, row_major(&mut quantizer.steps)))
 }
 
 /// An importer may have permuted the axes without moving the values; they are moved here.

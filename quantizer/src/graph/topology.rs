@@ -6,8 +6,8 @@ use ndarray::{Array1, Array2, Array4};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BatchNorm, Conv2d, FullyConnected, Graph, GraphError, Node, NodeId, Normalization, Op, Padding,
-    ParameterKind,
+    BatchNorm, Conv2d, FakeQuantize, FullyConnected, Graph, GraphError, Node, NodeId,
+    Normalization, Op, Padding, ParameterKind, WeightQuantizer,
 };
 
 /// A graph's structure.
@@ -34,14 +34,36 @@ struct NodeTopology {
 #[serde(rename_all = "snake_case")]
 enum OpTopology {
     Input,
-    Conv2d { bias: bool, stride: usize, padding: Padding },
-    BatchNorm { epsilon: f32 },
+    Conv2d {
+        bias: bool,
+        stride: usize,
+        padding: Padding,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weight_bits: Option<u8>,
+    },
+    BatchNorm {
+        epsilon: f32,
+    },
     Relu,
     Add,
-    MaxPool2d { kernel: usize, stride: usize, padding: Padding },
+    MaxPool2d {
+        kernel: usize,
+        stride: usize,
+        padding: Padding,
+    },
     GlobalAvgPool,
     FullyConnected,
-    SubsamplePad { stride: usize, channels: usize },
+    SubsamplePad {
+        stride: usize,
+        channels: usize,
+    },
+    FakeQuantize {
+        zero_point: i8,
+    },
+    // Apart from the one without, whose word is older than it.
+    QuantizedFullyConnected {
+        weight_bits: u8,
+    },
 }
 
 /// Where the parameters come from.
@@ -60,9 +82,12 @@ pub(super) fn describe(graph: &Graph) -> Topology {
         shape: node.shape,
         op: match &node.op {
             Op::Input => OpTopology::Input,
-            Op::Conv2d(Conv2d { bias, stride, padding, .. }) => {
-                OpTopology::Conv2d { bias: bias.is_some(), stride: *stride, padding: *padding }
-            }
+            Op::Conv2d(Conv2d { bias, stride, padding, quantizer, .. }) => OpTopology::Conv2d {
+                bias: bias.is_some(),
+                stride: *stride,
+                padding: *padding,
+                weight_bits: quantizer.as_ref().map(|quantizer| quantizer.bits),
+            },
             Op::BatchNorm(norm) => OpTopology::BatchNorm { epsilon: norm.epsilon },
             Op::Relu => OpTopology::Relu,
             Op::Add => OpTopology::Add,
@@ -70,7 +95,13 @@ pub(super) fn describe(graph: &Graph) -> Topology {
                 OpTopology::MaxPool2d { kernel, stride, padding }
             }
             Op::GlobalAvgPool => OpTopology::GlobalAvgPool,
-            Op::FullyConnected(_) => OpTopology::FullyConnected,
+            Op::FullyConnected(fc) => match &fc.quantizer {
+                None => OpTopology::FullyConnected,
+                Some(q) => OpTopology::QuantizedFullyConnected { weight_bits: q.bits },
+            },
+            Op::FakeQuantize(quantizer) => {
+                OpTopology::FakeQuantize { zero_point: quantizer.zero_point }
+            }
             &Op::SubsamplePad { stride, channels } => OpTopology::SubsamplePad { stride, channels },
         },
     };
@@ -90,10 +121,11 @@ pub(super) fn build<T: Tensors>(topology: Topology, tensors: &mut T) -> Result<G
     for NodeTopology { name, inputs, shape, op } in described {
         let op = match op {
             OpTopology::Input => Op::Input,
-            OpTopology::Conv2d { bias, stride, padding } => {
+            OpTopology::Conv2d { bias, stride, padding, weight_bits } => {
                 let weights = tensors.four(&name, Weights)?;
                 let bias = if bias { Some(tensors.one(&name, Bias)?) } else { None };
-                Op::Conv2d(Conv2d { weights, bias, stride, padding })
+                let quantizer = weight_quantizer(tensors, &name, weight_bits)?;
+                Op::Conv2d(Conv2d { weights, bias, stride, padding, quantizer })
             }
             OpTopology::BatchNorm { epsilon } => Op::BatchNorm(BatchNorm {
                 gamma: tensors.one(&name, Gamma)?,
@@ -108,9 +140,13 @@ pub(super) fn build<T: Tensors>(topology: Topology, tensors: &mut T) -> Result<G
                 Op::MaxPool2d { kernel, stride, padding }
             }
             OpTopology::GlobalAvgPool => Op::GlobalAvgPool,
-            OpTopology::FullyConnected => {
-                let weights = tensors.two(&name, Weights)?;
-                Op::FullyConnected(FullyConnected { weights, bias: tensors.one(&name, Bias)? })
+            OpTopology::FullyConnected => fully_connected(tensors, &name, None)?,
+            OpTopology::QuantizedFullyConnected { weight_bits } => {
+                fully_connected(tensors, &name, Some(weight_bits))?
+            }
+            OpTopology::FakeQuantize { zero_point } => {
+                let step = tensors.one(&name, ParameterKind::Step)?;
+                Op::FakeQuantize(FakeQuantize { step, zero_point })
             }
             OpTopology::SubsamplePad { stride, channels } => Op::SubsamplePad { stride, channels },
         };
@@ -119,4 +155,24 @@ pub(super) fn build<T: Tensors>(topology: Topology, tensors: &mut T) -> Result<G
     let graph = Graph { name, nodes, normalization, class_names };
     graph.validate()?;
     Ok(graph)
+}
+
+fn fully_connected<T: Tensors>(
+    tensors: &mut T,
+    name: &str,
+    weight_bits: Option<u8>,
+) -> Result<Op, T::Error> {
+    let weights = tensors.two(name, ParameterKind::Weights)?;
+    let bias = tensors.one(name, ParameterKind::Bias)?;
+    let quantizer = weight_quantizer(tensors, name, weight_bits)?;
+    Ok(Op::FullyConnected(FullyConnected { weights, bias, quantizer }))
+}
+
+fn weight_quantizer<T: Tensors>(
+    tensors: &mut T,
+    name: &str,
+    bits: Option<u8>,
+) -> Result<Option<WeightQuantizer>, T::Error> {
+    bits.map(|bits| Ok(WeightQuantizer { steps: tensors.one(name, ParameterKind::Step)?, bits }))
+        .transpose()
 }

@@ -95,6 +95,7 @@ impl Fuser<'_> {
                 if takes { Ok(None) } else { Err(self.unsupported(id, problem)) }
             }
             Op::BatchNorm(_) => Err(self.unsupported(id, "it has to be folded before")),
+            Op::FakeQuantize(_) => Err(self.unsupported(id, "it has to be taken out before")),
             Op::Input => Err(self.unsupported(id, "there is more than one")),
             Op::FullyConnected(_) if id != self.graph.output() => {
                 Err(self.unsupported(id, "it is not the network's last layer"))

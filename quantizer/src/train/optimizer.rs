@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::TrainConfig;
 use super::config::Optimizer;
-use crate::graph::{Graph, ParameterKind};
+use crate::graph::{Graph, ParameterKind, STEP_MIN};
 
 /// Values that one thread updates at a time.
 const PIECE: usize = 1 << 14;
@@ -86,9 +86,16 @@ impl OptimizerState {
             let trained = trained.filter(|(kind, _)| kind.is_trained());
             let gradients = &gradients[state.first..];
             for ((kind, w), (moments, g)) in trained.zip(state.tensors.iter_mut().zip(gradients)) {
-                let decays = kind == ParameterKind::Weights || config.decay_norms_and_biases;
+                let decays = match kind {
+                    ParameterKind::Weights => true,
+                    ParameterKind::Step => false,
+                    _ => config.decay_norms_and_biases,
+                };
                 let decay = if decays { config.weight_decay } else { 0.0 };
                 update.apply(w, g, moments, decay);
+                if kind == ParameterKind::Step {
+                    w.iter_mut().for_each(|step| *step = step.max(STEP_MIN));
+                }
             }
         });
     }
@@ -208,7 +215,8 @@ mod tests {
 
     fn graph(weight: f32, bias: f32) -> Graph {
         let mut builder = GraphBuilder::new("one", [1, 1, 1]).unwrap();
-        let fc = FullyConnected { weights: arr2(&[[weight]]), bias: arr1(&[bias]) };
+        let fc =
+            FullyConnected { weights: arr2(&[[weight]]), bias: arr1(&[bias]), quantizer: None };
         builder.push("fc", Op::FullyConnected(fc), &[Graph::INPUT]).unwrap();
         builder.finish(Normalization::identity(1), vec![]).unwrap()
     }
@@ -304,7 +312,11 @@ mod tests {
     fn tensors_in_pieces_get_the_same_step() {
         let inputs = 2 * PIECE + 3;
         let mut builder = GraphBuilder::new("wide", [1, 1, inputs]).unwrap();
-        let fc = FullyConnected { weights: ndarray::Array2::ones((1, inputs)), bias: arr1(&[1.0]) };
+        let fc = FullyConnected {
+            weights: ndarray::Array2::ones((1, inputs)),
+            bias: arr1(&[1.0]),
+            quantizer: None,
+        };
         builder.push("fc", Op::FullyConnected(fc), &[Graph::INPUT]).unwrap();
         let mut graph = builder.finish(Normalization::identity(inputs), vec![]).unwrap();
         for optimizer in [Optimizer::Sgd, Optimizer::AdamW] {

@@ -66,7 +66,7 @@ impl Shard {
         let operation = &shared.program.operations[index];
         let source = &operation.source;
         match &operation.kind {
-            Kind::Store => self.backward_store(shared, index, images),
+            Kind::Store { .. } => self.backward_store(shared, index, images, scratch),
             Kind::Convolution(convolution) => {
                 self.backward_convolution(shared, index, convolution, batch, images, scratch);
             }
@@ -219,7 +219,13 @@ impl Shard {
     }
 
     /// The gradient before what was stored: gathered, then masked, in place.
-    fn backward_store(&mut self, shared: &Shared, index: usize, images: &Range<usize>) {
+    fn backward_store(
+        &mut self,
+        shared: &Shared,
+        index: usize,
+        images: &Range<usize>,
+        scratch: &mut Scratch,
+    ) {
         let operation = &shared.program.operations[index];
         let Some(own) = shared.layout.own_gradients[index] else { return };
         let tensor = operation.output;
@@ -251,7 +257,7 @@ impl Shard {
         if is_first {
             gradients[target].fill(0.0);
         }
-        self.mask_stored(shared, index, operation, images);
+        self.mask_stored(shared, index, operation, images, scratch.x.values_mut());
     }
 
     fn mask_stored(
@@ -260,14 +266,27 @@ impl Shard {
         index: usize,
         operation: &Operation,
         images: &Range<usize>,
+        before: &mut [f32],
     ) {
         let Some(own) = shared.layout.own_gradients[index] else { return };
         let tensor = operation.output;
         let region = shared.region(tensor, images.len());
+        let grid = shared.grids[index];
+        if grid.is_some() {
+            self.load_plain(shared, &operation.source, &[], images, before);
+        }
         let Self { activations, gradients, sums, .. } = self;
         let activations = activations.values();
-        let y = contiguous(&activations[shared.activation(tensor, images)], region);
         let dz = &mut gradients.values_mut()[shared.range(own, tensor, images)];
+        let stored = &activations[shared.activation(tensor, images)];
+        let y = match grid {
+            Some(grid) => {
+                sums[shared.layout.bias_sums[index]] += grid.backward(before, dz);
+                &*before
+            }
+            None => stored,
+        };
+        let y = contiguous(y, region);
         let dz = PlaneMut { values: dz, row: y.row };
         let mut terms = operation.source.terms();
         let mut norm = || terms.next().and_then(|t| shared.centred(t, activations, images));

@@ -57,7 +57,12 @@ impl Shard {
         let output = shared.activation(operation.output, images);
         let Scratch { x, kernel, ahead, .. } = scratch;
         match &operation.kind {
-            Kind::Store => self.store(shared, operation, batch, images),
+            Kind::Store { .. } => {
+                self.store(shared, operation, batch, images);
+                if let Some(grid) = shared.grids[index] {
+                    grid.round(&mut self.activations.values_mut()[output.clone()]);
+                }
+            }
             Kind::Convolution(convolution) => {
                 let border = convolution.input_border();
                 let x = self.load(shared, &operation.source, batch, images, border, x.values_mut());

@@ -13,6 +13,7 @@ use std::ops::Range;
 use super::arch::{Ahead, Arena, Centred, Plane, Region};
 use super::batch_norm::State;
 use super::conv::Packed;
+use super::fake_quantize::Grid;
 use super::layout::Layout;
 use super::program::{Program, Term};
 use super::softmax_cross_entropy::Loss;
@@ -27,6 +28,8 @@ pub(super) struct Shared {
     /// Of each operation: packed weights, and the bias with its padding, if there is one.
     pub(super) weights: Vec<Packed>,
     pub(super) biases: Vec<Vec<f32>>,
+    /// Of each operation that rounds to a grid.
+    pub(super) grids: Vec<Option<Grid>>,
 }
 
 /// Memory that a worker needs inside an operation.

@@ -220,7 +220,11 @@ impl Builder {
         let mut weights = Array4::zeros([channels, kernel, kernel, inputs]);
         self.init.he(&mut weights);
         let padding = Padding::symmetric(kernel / 2);
-        self.graph.push(name, Op::Conv2d(Conv2d { weights, bias: None, stride, padding }), &[x])
+        self.graph.push(
+            name,
+            Op::Conv2d(Conv2d { weights, bias: None, stride, padding, quantizer: None }),
+            &[x],
+        )
     }
 
     fn classifier(&mut self, x: NodeId, classes: usize) -> Result<NodeId, GraphError> {
@@ -228,7 +232,11 @@ impl Builder {
         allocatable("classifier", "fully_connected", &[classes, inputs])?;
         let mut weights = Array2::zeros([classes, inputs]);
         self.init.linear(&mut weights);
-        let fc = Op::FullyConnected(FullyConnected { weights, bias: Array1::zeros(classes) });
+        let fc = Op::FullyConnected(FullyConnected {
+            weights,
+            bias: Array1::zeros(classes),
+            quantizer: None,
+        });
         self.graph.push("classifier", fc, &[x])
     }
 }
