@@ -70,7 +70,8 @@ pub struct ParameterMut<'a> {
 }
 
 impl Node {
-    /// The node's tensors; `Weights` before `Bias` before `Step`; `Gamma`, `Beta`, `Mean`, `Variance`.
+    /// The node's tensors: `Weights` before `Bias` before `Step`, `Gamma` before `Beta`, `Mean`,
+    /// `Variance`.
     pub fn parameters(&self) -> Vec<Parameter<'_>> {
         use ParameterKind::{Beta, Bias, Gamma, Mean, Step, Variance, Weights};
         let tensors = match &self.op {
