@@ -19,6 +19,7 @@ use thiserror::Error;
 pub use builder::GraphBuilder;
 pub use checkpoint::{Checkpoint, CheckpointError, CheckpointProblem, Dtype, ExtraTensor};
 pub use fake_quantize::{FakeQuantize, STEP_MIN, WeightQuantizer};
+pub(crate) use op::check_elements;
 pub use op::{BatchNorm, Conv2d, FullyConnected, Op, Padding};
 pub use parameters::{Parameter, ParameterKind, ParameterMut};
 
@@ -197,7 +198,7 @@ impl Graph {
         let shapes: Vec<_> = node.inputs.iter().map(|input| self.nodes[input.0].shape).collect();
         let expected = match node.op {
             Op::Input if index > 0 || !node.inputs.is_empty() => return Err(GraphError::Input),
-            Op::Input => op::check_elements(node.shape),
+            Op::Input => check_elements(node.shape),
             _ => node.op.output_shape(&shapes),
         };
         let problem = match expected {

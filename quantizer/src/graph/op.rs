@@ -273,7 +273,7 @@ fn windows(
 }
 
 /// Refuses empty shapes and those past the limit of elements.
-pub(super) fn check_elements(shape: [usize; 3]) -> Result<[usize; 3], String> {
+pub(crate) fn check_elements(shape: [usize; 3]) -> Result<[usize; 3], String> {
     match shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size)) {
         Some(1..=ELEMENTS_MAX) => Ok(shape),
         _ => Err(format!("shape {shape:?} is empty or has over {ELEMENTS_MAX} elements")),

@@ -38,6 +38,10 @@ pub struct FloatImport {
     pub graph: Graph,
     /// Tensors of the file that became parameters.
     pub tensors: usize,
+    /// Operators of the file that are in the graph, with their number; none for weights alone.
+    pub mapped: Vec<String>,
+    /// What became part of something else, with its number.
+    pub folded: Vec<String>,
     /// What the file does not say and was taken for granted, a sentence each.
     pub assumed: Vec<String>,
     /// What the file has and the graph does not, each with the reason.
@@ -47,8 +51,10 @@ pub struct FloatImport {
 /// The formats that can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// TensorFlow Lite: a graph with its weights.
+    /// TensorFlow Lite in int8: a graph with its integers.
     Tflite,
+    /// TensorFlow Lite in float: a graph with its weights.
+    FloatTflite,
     /// PyTorch's `torch.save`, or safetensors: weights by name.
     StateDict,
 }
@@ -57,7 +63,8 @@ impl Format {
     /// The format of a file, by its first bytes.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.get(4..8) == Some(b"TFL3") {
-            return Some(Self::Tflite);
+            let float = super::tflite::is_float(bytes);
+            return Some(if float { Self::FloatTflite } else { Self::Tflite });
         }
         super::state_dict::is_one(bytes).then_some(Self::StateDict)
     }

@@ -60,7 +60,8 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<FloatImport, StateDictErr
         let reason = "evaluation does not read how many batches were counted";
         left_out.push(format!("{} x `num_batches_tracked`: {reason}", plan.counters));
     }
-    Ok(FloatImport { graph, tensors: plan.sources.len(), assumed, left_out })
+    let (mapped, folded) = (Vec::new(), Vec::new());
+    Ok(FloatImport { graph, tensors: plan.sources.len(), mapped, folded, assumed, left_out })
 }
 
 /// Copies a tensor whose shape was checked: `[O,I,KH,KW]` becomes `[O,KH,KW,I]`.

@@ -6,16 +6,16 @@ use crate::output::{ModelName, Opening, Report, grouped, size, write_file};
 use clap::{Args, ValueEnum};
 use resmcu_device_link::wire_protocol::tensor_crc;
 use resmcu_quantizer::graph::{Checkpoint, Dtype, Normalization};
-use resmcu_quantizer::import::{FloatImport, Format, Options, state_dict, tflite};
+use resmcu_quantizer::import::{FloatImport, Format, Options, Unfinished, state_dict, tflite};
 use resmcu_quantizer::lower::lower;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Imports weights of PyTorch or safetensors as a checkpoint, an int8 `.tflite` file as a model
+/// Imports a float network as a checkpoint, an int8 `.tflite` file as a model
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The file: `.safetensors`, `.pth`, `.th`, `.pt` (a state dict) or `.tflite`
+    /// The file: `.tflite`, or a state dict (`.safetensors`, `.pth`, `.th`, `.pt`)
     file: PathBuf,
     /// Where it is written [default: the file's name with `.rmcu` or `.checkpoint.safetensors`]
     #[arg(short, long, value_name = "FILE")]
@@ -38,6 +38,10 @@ pub(crate) struct Import {
     #[command(flatten)]
     json: super::Json,
 }
+
+/// What to do where nothing says what the network expects.
+const NORMALIZATION_HELP: &str =
+    "say it: `--normalization raw` (0 to 255), `unit` (0 to 1), `signed`, `torchvision`, or --mean";
 
 /// Usual normalizations.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -80,6 +84,8 @@ struct FloatBody {
     mean: Vec<f32>,
     std: Vec<f32>,
     tensors: usize,
+    mapped: Vec<String>,
+    folded: Vec<String>,
     assumed: Vec<String>,
     left_out: Vec<String>,
 }
@@ -94,6 +100,10 @@ impl Import {
         let name = self.file.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into());
         match Format::of(&bytes) {
             Some(Format::Tflite) => self.int8(&bytes, &name),
+            Some(Format::FloatTflite) => {
+                let imported = tflite::read_float(&bytes, &self.options(name.clone()));
+                self.float(&name, imported.map_err(|error| self.refused_graph(&error))?)
+            }
             Some(Format::StateDict) => {
                 let imported = state_dict::read(&bytes, &self.options(name.clone()));
                 self.float(&name, imported.map_err(|error| self.refused(&error))?)
@@ -128,11 +138,21 @@ impl Import {
                 "save the weights alone: `torch.save(model.state_dict(), FILE)`"
             }
             Error::Own => "go on with `resmcu quantize`",
-            Error::Normalization { .. } => "say it with --mean and --std, of `pixel / 255`",
+            Error::Normalization { .. } => NORMALIZATION_HELP,
             Error::Mapping { .. } => {
                 "networks with torchvision's names and CIFAR networks are known, not their variants"
             }
             _ => "tensors of f32, f16 or bf16 with torchvision's names can be imported",
+        };
+        Failure::input(error).in_file(&self.file).help(help)
+    }
+
+    fn refused_graph(&self, error: &tflite::TfliteError) -> Failure {
+        let help = match error {
+            tflite::TfliteError::Unfinished(Unfinished::Normalization) => NORMALIZATION_HELP,
+            _ => {
+                "convolutions without groups, ReLU, adds, poolings, full connections are supported"
+            }
         };
         Failure::input(error).in_file(&self.file).help(help)
     }
@@ -163,7 +183,7 @@ impl Import {
     }
 
     fn float(&self, name: &str, imported: FloatImport) -> Outcome {
-        let FloatImport { graph, tensors, assumed, left_out } = imported;
+        let FloatImport { graph, tensors, mapped, folded, assumed, left_out } = imported;
         let default = || PathBuf::from(format!("{name}.checkpoint.safetensors"));
         let path = self.output.clone().unwrap_or_else(default);
         if same_file(&path, &self.file) {
@@ -177,6 +197,8 @@ impl Import {
             mean: graph.normalization.mean.clone(),
             std: graph.normalization.std.clone(),
             tensors,
+            mapped,
+            folded,
             assumed,
             left_out,
         };
@@ -231,7 +253,12 @@ impl fmt::Display for Body {
 }
 
 impl FloatBody {
-    fn notes(&self) -> [(&'static str, &[String]); 2] {
-        [("assumed", &self.assumed), ("left out", &self.left_out)]
+    fn notes(&self) -> [(&'static str, &[String]); 4] {
+        [
+            ("mapped", &self.mapped),
+            ("folded", &self.folded),
+            ("assumed", &self.assumed),
+            ("left out", &self.left_out),
+        ]
     }
 }

@@ -1,5 +1,6 @@
 //! Walks the operators of a file, and keeps account of its tensors.
 
+use super::super::assemble::Unfit;
 use super::super::flatbuffer::Malformed;
 use super::constants::{self, Quantization};
 use super::error::{ModelProblem, OperatorProblem, TensorProblem, TfliteError};
@@ -33,6 +34,32 @@ impl From<TfliteError> for Refusal {
 impl From<Malformed> for Refusal {
     fn from(error: Malformed) -> Self {
         Self::Elsewhere(error.into())
+    }
+}
+
+impl From<Unfit> for Refusal {
+    fn from(unfit: Unfit) -> Self {
+        Self::Operator(OperatorProblem::Float(unfit))
+    }
+}
+
+impl Refusal {
+    /// With the place of the operator, which is number `index`.
+    pub(super) fn of(
+        self,
+        model: &Model<'_>,
+        index: usize,
+        operator: &Operator<'_>,
+    ) -> TfliteError {
+        let problem = match self {
+            Self::Elsewhere(error) => return error,
+            Self::Operator(problem) => problem,
+        };
+        let output = operator.outputs.first().copied().flatten();
+        let tensor = output.and_then(|output| model.tensor(output).ok());
+        let name = tensor.map(|tensor| tensor.name()).unwrap_or_default();
+        let kind = operator_name(operator.code);
+        TfliteError::Operator { index, operator: kind, name, at: operator.at, problem }
     }
 }
 
@@ -98,25 +125,10 @@ impl<'a> Importer<'a> {
         self.push_tensor(&input, name, shape, quantization)?;
         for index in 0..self.model.operators.len() {
             let operator = self.model.operator(index)?;
-            self.operator(&operator).map_err(|refusal| match refusal {
-                Refusal::Elsewhere(error) => error,
-                Refusal::Operator(problem) => self.refused(index, &operator, problem),
-            })?;
+            let done = self.operator(&operator);
+            done.map_err(|refusal| refusal.of(&self.model, index, &operator))?;
         }
         self.finish()
-    }
-
-    fn refused(
-        &self,
-        index: usize,
-        operator: &Operator<'_>,
-        problem: OperatorProblem,
-    ) -> TfliteError {
-        let output = operator.outputs.first().copied().flatten();
-        let tensor = output.and_then(|output| self.model.tensor(output).ok());
-        let name = tensor.map(|tensor| tensor.name()).unwrap_or_default();
-        let kind = operator_name(operator.code);
-        TfliteError::Operator { index, operator: kind, name, at: operator.at, problem }
     }
 
     /// All that was made is read, and the last operator makes the output.
@@ -306,7 +318,7 @@ impl<'a> Importer<'a> {
 
 /// The layer's name in one that a converter made: of `model/conv2d_1/Conv2D` the middle part, of
 /// several that were fused the last. A model file keeps names in flash.
-fn short(name: &str) -> String {
+pub(super) fn short(name: &str) -> String {
     const LONGEST: usize = 40;
     let last = name.rsplit(';').next().unwrap_or(name);
     let mut parts = last.rsplit('/');

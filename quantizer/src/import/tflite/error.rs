@@ -1,5 +1,6 @@
 //! Why a `.tflite` file was refused: which tensor or operator, where, and what was found.
 
+use super::super::assemble::{Unfinished, Unfit};
 use super::super::flatbuffer::Malformed;
 
 /// A refused `.tflite` file. Places are bytes from the file's start.
@@ -11,6 +12,9 @@ pub enum TfliteError {
     /// The file as a whole is not one that can be imported.
     #[error("{0}")]
     Model(ModelProblem),
+    /// The operators of a float file make no network of this project.
+    #[error(transparent)]
+    Unfinished(#[from] Unfinished),
     /// A tensor that cannot be imported.
     #[error("byte {at:#x}, tensor {index} (`{name}`): {problem}")]
     Tensor {
@@ -115,6 +119,9 @@ pub enum TensorProblem {
         /// Bytes that the shape says.
         expected: usize,
     },
+    /// A parameter that is no number.
+    #[error("it holds {0}")]
+    NotFinite(String),
     /// Read before any operator makes it.
     #[error("it is read before an operator makes it")]
     NotMade,
@@ -173,6 +180,16 @@ pub enum OperatorProblem {
     /// Scales that give no multiplier of 31 bits and a shift.
     #[error("its scales give a multiplier of {0}, which cannot be represented")]
     Multiplier(f64),
+    /// An operator of a float file that this project does not have.
+    #[error(
+        "this operator cannot be imported; CONV_2D, FULLY_CONNECTED, ADD, SUB, MUL, DIV, \
+         AVERAGE_POOL_2D, MEAN, MAX_POOL_2D, RELU, SOFTMAX, RESHAPE, SQUEEZE, PAD and \
+         STRIDED_SLICE can"
+    )]
+    UnknownFloat,
+    /// An operator of a float file that does not fit the float graph.
+    #[error(transparent)]
+    Float(Unfit),
     /// A bias that does not fit with the zero point folded in.
     #[error("the bias of channel {channel} with the zero point folded in is {bias}, not an int32")]
     Bias {

@@ -10,24 +10,29 @@ use resmcu_int8_kernels::ops::softmax::CLASSES_MAX;
 use resmcu_int8_kernels::requantize::TfliteChannel;
 
 /// `BuiltinOptions`: the type of each operator's options.
-mod options {
-    pub(super) const CONV_2D: u8 = 1;
-    pub(super) const POOL_2D: u8 = 5;
-    pub(super) const FULLY_CONNECTED: u8 = 8;
-    pub(super) const SOFTMAX: u8 = 9;
-    pub(super) const ADD: u8 = 11;
+pub(super) mod options {
+    pub(crate) const CONV_2D: u8 = 1;
+    pub(crate) const POOL_2D: u8 = 5;
+    pub(crate) const FULLY_CONNECTED: u8 = 8;
+    pub(crate) const SOFTMAX: u8 = 9;
+    pub(crate) const ADD: u8 = 11;
+    pub(crate) const MUL: u8 = 21;
+    pub(crate) const REDUCER: u8 = 27;
+    pub(crate) const SUB: u8 = 28;
+    pub(crate) const DIV: u8 = 29;
+    pub(crate) const STRIDED_SLICE: u8 = 32;
 }
 
 /// The widest window and the largest stride: what a model file's 8 bits hold.
 const WINDOW_MAX: i64 = 255;
 
 /// The options of an operator, whose type has to be `kind`.
-fn options<'a>(operator: &Operator<'a>, kind: u8) -> Result<Table<'a>, Refusal> {
+pub(super) fn options<'a>(operator: &Operator<'a>, kind: u8) -> Result<Table<'a>, Refusal> {
     let (found, table) = operator.options;
     table.filter(|_| found == kind).ok_or_else(|| OperatorProblem::Options.into())
 }
 
-fn require(
+pub(super) fn require(
     parameter: &'static str,
     found: impl Into<i64>,
     range: std::ops::RangeInclusive<i64>,
@@ -40,7 +45,11 @@ fn require(
 }
 
 /// A side of a window or a stride.
-fn side(table: &Table<'_>, field: usize, parameter: &'static str) -> Result<usize, Refusal> {
+pub(super) fn side(
+    table: &Table<'_>,
+    field: usize,
+    parameter: &'static str,
+) -> Result<usize, Refusal> {
     require(parameter, table.i32(field, 0, parameter)?, 1..=WINDOW_MAX, "1 to 255")
 }
 

@@ -29,18 +29,18 @@ const DTYPES: [&str; 18] = [
 ];
 
 /// Operators by number, those that are likely in such networks.
-const OPERATORS: [(i32, &str); 22] = [
+const OPERATORS: [(i32, &str); 25] = [
     (op::ADD, "ADD"),
     (op::AVERAGE_POOL_2D, "AVERAGE_POOL_2D"),
     (2, "CONCATENATION"),
     (op::CONV_2D, "CONV_2D"),
     (4, "DEPTHWISE_CONV_2D"),
-    (6, "DEQUANTIZE"),
+    (op::DEQUANTIZE, "DEQUANTIZE"),
     (op::FULLY_CONNECTED, "FULLY_CONNECTED"),
     (14, "LOGISTIC"),
     (op::MAX_POOL_2D, "MAX_POOL_2D"),
-    (18, "MUL"),
-    (19, "RELU"),
+    (op::MUL, "MUL"),
+    (op::RELU, "RELU"),
     (21, "RELU6"),
     (op::RESHAPE, "RESHAPE"),
     (op::SOFTMAX, "SOFTMAX"),
@@ -48,10 +48,13 @@ const OPERATORS: [(i32, &str); 22] = [
     (op::PAD, "PAD"),
     (39, "TRANSPOSE"),
     (op::MEAN, "MEAN"),
-    (43, "SQUEEZE"),
+    (op::SUB, "SUB"),
+    (op::DIV, "DIV"),
+    (op::SQUEEZE, "SQUEEZE"),
+    (op::STRIDED_SLICE, "STRIDED_SLICE"),
     (60, "PADV2"),
     (77, "SHAPE"),
-    (114, "QUANTIZE"),
+    (op::QUANTIZE, "QUANTIZE"),
 ];
 
 /// `BuiltinOperator`.
@@ -59,16 +62,26 @@ pub(super) mod op {
     pub(crate) const ADD: i32 = 0;
     pub(crate) const AVERAGE_POOL_2D: i32 = 1;
     pub(crate) const CONV_2D: i32 = 3;
+    pub(crate) const DEQUANTIZE: i32 = 6;
     pub(crate) const FULLY_CONNECTED: i32 = 9;
     pub(crate) const MAX_POOL_2D: i32 = 17;
+    pub(crate) const MUL: i32 = 18;
+    pub(crate) const RELU: i32 = 19;
     pub(crate) const RESHAPE: i32 = 22;
     pub(crate) const SOFTMAX: i32 = 25;
     pub(crate) const PAD: i32 = 34;
     pub(crate) const MEAN: i32 = 40;
+    pub(crate) const SUB: i32 = 41;
+    pub(crate) const DIV: i32 = 42;
+    pub(crate) const SQUEEZE: i32 = 43;
+    pub(crate) const STRIDED_SLICE: i32 = 45;
+    pub(crate) const QUANTIZE: i32 = 114;
 }
 
 /// `TensorType`.
 pub(super) mod dtype {
+    pub(crate) const FLOAT32: i8 = 0;
+    pub(crate) const FLOAT16: i8 = 1;
     pub(crate) const INT32: i8 = 2;
     pub(crate) const INT64: i8 = 4;
     pub(crate) const INT8: i8 = 9;
@@ -229,11 +242,11 @@ impl<'a> Tensor<'a> {
         TfliteError::Tensor { index, name: self.name(), at, problem }
     }
 
-    fn dtype(&self) -> Result<i8, TfliteError> {
+    pub(super) fn dtype(&self) -> Result<i8, TfliteError> {
         Ok(self.table.i8(1, "a tensor's type")?)
     }
 
-    fn wrong_dtype(&self, found: i8, expected: &'static str) -> TfliteError {
+    pub(super) fn wrong_dtype(&self, found: i8, expected: &'static str) -> TfliteError {
         self.refused(TensorProblem::Dtype { found: dtype_name(found), expected })
     }
 
@@ -243,7 +256,7 @@ impl<'a> Tensor<'a> {
     }
 
     /// At most a handful of sides, of which an image has four.
-    fn sides(&self, field: usize) -> Result<Vec<i32>, TfliteError> {
+    pub(super) fn sides(&self, field: usize) -> Result<Vec<i32>, TfliteError> {
         let sides = self.table.vector(field, 4, "a tensor's shape")?.scalars();
         Ok(sides.take(8).map(i32::from_le_bytes).collect())
     }
@@ -251,6 +264,11 @@ impl<'a> Tensor<'a> {
     /// `[H,W,C]` of an int8 activation of one image.
     pub(super) fn activation_shape(&self) -> Result<[usize; 3], TfliteError> {
         self.require_int8()?;
+        self.image_shape()
+    }
+
+    /// `[H,W,C]` of an activation of one image.
+    pub(super) fn image_shape(&self) -> Result<[usize; 3], TfliteError> {
         let (shape, signature) = (self.sides(0)?, self.sides(7)?);
         if signature.iter().skip(1).any(|&side| side < 0) {
             return Err(self.refused(TensorProblem::Dynamic(signature)));
@@ -270,7 +288,7 @@ impl<'a> Tensor<'a> {
     }
 
     /// Its scales and zero points, as many of each.
-    fn scales(&self) -> Result<(Vec<f32>, Vec<i64>, i32), TfliteError> {
+    pub(super) fn scales(&self) -> Result<(Vec<f32>, Vec<i64>, i32), TfliteError> {
         let none = || self.refused(TensorProblem::Quantization("no scale".to_owned()));
         let table = self.quantization_table()?.ok_or_else(none)?;
         let scales = table.vector(2, 4, "a tensor's scales")?;
@@ -314,7 +332,11 @@ impl<'a> Tensor<'a> {
     }
 
     /// The bytes of a constant of `count` elements.
-    fn constant(&self, count: usize, element_bytes: usize) -> Result<&'a [u8], TfliteError> {
+    pub(super) fn constant(
+        &self,
+        count: usize,
+        element_bytes: usize,
+    ) -> Result<&'a [u8], TfliteError> {
         let buffer = self.table.index(2, "a tensor's buffer")?;
         let no_data = || self.refused(TensorProblem::NoData(buffer));
         if buffer >= self.buffers.len() {
@@ -341,9 +363,14 @@ impl<'a> Tensor<'a> {
         if fits { Ok(()) } else { Err(self.refused(problem)) }
     }
 
-    /// The sides of int8 weights of `rank` dimensions, all of which are inside the limits.
+    /// The same of int8 weights.
     pub(super) fn weight_sides(&self, rank: usize) -> Result<Vec<usize>, TfliteError> {
         self.require_int8()?;
+        self.constant_sides(rank)
+    }
+
+    /// The sides of a constant of `rank` dimensions, all of which are inside the limits.
+    pub(super) fn constant_sides(&self, rank: usize) -> Result<Vec<usize>, TfliteError> {
         let sides = self.sides(0)?;
         let fits = sides.len() == rank && sides.iter().all(|side| (1..=SIDE_MAX).contains(side));
         self.constant_shape(fits, &format!("{rank} sides of 1 to {SIDE_MAX}"))?;
