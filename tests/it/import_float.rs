@@ -1,8 +1,9 @@
 //! Hostile files of float networks: an error that names the place, never a panic.
 
+use crate::golden::float_graphs;
 use crate::golden::imports::{options, state_dict_files};
 use crate::rng::Rng;
-use resmcu_quantizer::import::{Format, state_dict};
+use resmcu_quantizer::import::{FloatImport, Format, Options, state_dict};
 
 /// Imports altered bytes; whether they were refused, which has to be with words.
 #[track_caller]
@@ -71,4 +72,52 @@ fn no_random_pickle_panics() {
         file.push(b'.');
         assert!(refused(&format!("round {round}"), &file));
     }
+}
+
+/// Files with their graph: every byte of the smaller ones, and a sample of prefixes.
+#[track_caller]
+fn check_graphs(
+    files: Vec<(String, Vec<u8>)>,
+    read: fn(&[u8], &Options) -> Result<FloatImport, String>,
+    least: u32,
+) {
+    let options = float_graphs::options();
+    let mut refusals = 0;
+    let mut refused = |what: &str, bytes: &[u8]| {
+        let _ = Format::of(bytes);
+        match std::panic::catch_unwind(|| read(bytes, &options)) {
+            Ok(Ok(_)) => {}
+            Ok(Err(words)) => refusals += u32::from(!words.is_empty()),
+            Err(_) => panic!("{what} panics"),
+        }
+    };
+    for (name, file) in files {
+        for length in (0..file.len()).step_by(3) {
+            refused(&format!("{name}: {length} bytes"), &file[..length]);
+        }
+        let mut altered = file.clone();
+        for at in 0..file.len() {
+            for value in [0, 0x7F, 0xFF, file[at] ^ 1] {
+                altered[at] = value;
+                refused(&format!("{name}: byte {at} as {value}"), &altered);
+            }
+            altered[at] = file[at];
+        }
+        let mut rng = Rng::new(17);
+        for round in 0..500 {
+            let mut altered = file.clone();
+            for _ in 0..rng.size(2, 6) {
+                let at = rng.size(0, file.len() - 1);
+                altered[at] = rng.bytes(1)[0];
+            }
+            refused(&format!("{name}: round {round}"), &altered);
+        }
+    }
+    assert!(refusals > least, "{refusals} refusals");
+}
+
+#[test]
+fn no_altered_float_tflite_file_panics() {
+    let files = float_graphs::files("LiteRT ", "imports/tflite.json");
+    check_graphs(files, float_graphs::read_tflite, 20_000);
 }

@@ -2,9 +2,10 @@
 //! of TensorFlow Lite Micro to the byte; in float to a float graph.
 //!
 //! Owns the meaning of the operators (`convert` and `layer` in int8, `float` in float); `schema`
-//! owns that of the file, `constants` the numbers that TensorFlow Lite Micro prepares. Guarantees that a graph it gives computes what the file says,
-//! and that whatever it does not understand is refused with operator, name and place. Any bytes at
-//! all may be given to it. Knows no plan and no kernel.
+//! owns that of the file, `constants` the numbers that TensorFlow Lite Micro prepares. Guarantees
+//! that a graph it gives computes what the file says, and that whatever it does not understand is
+//! refused with operator, name and place. Any bytes at all may be given to it. Knows no plan and no
+//! kernel.
 
 mod constants;
 mod convert;

@@ -5,7 +5,7 @@ use super::operators::unpacked;
 use super::{read_of, test_data};
 use crate::rng::Rng;
 use ndarray::Array4;
-use resmcu_quantizer::data::Decoder;
+use resmcu_quantizer::data::{Dataset, Decoder};
 use resmcu_quantizer::engine::Executor;
 use resmcu_quantizer::graph::Graph;
 use resmcu_quantizer::graph::resnet::by_name;
@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 const DIFFERENCE_MAX: f32 = 1e-4;
 
 /// -1 to 1 in steps of 1/128: `noise` of `imports.py`.
-fn noise(seed: u64, count: usize) -> impl Iterator<Item = f32> {
+pub(super) fn noise(seed: u64, count: usize) -> impl Iterator<Item = f32> {
     Rng::new(seed).i8s(count).into_iter().map(|value| f32::from(value) / 128.0)
 }
 
 #[track_caller]
-fn check_output(name: &str, found: &[f32], expected: &[Value]) {
+pub(super) fn check_output(name: &str, found: &[f32], expected: &[Value]) {
     let expected: Vec<f32> = expected.iter().map(|v| v.as_f64().unwrap() as f32).collect();
     let largest = expected.iter().fold(1.0_f32, |largest, v| largest.max(v.abs()));
     assert_eq!(found.len(), expected.len(), "{name}");
@@ -183,26 +183,32 @@ fn akamasters_networks_answer_as_pytorch() {
     let Some(data) = test_data("akamaster's ResNet-20 and -32 on 1000 images") else { return };
     let golden = read_of("torch ", "imports/akamaster.json");
     let images = cifar10_test(&data);
-    let mut decoder = Decoder::new();
     for model in golden["models"].as_array().unwrap() {
         let name = model["file"].as_str().unwrap();
         let file = std::fs::read(data.join(name)).unwrap();
         let graph = state_dict::read(&file, &options()).unwrap().graph;
         assert!(name.contains(&format!("{}-", graph.name)), "{name} is {}", graph.name);
-        let mut batch = Array4::zeros([images.len(), 32, 32, 3]);
-        for (i, mut image) in batch.outer_iter_mut().enumerate() {
-            let bytes = images.image(i, &mut decoder).unwrap();
-            graph.normalization.apply(bytes, image.as_slice_mut().unwrap());
-        }
-        let logits = Executor::new().forward_eval(&graph, batch.view()).unwrap();
-        for (row, expected) in logits.rows().into_iter().zip(model["outputs"].as_array().unwrap()) {
-            check_output(name, row.as_slice().unwrap(), expected.as_array().unwrap());
-        }
-        let largest = |row: ndarray::ArrayView1<'_, f32>| {
-            (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap()
-        };
-        let answers = logits.rows().into_iter().map(largest).enumerate();
-        let correct = answers.filter(|&(i, class)| class == usize::from(images.label(i))).count();
-        assert_eq!(correct as u64, model["correct"].as_u64().unwrap(), "{name}");
+        check_real(name, &graph, &images, model);
     }
+}
+
+/// Compares the answers to real images, and how many are right, with the judge's.
+#[track_caller]
+pub(super) fn check_real(name: &str, graph: &Graph, images: &Dataset, model: &Value) {
+    let mut decoder = Decoder::new();
+    let mut batch = Array4::zeros([images.len(), 32, 32, 3]);
+    for (i, mut image) in batch.outer_iter_mut().enumerate() {
+        let bytes = images.image(i, &mut decoder).unwrap();
+        graph.normalization.apply(bytes, image.as_slice_mut().unwrap());
+    }
+    let logits = Executor::new().forward_eval(graph, batch.view()).unwrap();
+    for (row, expected) in logits.rows().into_iter().zip(model["outputs"].as_array().unwrap()) {
+        check_output(name, row.as_slice().unwrap(), expected.as_array().unwrap());
+    }
+    let largest = |row: ndarray::ArrayView1<'_, f32>| {
+        (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap()
+    };
+    let answers = logits.rows().into_iter().map(largest).enumerate();
+    let correct = answers.filter(|&(i, class)| class == usize::from(images.label(i))).count();
+    assert_eq!(correct as u64, model["correct"].as_u64().unwrap(), "{name}");
 }

@@ -2,6 +2,7 @@
 //! PyTorch for float networks, in files that the scripts in `tests/golden` made and that the tests
 //! read without Python.
 
+pub(crate) mod float_graphs;
 pub(crate) mod imports;
 pub(crate) mod mlperf_resnet8;
 pub(crate) mod operators;
