@@ -236,7 +236,11 @@ impl Assembler {
         } else {
             weights
         };
-        let y = self.push(name, Op::FullyConnected(FullyConnected { weights, bias }), &[node])?;
+        let y = self.push(
+            name,
+            Op::FullyConnected(FullyConnected { weights, bias, quantizer: None }),
+            &[node],
+        )?;
         Ok(Value { flat: true, ..y })
     }
 

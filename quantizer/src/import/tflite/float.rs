@@ -221,6 +221,7 @@ impl<'a> Importer<'a> {
             bias: self.bias(operator, outputs)?,
             stride: square(stride, "stride")?,
             padding,
+            quantizer: None,
         };
         let y = graph.conv(&short(&weights.name()), x, layer)?;
         self.make_active(graph, operator, y, table.i8(3, "the activation")?)
