@@ -30,7 +30,7 @@ pub enum Method {
     /// The least mean squared error of the quantized values.
     MeanSquaredError,
     /// The least Kullback-Leibler divergence between the values and the quantized values (Migacz,
-    /// 8-bit Inference with TensorRT, 2017).
+    /// 8-bit Inference with `TensorRT`, 2017).
     Entropy,
 }
 

@@ -154,8 +154,8 @@ impl RealWeights {
     }
 }
 
-fn wide<'a>(row: impl IntoIterator<Item = &'a f32>) -> Vec<f64> {
-    row.into_iter().map(|&w| f64::from(w)).collect()
+fn wide<D: ndarray::Dimension>(row: &ndarray::ArrayView<'_, f32, D>) -> Vec<f64> {
+    row.iter().map(|&w| f64::from(w)).collect()
 }
 
 /// The nearest integer from `-limit` to `limit`. A scale of zero is that of a row of zeros.
