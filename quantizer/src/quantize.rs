@@ -1,12 +1,21 @@
 //! From a float graph without batch normalization to integers, in the profile `native`.
 //!
-//! Weights are symmetric, one scale an output channel; activations have one scale and zero point a
-//! tensor, from calibrated ranges. The image's normalization is folded into the first
-//! convolution, residual adds into the convolutions that they follow, average pooling into the
-//! classifier. What cannot be expressed so is refused with its name.
+//! Weights are symmetric, one scale an output channel, rounded to nearest or as the caller chose
+//! them; activations have one scale and zero point a tensor, from calibrated ranges. The image's
+//! normalization is folded into the first convolution, residual adds into the convolutions that
+//! they follow, average pooling into the classifier. What cannot be expressed so is refused with
+//! its name.
 
 mod channel;
 mod fuse;
+mod grid;
+mod weights;
+
+pub(crate) use fuse::{Layer, fuse};
+pub use grid::Grid;
+pub(crate) use grid::{Grids, Stored};
+pub(crate) use weights::RealWeights;
+pub use weights::{LayerWeights, WeightBits, WeightScale};
 
 use crate::calibrate::Ranges;
 use crate::graph::{Graph, NodeId, Op, Padding};
@@ -15,7 +24,6 @@ use crate::quantized::{
     QuantizedTensor, Sliding, TensorId,
 };
 use channel::Target;
-use fuse::{Layer, fuse};
 use ndarray::Array1;
 use resmcu_int8_kernels::requantize::NativeChannel;
 
@@ -25,9 +33,6 @@ const SUM_POSITIONS_MAX: usize = 256;
 /// Output steps that one step of the accumulator may be worth, so that rounding the bias moves no
 /// output by more than 1/512 of a step.
 const MULTIPLIER_MAX: f64 = 1.0 / 256.0;
-
-/// Steps of the int32 logits over their calibrated range.
-const LOGIT_STEPS: f64 = 1_048_576.0;
 
 /// The smallest worth of an accumulator step, so that the zero point fits the accumulator.
 const MULTIPLIER_MIN: f64 = 1.0 / 1_048_576.0;
@@ -63,20 +68,34 @@ pub enum QuantizeError {
     },
 }
 
-/// Quantizes `graph`, whose batch normalizations are folded, with activations of `ranges`.
+/// Quantizes `graph`, whose batch normalizations are folded, with activations of `ranges` and the
+/// nearest weights of eight bits.
 ///
 /// # Errors
 /// Where a node is not supported or a number is not finite.
 pub fn quantize(graph: &Graph, ranges: &Ranges) -> Result<QuantizedGraph, QuantizeError> {
+    quantize_with(graph, ranges, &[])
+}
+
+/// The same with the integers of `weights` for the nodes that have some, by node.
+///
+/// # Errors
+/// Where a node is not supported, a number is not finite, or the weights are not the node's.
+pub fn quantize_with(
+    graph: &Graph,
+    ranges: &Ranges,
+    weights: &[Option<LayerWeights>],
+) -> Result<QuantizedGraph, QuantizeError> {
     let layers = fuse(graph)?;
     let mut quantizer = Quantizer {
         graph,
-        ranges,
+        grids: Grids::new(graph, &layers, ranges)?,
+        weights,
         tensors: Vec::new(),
         nodes: Vec::new(),
         made: vec![None; graph.nodes.len()],
     };
-    quantizer.add_tensor(Graph::INPUT, "image", Dtype::I8, (1.0, -128.0));
+    quantizer.add_tensor(Graph::INPUT, "image", Dtype::I8, Grid::IMAGE);
     for layer in &layers {
         quantizer.layer(layer)?;
     }
@@ -91,18 +110,19 @@ pub fn quantize(graph: &Graph, ranges: &Ranges) -> Result<QuantizedGraph, Quanti
 
 struct Quantizer<'g> {
     graph: &'g Graph,
-    ranges: &'g Ranges,
+    grids: Grids,
+    /// By node, where they are not the nearest ones.
+    weights: &'g [Option<LayerWeights>],
     tensors: Vec<QuantizedTensor>,
     nodes: Vec<QuantizedNode>,
     /// For each float node the tensor that holds its activation.
     made: Vec<Option<TensorId>>,
 }
 
-/// A layer's weights and what they are multiplied with, in real numbers.
+/// What a layer's integer weights are multiplied with, in real numbers.
 struct Linear<'a> {
     layer: &'a str,
-    /// Output channel to its row of weights, in the order of the patch.
-    rows: Vec<Vec<f64>>,
+    weights: LayerWeights,
     bias: Vec<f64>,
     /// What is to be added to a stored `x` of channel `i` to be proportional to its real value.
     offsets: Vec<f64>,
@@ -117,29 +137,18 @@ struct Linear<'a> {
 
 impl Quantizer<'_> {
     fn unsupported(&self, node: NodeId, problem: &str) -> QuantizeError {
-        let node = self.graph.node(node);
-        QuantizeError::Unsupported {
-            layer: node.name.clone(),
-            operator: node.op.kind(),
-            problem: problem.to_owned(),
-        }
+        grid::unsupported(self.graph, node, problem)
     }
 
-    fn add_tensor(
-        &mut self,
-        node: NodeId,
-        name: &str,
-        dtype: Dtype,
-        (scale, zero_point): (f64, f64),
-    ) -> TensorId {
+    fn add_tensor(&mut self, node: NodeId, name: &str, dtype: Dtype, grid: Grid) -> TensorId {
         let id = TensorId(self.tensors.len());
         self.made[node.0] = Some(id);
         self.tensors.push(QuantizedTensor {
             name: name.to_owned(),
             shape: self.graph.node(node).shape,
             dtype,
-            scale: scale as f32,
-            zero_point: zero_point as i16,
+            scale: grid.scale as f32,
+            zero_point: grid.zero_point as i16,
         });
         id
     }
@@ -155,19 +164,27 @@ impl Quantizer<'_> {
         (tensor.scale.into(), tensor.zero_point.into())
     }
 
-    /// Scale and zero point of an int8 activation, from its calibrated range.
-    fn calibrated(&self, layer: &Layer) -> Result<(f64, f64), QuantizeError> {
-        let (low, high) = self.ranges.of(layer.output);
-        let (low, high) = (f64::from(low).min(0.0), f64::from(high).max(0.0));
-        let low = if layer.relu { 0.0 } else { low };
-        if !(low.is_finite() && high.is_finite()) {
-            let layer = self.graph.node(layer.node).name.clone();
-            return Err(QuantizeError::NotFinite { layer, what: "range" });
+    /// The grid of an int8 activation.
+    fn grid(&self, node: NodeId) -> Result<Grid, QuantizeError> {
+        match self.grids.of(self.graph, node)? {
+            Stored::Int8(grid) => Ok(grid),
+            _ => Err(self.unsupported(node, "its result is not int8")),
         }
-        // An activation that is always zero has any scale. The file holds scales as f32.
-        let scale = f64::from(((high - low).max(1e-6) / 255.0) as f32);
-        let zero_point = (-128.0 - low / scale).round().clamp(-128.0, 127.0);
-        Ok((scale, zero_point))
+    }
+
+    /// The integers of a layer's weights: the caller's, or the nearest ones.
+    fn layer_weights(&self, layer: &Layer) -> Result<LayerWeights, QuantizeError> {
+        let real = RealWeights::of(self.graph, layer, &self.grids)?
+            .ok_or_else(|| self.unsupported(layer.node, "it has no weights"))?;
+        let Some(chosen) = self.weights.get(layer.node.0).and_then(Option::as_ref) else {
+            return Ok(real.nearest(WeightBits::Eight, WeightScale::Largest, &[1.0]));
+        };
+        let length: usize = real.rows.iter().map(Vec::len).sum();
+        let scales = || chosen.scales.iter().all(|&s| s.is_finite() && s >= real.scale_min);
+        if (chosen.scales.len(), chosen.values.len()) != (real.rows.len(), length) || !scales() {
+            return Err(self.unsupported(layer.node, "the chosen integers are not its weights"));
+        }
+        Ok(chosen.clone())
     }
 
     fn layer(&mut self, layer: &Layer) -> Result<(), QuantizeError> {
@@ -200,10 +217,10 @@ impl Quantizer<'_> {
 
     /// A layer whose output has its input's scale and zero point.
     fn same_scale(&mut self, layer: &Layer, op: QuantizedOp) -> Result<(), QuantizeError> {
-        let quantization = self.quantization(self.tensor(layer.input)?);
+        let grid = self.grid(layer.input)?;
         let name = self.graph.node(layer.node).name.clone();
         let output = self.graph.node(layer.output).name.clone();
-        self.add_tensor(layer.output, &output, Dtype::I8, quantization);
+        self.add_tensor(layer.output, &output, Dtype::I8, grid);
         self.nodes.push(QuantizedNode { name, op });
         Ok(())
     }
@@ -215,22 +232,16 @@ impl Quantizer<'_> {
             return Err(self.unsupported(layer.node, "it is no convolution"));
         };
         let input = self.tensor(layer.input)?;
-        let output = self.calibrated(layer)?;
+        let output = self.grid(layer.output)?;
         let skip = layer.skip.map(|skip| self.skip(layer, skip)).transpose()?;
-        let (outputs, kh, kw, _) = conv.weights.dim();
+        let (outputs, kh, kw, inputs) = conv.weights.dim();
         let from_image = layer.input == Graph::INPUT;
-        let image = &graph.normalization;
         let (input_scale, zero_point) = self.quantization(input);
-        let mut rows: Vec<Vec<f64>> = rows(conv.weights.outer_iter().map(|w| w.to_owned()));
-        let mut offsets = vec![-zero_point; node_channels(graph, layer.input)];
+        let mut offsets = vec![-zero_point; inputs];
         if from_image {
             // (pixel / 255 - mean) / std = (q + 128 - 255 mean) / (255 std)
-            offsets = image.mean.iter().map(|&mean| 128.0 - 255.0 * f64::from(mean)).collect();
-            for row in &mut rows {
-                for (w, &std) in row.iter_mut().zip(image.std.iter().cycle()) {
-                    *w /= 255.0 * f64::from(std);
-                }
-            }
+            let mean = graph.normalization.mean.iter();
+            offsets = mean.map(|&mean| 128.0 - 255.0 * f64::from(mean)).collect();
         }
         let pad_value = if from_image {
             let nearest = |&offset: &f64| (-offset).round().clamp(-128.0, 127.0) as i8;
@@ -238,20 +249,19 @@ impl Quantizer<'_> {
         } else {
             PadValue::Uniform(zero_point as i8)
         };
-        let bias = conv.bias.as_ref().map_or(vec![0.0; outputs], wide);
         let linear = Linear {
             layer: &node.name,
-            rows,
-            bias,
+            weights: self.layer_weights(layer)?,
+            bias: conv.bias.as_ref().map_or(vec![0.0; outputs], wide),
             offsets,
             input_scale,
             input_bound: 128.0,
             skip: skip.map(|skip| self.quantization(skip)),
-            output,
+            output: (output.scale, output.zero_point),
             multiplier_max: MULTIPLIER_MAX,
         };
         let (weights, channels) = linear.quantize()?;
-        let low = if layer.relu { output.1 as i8 } else { i8::MIN };
+        let low = if layer.relu { output.zero_point as i8 } else { i8::MIN };
         let op = QuantizedOp::Conv2d {
             input,
             sliding: sliding([kh, kw], conv.stride, &conv.padding),
@@ -277,9 +287,9 @@ impl Quantizer<'_> {
         if last.is_none_or(|last| last <= layer.output) {
             return Ok(original);
         }
-        let quantization = self.quantization(original);
+        let grid = self.grid(skip)?;
         let name = format!("{}.skip", self.graph.node(layer.node).name);
-        let copy = self.add_tensor(skip, &name, Dtype::I8, quantization);
+        let copy = self.add_tensor(skip, &name, Dtype::I8, grid);
         self.made[skip.0] = Some(original);
         let op = QuantizedOp::SubsamplePad { input: original, stride: 1, channels_before: 0 };
         self.nodes.push(QuantizedNode { name, op });
@@ -290,15 +300,11 @@ impl Quantizer<'_> {
         let input = self.tensor(layer.input)?;
         let [height, width, _] = self.tensors[input.0].shape;
         let positions = height * width;
-        let (scale, zero_point) = self.quantization(input);
         let name = self.graph.node(layer.node).name.clone();
-        let before_classifier = self.graph.consumers()[layer.output.0]
-            .iter()
-            .all(|&consumer| matches!(self.graph.node(consumer).op, Op::FullyConnected(_)));
-        if positions <= SUM_POSITIONS_MAX && before_classifier && self.sums_fit(layer, positions) {
+        if let Stored::Sums(grid, positions) = self.grids.of(self.graph, layer.output)? {
             let count = positions as f64;
-            let quantization = (scale / count, zero_point * count);
-            self.add_tensor(layer.output, &name, Dtype::I16, quantization);
+            let (scale, zero_point) = (grid.scale / count, grid.zero_point * count);
+            self.add_tensor(layer.output, &name, Dtype::I16, Grid { scale, zero_point });
             self.nodes.push(QuantizedNode { name, op: QuantizedOp::GlobalSum { input } });
             return Ok(());
         }
@@ -316,20 +322,6 @@ impl Quantizer<'_> {
         self.same_scale(layer, QuantizedOp::GlobalMean { input, constants, clamp })
     }
 
-    /// Whether the classifier's accumulators hold sums instead of means.
-    fn sums_fit(&self, layer: &Layer, positions: usize) -> bool {
-        let classifiers = self.graph.consumers()[layer.output.0].clone();
-        classifiers.iter().all(|&id| {
-            let Op::FullyConnected(fc) = &self.graph.node(id).op else { return false };
-            // A row's largest weight becomes 127; half of the limit is left to the bias.
-            fc.weights.outer_iter().all(|row| {
-                let largest = row.iter().fold(f32::MIN_POSITIVE, |l, w| l.max(w.abs()));
-                let sum: f64 = row.iter().map(|w| f64::from(w.abs() / largest) * 127.0 + 0.5).sum();
-                sum * 128.0 * positions as f64 <= f64::from(1 << 29)
-            })
-        })
-    }
-
     fn fully_connected(&mut self, layer: &Layer) -> Result<(), QuantizeError> {
         let graph = self.graph;
         let node = graph.node(layer.node);
@@ -339,18 +331,18 @@ impl Quantizer<'_> {
         let input = self.tensor(layer.input)?;
         let (input_scale, zero_point) = self.quantization(input);
         let sums = self.tensors[input.0].dtype == Dtype::I16;
-        let (low, high) = self.ranges.of(layer.output);
-        let range = f64::from(low.abs().max(high.abs())).max(1e-6);
-        let output = (f64::from((range / LOGIT_STEPS) as f32), 0.0);
+        let Stored::Logits(scale) = self.grids.of(graph, layer.output)? else {
+            return Err(self.unsupported(layer.node, "it is not the network's last layer"));
+        };
         let linear = Linear {
             layer: &node.name,
-            rows: rows(fc.weights.outer_iter().map(|w| w.to_owned())),
+            weights: self.layer_weights(layer)?,
             bias: wide(&fc.bias),
             offsets: vec![-zero_point],
             input_scale,
             input_bound: if sums { self.sum_bound(layer.input) } else { 128.0 },
             skip: None,
-            output,
+            output: (scale, 0.0),
             multiplier_max: 0.25,
         };
         let (weights, channels) = linear.quantize()?;
@@ -360,7 +352,8 @@ impl Quantizer<'_> {
             channels: Channels::Native(channels),
             clamp: [i8::MIN, i8::MAX],
         };
-        self.add_tensor(layer.output, &node.name, Dtype::I32, output);
+        let grid = Grid { scale, zero_point: 0.0 };
+        self.add_tensor(layer.output, &node.name, Dtype::I32, grid);
         self.nodes.push(QuantizedNode { name: node.name.clone(), op });
         Ok(())
     }
@@ -375,34 +368,19 @@ impl Quantizer<'_> {
 
 impl Linear<'_> {
     /// Weights `[O, ..]` in the order of the rows, and the constants of each channel.
-    fn quantize(&self) -> Result<(Vec<i8>, Vec<NativeChannel>), QuantizeError> {
-        let mut weights = Vec::with_capacity(self.rows.iter().map(Vec::len).sum());
-        let mut channels = Vec::with_capacity(self.rows.len());
-        for (channel, (row, &bias)) in self.rows.iter().zip(&self.bias).enumerate() {
-            if !row.iter().chain([&bias]).all(|value| value.is_finite()) {
-                let layer = self.layer.to_owned();
+    fn quantize(self) -> Result<(Vec<i8>, Vec<NativeChannel>), QuantizeError> {
+        let length = (self.weights.values.len() / self.weights.scales.len().max(1)).max(1);
+        let rows = self.weights.values.chunks_exact(length).zip(&self.weights.scales);
+        let mut channels = Vec::with_capacity(self.bias.len());
+        for (channel, ((row, &scale), &bias)) in rows.zip(&self.bias).enumerate() {
+            let layer = self.layer.to_owned();
+            if !bias.is_finite() {
                 return Err(QuantizeError::NotFinite { layer, what: "weight" });
             }
-            let scale = self.weight_scale(row);
-            let quantized = row.iter().map(|w| (w / scale).round().clamp(-127.0, 127.0));
-            let start = weights.len();
-            weights.extend(quantized.map(|w| w as i8));
-            let constants = self.target(&weights[start..], scale, bias).constants();
-            let layer = || self.layer.to_owned();
-            channels.push(
-                constants.ok_or_else(|| QuantizeError::Accumulator { layer: layer(), channel })?,
-            );
+            let constants = self.target(row, scale, bias).constants();
+            channels.push(constants.ok_or(QuantizeError::Accumulator { layer, channel })?);
         }
-        Ok((weights, channels))
-    }
-
-    /// The largest weight becomes 127. A channel that hardly matters gets a larger scale, so that
-    /// zero point and residual fit its accumulator.
-    fn weight_scale(&self, row: &[f64]) -> f64 {
-        let largest = row.iter().fold(0.0, |largest: f64, w| largest.max(w.abs()));
-        let for_output = MULTIPLIER_MIN * self.output.0 / self.input_scale;
-        let for_skip = self.skip.map_or(0.0, |(scale, _)| scale / 32_767.0 / self.input_scale);
-        (largest / 127.0).max(for_output).max(for_skip)
+        Ok((self.weights.values, channels))
     }
 
     /// What a channel of these weights has to compute.
@@ -421,17 +399,6 @@ impl Linear<'_> {
             multiplier_max: self.multiplier_max,
         }
     }
-}
-
-fn node_channels(graph: &Graph, node: NodeId) -> usize {
-    graph.node(node).shape[2]
-}
-
-/// Each output channel's weights as one row.
-fn rows<D: ndarray::Dimension>(
-    filters: impl Iterator<Item = ndarray::Array<f32, D>>,
-) -> Vec<Vec<f64>> {
-    filters.map(|filter| filter.iter().map(|&w| f64::from(w)).collect()).collect()
 }
 
 fn wide(values: &Array1<f32>) -> Vec<f64> {

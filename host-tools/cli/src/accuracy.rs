@@ -76,6 +76,12 @@ impl Answers {
         self.top5.iter().enumerate().map(right).collect()
     }
 
+    /// The share of images to which both give the same class.
+    pub(crate) fn agreement(&self, other: &Self) -> f64 {
+        let same = self.top5.iter().zip(&other.top5).filter(|(a, b)| a.first() == b.first());
+        same.count() as f64 / self.top5.len().max(1) as f64
+    }
+
     /// The share of right answers.
     pub(crate) fn accuracy(&self, data: &Dataset) -> Accuracy {
         let images = self.top5.len();

@@ -89,7 +89,45 @@ impl TrainStep {
     ) -> Result<StepOutput, EngineError> {
         check_batch(graph, &batch)?;
         targets.check(batch.dim().0, graph.classes())?;
-        self.prepare(graph, targets.len());
+        self.forward_backward(graph, &batch, momentum, |step, graph| step.loss(graph, targets));
+        let sum: f64 = self.shards.iter().map(|shard| shard.loss.sum).sum();
+        let correct = self.shards.iter().map(|shard| shard.loss.correct).sum();
+        Ok(StepOutput { loss: sum / targets.len().max(1) as f64, correct })
+    }
+
+    /// Runs `batch` forward and backward towards the output `goal` (`[N,H,W,C]`), and returns the
+    /// mean of the squared differences from it. Nothing of `graph` changes but the running
+    /// averages of batch normalizations, if it has any.
+    ///
+    /// # Errors
+    /// Where the batch is not of the graph's input shape, or the goal not of its output's.
+    #[expect(clippy::needless_pass_by_value, reason = "views are passed by value, as in ndarray")]
+    pub fn run_towards(
+        &mut self,
+        graph: &mut Graph,
+        batch: ArrayView4<'_, f32>,
+        goal: &[f32],
+    ) -> Result<f64, EngineError> {
+        check_batch(graph, &batch)?;
+        let values: usize = graph.node(graph.output()).shape.iter().product();
+        let images = batch.dim().0;
+        if goal.len() != images * values {
+            return Err(EngineError::LabelCount { labels: goal.len() / values.max(1), images });
+        }
+        self.forward_backward(graph, &batch, 0.0, |step, graph| step.squares(graph, goal));
+        let sum: f64 = self.shards.iter().map(|shard| shard.loss.sum).sum();
+        Ok(sum / goal.len().max(1) as f64)
+    }
+
+    /// Forward, `loss`, which leaves the output's gradient, and backward.
+    fn forward_backward(
+        &mut self,
+        graph: &mut Graph,
+        batch: &ArrayView4<'_, f32>,
+        momentum: f32,
+        loss: impl FnOnce(&mut Self, &Graph),
+    ) {
+        self.prepare(graph, batch.dim().0);
         let batch = batch.as_standard_layout();
         let batch = batch.as_slice().unwrap_or_default();
         for level in 0..self.shared.program.levels.len() {
@@ -99,7 +137,7 @@ impl TrainStep {
             });
             self.finish_forward(graph, level, momentum);
         }
-        self.loss(graph, targets);
+        loss(self, graph);
         for level in (0..self.shared.program.levels.len()).rev() {
             let order = Order::of_pass(level + 1);
             self.each_shard(batch, order, |shard, shared, batch, scratch| {
@@ -109,9 +147,6 @@ impl TrainStep {
         }
         self.reduce();
         self.weight_steps(graph);
-        let sum: f64 = self.shards.iter().map(|shard| shard.loss.sum).sum();
-        let correct = self.shards.iter().map(|shard| shard.loss.correct).sum();
-        Ok(StepOutput { loss: sum / targets.len().max(1) as f64, correct })
     }
 
     /// The first node, in order, that held a value which is not finite in the last step, in its
@@ -261,6 +296,30 @@ impl TrainStep {
                 out[..channels].copy_from_slice(dlogits);
                 out[channels..].fill(0.0);
             }
+        });
+    }
+
+    /// Squared differences from `goal`, and the gradient of their mean.
+    fn squares(&mut self, graph: &Graph, goal: &[f32]) {
+        let Self { shared, shards, .. } = self;
+        let output = shared.program.output();
+        let (channels, padded) = (graph.classes(), shared.program.tensors[output].shape[2]);
+        let values = shared.program.tensors[output].values() / padded * channels;
+        let (weight, each) = (2.0 / goal.len() as f32, shared.layout.images * values);
+        shards.par_iter_mut().zip(goal.par_chunks(each)).for_each(|(shard, goal)| {
+            let made = shard.activation(shared, output, &(0..shard.images));
+            let mut gradient = vec![0.0; made.len()];
+            let mut sum = 0.0;
+            let pixels = made.chunks_exact(padded).zip(goal.chunks_exact(channels));
+            for ((made, goal), gradient) in pixels.zip(gradient.chunks_exact_mut(padded)) {
+                for ((made, goal), gradient) in made.iter().zip(goal).zip(gradient) {
+                    let difference = made - goal;
+                    sum += f64::from(difference * difference);
+                    *gradient = weight * difference;
+                }
+            }
+            shard.loss = softmax_cross_entropy::Loss { sum, correct: 0 };
+            shard.output_gradient_mut(shared).copy_from_slice(&gradient);
         });
     }
 

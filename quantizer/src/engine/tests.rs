@@ -96,6 +96,36 @@ fn parameter_gradients_of_whole_networks_are_numeric() {
     networks().iter().for_each(check_parameter_gradients);
 }
 
+/// The gradient of the squared differences from a goal, at a parameter in the middle of each.
+#[test]
+fn gradients_towards_a_goal_are_numeric() {
+    for graph in networks() {
+        let mut graph = crate::fold_batch_norm::fold(&graph).unwrap();
+        let batch = batch(6);
+        let goal: Vec<f32> = (0..6 * graph.classes()).map(|at| (at % 5) as f32 / 4.0).collect();
+        let mut step = TrainStep::new();
+        let found = step.run_towards(&mut graph, batch.view(), &goal).unwrap();
+        let logits = Executor::new().forward_eval(&graph, batch.view()).unwrap();
+        let squares = logits.iter().zip(&goal).map(|(a, b)| f64::from(a - b).powi(2));
+        let expected = squares.sum::<f64>() / goal.len() as f64;
+        assert!((found - expected).abs() < 1e-5 * expected, "{found}, expected {expected}");
+        for (parameter, gradient) in step.gradients().to_vec().iter().enumerate() {
+            let at = gradient.len() / 2;
+            let norm = gradient.iter().map(|g| g * g).sum::<f32>().sqrt();
+            let mut loss = |length: f32| {
+                let mut moved = graph.clone();
+                moved.parameters_mut()[parameter].values[at] += length;
+                step.run_towards(&mut moved, batch.view(), &goal).unwrap()
+            };
+            let slope = ((loss(1e-3) - loss(-1e-3)) / 2e-3) as f32;
+            let error = (gradient[at] - slope).abs();
+            assert!(error < 2e-3 + 0.03 * norm, "{}: {}, {slope}", graph.name, gradient[at]);
+        }
+        let refusal = step.run_towards(&mut graph, batch.view(), &goal[1..]).unwrap_err();
+        assert!(matches!(refusal, EngineError::LabelCount { images: 6, .. }), "{refusal}");
+    }
+}
+
 /// Everything that a step and an evaluation make, as bits.
 fn bits(threads: usize) -> Vec<u64> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -64,6 +64,8 @@ fn bad_files() {
     write("program.pth", program);
     check(&session, "import program.pth", 2, &["`os.system` is refused", "byte 0x", "program.pth"]);
     check(&session, "quantize int8.rmcu", 2, &["quantized model", "int8.rmcu"]);
+    check(&session, "quantize float.safetensors --weights 5", 2, &["8 or 4 bits"]);
+    check(&session, "quantize float.safetensors --calibration best", 2, &["entropy, auto"]);
     check(&session, "plan float.safetensors", 2, &["float checkpoint", "float.safetensors"]);
     check(&session, "plan resnet9", 2, &["`resnet9`", "resnet8"]);
 }

@@ -13,6 +13,21 @@ fn share(value: &Value) -> f64 {
     share
 }
 
+/// Four-bit weights, rounded adaptively: the file says what it is, and its answers are near.
+fn four_bits(session: &Session) {
+    let few = "--calibration-images 64 --iterations 100 -n 500 --equalize --seed 3";
+    let made = session.json(&format!("quantize float.safetensors -o w4.rmcu --weights 4 {few}"));
+    let fields =
+        ["ranges[].method", "blocks[].kept_db", "layers[].cosine", "layers[].clipped", "agreement"];
+    check_fields(&made, &fields);
+    let name = made["model"]["name"].as_str().unwrap_or_default();
+    assert!(name.ends_with("(4-bit weights, stored as int8)"), "{name}");
+    let blocks = made["blocks"].as_array().unwrap();
+    assert!(blocks.iter().all(|block| share(&block["kept_db"]) >= share(&block["nearest_db"])));
+    assert!(share(&made["agreement"]) > 0.9, "{}", made["agreement"]);
+    assert_eq!(session.json("evaluate w4.rmcu -n 500")["top1"], made["int8"]["top1"]);
+}
+
 #[test]
 fn the_whole_way() {
     let session = Session::new();
@@ -22,7 +37,7 @@ fn the_whole_way() {
     assert!(!session.path("float.resume.safetensors").exists(), "the finished run leaves no state");
 
     let quantized = session.json("quantize float.safetensors -o int8.rmcu -n 500");
-    check_fields(&quantized, &["model.name", "model.hash", "worst_layers[].sqnr_db", "arena"]);
+    check_fields(&quantized, &["model.name", "model.hash", "layers[].sqnr_db", "arena"]);
     let (float, int8) = (share(&quantized["float"]["top1"]), share(&quantized["int8"]["top1"]));
     assert!(float > 0.5, "float {float}");
     assert!((float - int8).abs() < 0.03, "float {float}, int8 {int8}");
@@ -34,6 +49,7 @@ fn the_whole_way() {
     let evaluated = session.json("evaluate float.safetensors -n 500");
     assert_eq!(evaluated["top1"], quantized["float"]["top1"]);
 
+    four_bits(&session);
     for target in ["qemu-mps2-an386", "qemu-virt-rv32imac"] {
         on_a_board(&session, target);
     }

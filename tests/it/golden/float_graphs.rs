@@ -1,4 +1,4 @@
-//! Float networks that come with their graph: our engine against LiteRT on the same weights.
+//! Float networks that come with their graph: our engine against `LiteRT` on the same weights.
 
 use super::imports::{check_output, check_real, noise};
 use super::mlperf_resnet8::cifar10_test;

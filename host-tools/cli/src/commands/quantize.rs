@@ -1,29 +1,36 @@
 //! `resmcu quantize`: from a float checkpoint to a model file.
 
+mod errors;
+
 use crate::accuracy::{Accuracy, Answers};
 use crate::failure::{Failure, OrFail, Outcome};
-use crate::host::dequantize;
-use crate::images::{Wanted, batch};
+use crate::images::Wanted;
 use crate::model::{Model, load_checkpoint};
 use crate::output::{Opening, Report, grouped, percent, size, table, write_file};
+use crate::progress::Stages;
 use crate::statistics::Paired;
-use clap::Args;
-use resmcu_int8_runtime::Observer;
-use resmcu_quantizer::calibrate::Ranges;
-use resmcu_quantizer::data::{Dataset, Decoder, Split};
-use resmcu_quantizer::engine::Executor;
+use clap::{Args, ValueEnum};
+use errors::{LayerError, layer_errors};
+use resmcu_quantizer::calibrate::Images;
+use resmcu_quantizer::data::{Dataset, Split};
 use resmcu_quantizer::fold_batch_norm::fold;
 use resmcu_quantizer::graph::Graph;
 use resmcu_quantizer::lower::lower;
+use resmcu_quantizer::post_training::{
+    Adaptive, BlockFit, Calibration, Choice, PostTrainingError, Rounding, Settings, Stage,
+    post_training,
+};
+use resmcu_quantizer::quantize::{WeightBits, WeightScale};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Instant;
 
-/// Images that are calibrated on at once.
-const BATCH: usize = 32;
+/// Where to read what can be quantized.
+const OPERATORS: &str = "the operators that int8 models have are listed in int8-kernels/README.md";
 
 /// Training images on which the layers' errors are measured.
-const ERROR_IMAGES: usize = 32;
+const ERROR_IMAGES: usize = 64;
 
 /// Layers that the report names.
 const WORST_LAYERS: usize = 5;
@@ -31,39 +38,82 @@ const WORST_LAYERS: usize = 5;
 /// Folds batch normalization, calibrates, quantizes, plans and writes the model file
 #[derive(Debug, Args)]
 pub(crate) struct Quantize {
-    /// A checkpoint of `resmcu train`
+    /// A checkpoint of `resmcu train` or `resmcu import`
     checkpoint: String,
     /// Where the model is written [default: the network's name with `.rmcu`]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     data: super::Data,
-    /// Training images on which the ranges of activations are measured
+    /// Training images from which everything is chosen
     #[arg(long, value_name = "N", default_value_t = 512)]
     calibration_images: usize,
+    /// How ranges are chosen: min-max, percentile, percentile=P, mse, entropy, or auto, the best
+    /// of them for each layer
+    #[arg(long, value_name = "METHOD", default_value_t = Calibration::Auto)]
+    calibration: Calibration,
+    /// Bits of a weight, but for those of the first layer and the classifier, which keep 8. Four
+    /// bits are stored in bytes of their own
+    #[arg(long, value_name = "BITS", value_parser = weight_bits, default_value = "8")]
+    weights: WeightBits,
+    /// How weights are rounded [default: nearest for 8 bits, adaptive for 4]
+    #[arg(long, value_enum, value_name = "ROUNDING")]
+    rounding: Option<RoundingKind>,
+    /// Iterations of adaptive rounding over each block
+    #[arg(long, value_name = "N", default_value_t = Adaptive::default().iterations)]
+    iterations: usize,
+    /// Give channels between two convolutions like ranges first (cross-layer equalization)
+    #[arg(long)]
+    equalize: bool,
+    /// Leave biases as they are, instead of having them take up each channel's mean error
+    #[arg(long)]
+    keep_biases: bool,
+    /// Seed of the images that adaptive rounding draws
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
     #[command(flatten)]
     json: super::Json,
+}
+
+/// How weights are rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RoundingKind {
+    /// To the nearest integer
+    Nearest,
+    /// Up or down, so that each block's output is nearest to the float network's
+    Adaptive,
+}
+
+fn weight_bits(text: &str) -> Result<WeightBits, String> {
+    match text {
+        "8" => Ok(WeightBits::Eight),
+        "4" => Ok(WeightBits::Four),
+        _ => Err("weights have 8 or 4 bits".to_owned()),
+    }
 }
 
 #[derive(Debug, Serialize)]
 struct Body {
     data: String,
     calibration_images: usize,
+    weight_images: usize,
+    settings: Settings,
+    seconds: f64,
     float: Accuracy,
     int8: Accuracy,
     difference: Paired,
-    worst_layers: Vec<LayerError>,
+    /// Share of images to which both give the same class.
+    agreement: f64,
+    /// Of the logits, on training images.
+    logits_sqnr_db: f64,
+    equalized_pairs: usize,
+    layers: Vec<LayerError>,
+    ranges: Vec<Choice>,
+    blocks: Vec<BlockFit>,
     file: String,
     bytes: usize,
     arena: u32,
     scratch: u32,
-}
-
-/// How far a layer's integers are from the float activation.
-#[derive(Clone, Debug, Serialize)]
-struct LayerError {
-    name: String,
-    sqnr_db: f64,
 }
 
 impl Quantize {
@@ -73,27 +123,43 @@ impl Quantize {
             fold(&checkpoint.graph).or_fail("write the checkpoint again with `resmcu train`")?;
         let calibration = self.images(&graph, Split::Train, Some(self.calibration_images))?;
         let test = self.images(&graph, Split::Test, self.data.images)?;
-        let ranges = calibrate(&graph, &calibration)?;
-        let quantized = resmcu_quantizer::quantize::quantize(&graph, &ranges)
-            .or_fail("the operators that int8 models have are listed in int8-kernels/README.md")?;
+        let settings = self.settings();
+        let (images, start) = (Images::of(&calibration)?, Instant::now());
+        let stages = Stages::default();
+        let chosen = post_training(&graph, &images, &settings, &|stage, done, of| {
+            stages.at(name(stage), done, of);
+        })
+        .map_err(refused)?;
+        stages.finish();
+        let mut quantized = chosen.quantize().or_fail(OPERATORS)?;
+        if settings.weight_bits == WeightBits::Four {
+            quantized.name.push_str(" (4-bit weights, stored as int8)");
+        }
+        let seconds = start.elapsed().as_secs_f64();
         let lowered = lower(&quantized).or_fail("a smaller network fits the model format")?;
         let model = Model::new(&lowered.file)?;
         let float = Answers::float(&graph, &test)?;
         let int8 = Answers::int8(&model, &test)?;
-        let mut worst_layers = layer_errors(&model, &graph, &calibration.take(ERROR_IMAGES))?;
-        worst_layers.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
-        worst_layers.truncate(WORST_LAYERS);
+        let layers = layer_errors(&model, &chosen.float, &calibration.take(ERROR_IMAGES))?;
         let default = || PathBuf::from(format!("{}.rmcu", graph.name));
         let path = self.output.clone().unwrap_or_else(default);
         write_file(&path, model.bytes())?;
         let header = *model.file()?.header();
         let body = Body {
             data: format!("{} ({})", test.name, test.split),
-            calibration_images: ranges.images(),
+            calibration_images: images.len(),
+            weight_images: chosen.weight_images,
+            settings,
+            seconds,
             float: float.accuracy(&test),
             int8: int8.accuracy(&test),
             difference: Paired::new(&float.hits(&test), &int8.hits(&test)),
-            worst_layers,
+            agreement: float.agreement(&int8),
+            logits_sqnr_db: layers.last().map_or(0.0, |logits| logits.sqnr_db),
+            equalized_pairs: chosen.equalized,
+            layers,
+            ranges: chosen.choices,
+            blocks: chosen.blocks,
             file: path.display().to_string(),
             bytes: model.bytes().len(),
             arena: header.arena_bytes,
@@ -106,80 +172,85 @@ impl Quantize {
         let (shape, classes) = (graph.input_shape(), graph.classes());
         Wanted { data: &self.data.data, split, images, shape, classes }.load()
     }
-}
 
-/// The ranges of every activation over `images`.
-fn calibrate(graph: &Graph, images: &Dataset) -> Outcome<Ranges> {
-    let (executor, mut ranges) = (Executor::new(), Ranges::new(graph));
-    let bar = crate::progress::bar(images.len(), "calibrating");
-    for first in (0..images.len()).step_by(BATCH) {
-        let range = first..(first + BATCH).min(images.len());
-        let batch = batch(images, range.clone(), &graph.normalization)?;
-        ranges.observe(graph, &executor, &batch.view()).map_err(Failure::input)?;
-        bar.inc(range.len() as u64);
-    }
-    bar.finish_and_clear();
-    Ok(ranges)
-}
-
-/// Keeps every step's output.
-#[derive(Default)]
-struct Tape(Vec<Vec<u8>>);
-
-impl Observer for Tape {
-    fn step_end(&mut self, _step: usize, output: &[u8]) {
-        self.0.push(output.to_vec());
-    }
-}
-
-/// Signal to quantization noise of each layer, in decibel, over `images`.
-fn layer_errors(model: &Model, graph: &Graph, images: &Dataset) -> Outcome<Vec<LayerError>> {
-    let file = model.file()?;
-    let tensors: Vec<_> = file.tensors().skip(1).collect();
-    let normalized = batch(images, 0..images.len(), &graph.normalization)?;
-    let all = Executor::new().forward_all(graph, normalized.view()).map_err(Failure::input)?;
-    let mut powers = vec![(0.0_f64, 0.0_f64); tensors.len()];
-    let mut arena = model.arena();
-    let (mut executor, mut decoder) = (model.executor(&mut arena)?, Decoder::new());
-    for index in 0..images.len() {
-        let mut tape = Tape::default();
-        if executor.write_image(0, images.image(index, &mut decoder)?) {
-            executor.run(&mut tape);
-        }
-        for ((tensor, bytes), power) in tensors.iter().zip(&tape.0).zip(&mut powers) {
-            // A copy of a residual has no node of its own.
-            let Some(node) = graph.find(tensor.name) else { continue };
-            let float = all[node.0].index_axis(ndarray::Axis(0), index);
-            for (&float, int8) in float.iter().zip(dequantize(tensor, bytes)) {
-                power.0 += f64::from(float).powi(2);
-                power.1 += f64::from(float - int8).powi(2);
-            }
+    fn settings(&self) -> Settings {
+        let is_four = self.weights == WeightBits::Four;
+        let default = if is_four { RoundingKind::Adaptive } else { RoundingKind::Nearest };
+        let adaptive = Adaptive { iterations: self.iterations, ..Adaptive::default() };
+        Settings {
+            calibration: self.calibration,
+            equalize: self.equalize,
+            weight_bits: self.weights,
+            weight_scale: WeightScale::MeanSquaredError,
+            rounding: match self.rounding.unwrap_or(default) {
+                RoundingKind::Nearest => Rounding::Nearest,
+                RoundingKind::Adaptive => Rounding::Adaptive(adaptive),
+            },
+            correct_bias: !self.keep_biases,
+            seed: self.seed,
         }
     }
-    let errors = tensors.iter().zip(powers).filter(|(_, (signal, _))| *signal > 0.0);
-    let error = |(tensor, (signal, noise)): (&resmcu_model_format::Tensor<'_>, (f64, f64))| {
-        let sqnr_db = 10.0 * (signal / noise.max(f64::MIN_POSITIVE)).log10();
-        LayerError { name: tensor.name.to_owned(), sqnr_db }
+}
+
+/// What takes time, in words.
+fn name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Histograms => "calibrating",
+        Stage::Ranges => "ranges",
+        Stage::Weights => "rounding",
+    }
+}
+
+fn refused(error: PostTrainingError) -> Failure {
+    let help = match error {
+        PostTrainingError::NoImages => "ask for one with --calibration-images at least",
+        _ => OPERATORS,
     };
-    Ok(errors.map(error).collect())
+    Failure::input(error).help(help)
 }
 
 impl fmt::Display for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "data         {}", self.data)?;
-        writeln!(f, "calibration  {} training images", grouped(self.calibration_images as u64))?;
+        let images = grouped(self.calibration_images as u64);
+        let Settings { calibration, weight_bits, rounding, .. } = self.settings;
+        writeln!(f, "calibration  {calibration}, {images} training images")?;
+        let rounding = match rounding {
+            Rounding::Nearest => "to nearest".to_owned(),
+            Rounding::Adaptive(Adaptive { iterations, .. }) => {
+                format!("adaptively, {} iterations a block", grouped(iterations as u64))
+            }
+        };
+        let bits = match weight_bits {
+            WeightBits::Eight => "8 bits",
+            WeightBits::Four => "4 bits (first layer and classifier 8), stored as int8",
+        };
+        writeln!(f, "weights      {bits}, rounded {rounding}")?;
+        writeln!(f, "took         {:.1} s", self.seconds)?;
         writeln!(f, "float        {}", self.float)?;
         writeln!(f, "int8         {}", self.int8)?;
         let Paired { difference, ci95: [low, high], only_first, only_second } = self.difference;
         let (low, high) = (percent(low), percent(high));
         writeln!(f, "difference   {} (95 %, paired: {low} to {high})", percent(difference))?;
         writeln!(f, "             {only_first} images only float knows, {only_second} only int8")?;
+        let (agreement, sqnr) = (percent(self.agreement), self.logits_sqnr_db);
+        writeln!(f, "agreement    {agreement} of the images; logits {sqnr:.1} dB")?;
         writeln!(f, "arena        {}", size(self.arena))?;
         writeln!(f, "scratch      {}", size(self.scratch))?;
         writeln!(f, "written      {}, {}\n", self.file, size(self.bytes as u64))?;
-        let mut rows = table(&["worst tensors", ">SQNR, dB"]);
-        for layer in &self.worst_layers {
-            rows.add_row([layer.name.clone(), format!("{:.1}", layer.sqnr_db)]);
+        let mut worst: Vec<&LayerError> = self.layers.iter().collect();
+        worst.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
+        let titles = ["worst tensors", ">SQNR, dB", ">cosine", ">clipped", "range"];
+        let mut rows = table(&titles);
+        for layer in worst.iter().take(WORST_LAYERS) {
+            let range = self.ranges.iter().find(|choice| choice.tensor == layer.name);
+            rows.add_row([
+                layer.name.clone(),
+                format!("{:.1}", layer.sqnr_db),
+                format!("{:.5}", layer.cosine),
+                format!("{:.4} %", 100.0 * layer.clipped),
+                range.map_or(String::new(), |choice| choice.method.to_string()),
+            ]);
         }
         writeln!(f, "{rows}")
     }
