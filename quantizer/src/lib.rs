@@ -12,6 +12,7 @@ pub mod import;
 pub mod lower;
 pub mod plan;
 pub mod post_training;
+pub mod quantization_aware;
 pub mod quantize;
 pub mod quantized;
 pub mod train;

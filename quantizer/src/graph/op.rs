@@ -150,6 +150,15 @@ impl Op {
         }
     }
 
+    /// The same, to be changed; none for operators without weights.
+    pub fn weight_quantizer_mut(&mut self) -> Option<&mut Option<WeightQuantizer>> {
+        match self {
+            Self::Conv2d(conv) => Some(&mut conv.quantizer),
+            Self::FullyConnected(fc) => Some(&mut fc.quantizer),
+            _ => None,
+        }
+    }
+
     /// How many inputs the operator takes.
     pub fn arity(&self) -> usize {
         match self {

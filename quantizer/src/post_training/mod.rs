@@ -294,4 +294,4 @@ fn choose_weights(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

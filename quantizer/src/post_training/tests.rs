@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// A small network, and images that are smooth as photographs are.
-fn network(shortcut: Shortcut) -> (Graph, Images) {
+pub(crate) fn network(shortcut: Shortcut) -> (Graph, Images) {
     let spec =
         ResNetSpec { input: [12, 12, 3], width: 6, classes: 5, ..ResNetSpec::cifar(1, shortcut) };
     let graph = fold(&spec.build(7).unwrap()).unwrap();
@@ -27,7 +27,7 @@ fn network(shortcut: Shortcut) -> (Graph, Images) {
     (graph, Images::new([12, 12, 3], pixels))
 }
 
-fn four_bits() -> Settings {
+pub(crate) fn four_bits() -> Settings {
     let adaptive = Adaptive { iterations: 120, batch: 8, rate: 0.05, ..Adaptive::default() };
     Settings {
         weight_bits: WeightBits::Four,
@@ -38,7 +38,7 @@ fn four_bits() -> Settings {
     }
 }
 
-fn run(graph: &Graph, images: &Images, settings: &Settings) -> PostTrained {
+pub(crate) fn run(graph: &Graph, images: &Images, settings: &Settings) -> PostTrained {
     post_training(graph, images, settings, &|_, done, of| assert!(done <= of)).unwrap()
 }
 

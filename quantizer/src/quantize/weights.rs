@@ -142,6 +142,12 @@ impl RealWeights {
         LayerWeights { bits, scales, values }
     }
 
+    /// The unit, where all input channels have the same.
+    pub(crate) fn unit(&self) -> Option<f64> {
+        let first = *self.units.first()?;
+        self.units.iter().all(|&unit| unit == first).then_some(first)
+    }
+
     /// The float graph's weights that the integers stand for, `[O, ..]`.
     pub(crate) fn dequantize(&self, weights: &LayerWeights) -> Vec<f32> {
         let length = self.rows.first().map_or(1, Vec::len);

@@ -216,6 +216,20 @@ impl TrainConfig {
         }
     }
 
+    /// The settings to go on with from trained weights, of a network of that name: few epochs at a
+    /// low rate, with the augmentation of its recipe.
+    pub fn fine_tuning(network: &str) -> Self {
+        Self {
+            epochs: 6,
+            learning_rate: 0.002,
+            schedule: Schedule::Cosine,
+            warm_up_epochs: 0.0,
+            warm_up_steps: 0,
+            warm_up_rate: 0.0,
+            ..Self::recipe(network)
+        }
+    }
+
     /// The same settings over another number of epochs: milestones move in proportion.
     pub fn with_epochs(mut self, epochs: usize) -> Self {
         if let Schedule::MultiStep { milestones, .. } = &mut self.schedule {

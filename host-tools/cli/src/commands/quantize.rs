@@ -20,6 +20,7 @@ use resmcu_quantizer::post_training::{
     Adaptive, BlockFit, Calibration, Choice, PostTrainingError, Rounding, Settings, Stage,
     post_training,
 };
+use resmcu_quantizer::quantization_aware::{is_on_grids, off_grids};
 use resmcu_quantizer::quantize::{WeightBits, WeightScale};
 use serde::Serialize;
 use std::fmt;
@@ -97,7 +98,8 @@ struct Body {
     data: String,
     calibration_images: usize,
     weight_images: usize,
-    settings: Settings,
+    /// None where grids and weights were trained.
+    settings: Option<Settings>,
     seconds: f64,
     float: Accuracy,
     int8: Accuracy,
@@ -126,13 +128,18 @@ impl Quantize {
         let settings = self.settings();
         let (images, start) = (Images::of(&calibration)?, Instant::now());
         let stages = Stages::default();
-        let chosen = post_training(&graph, &images, &settings, &|stage, done, of| {
-            stages.at(name(stage), done, of);
-        })
-        .map_err(refused)?;
+        let trained = is_on_grids(&graph);
+        let chosen = if trained {
+            off_grids(&graph, &images)
+        } else {
+            post_training(&graph, &images, &settings, &|stage, done, of| {
+                stages.at(name(stage), done, of);
+            })
+        };
+        let chosen = chosen.map_err(refused)?;
         stages.finish();
         let mut quantized = chosen.quantize().or_fail(OPERATORS)?;
-        if settings.weight_bits == WeightBits::Four {
+        if chosen.weights.iter().flatten().any(|weights| weights.bits == WeightBits::Four) {
             quantized.name.push_str(" (4-bit weights, stored as int8)");
         }
         let seconds = start.elapsed().as_secs_f64();
@@ -149,7 +156,7 @@ impl Quantize {
             data: format!("{} ({})", test.name, test.split),
             calibration_images: images.len(),
             weight_images: chosen.weight_images,
-            settings,
+            settings: (!trained).then_some(settings),
             seconds,
             float: float.accuracy(&test),
             int8: int8.accuracy(&test),
@@ -209,11 +216,10 @@ fn refused(error: PostTrainingError) -> Failure {
     Failure::input(error).help(help)
 }
 
-impl fmt::Display for Body {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "data         {}", self.data)?;
+impl Body {
+    fn write_settings(&self, settings: &Settings, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let images = grouped(self.calibration_images as u64);
-        let Settings { calibration, weight_bits, rounding, .. } = self.settings;
+        let Settings { calibration, weight_bits, rounding, .. } = *settings;
         writeln!(f, "calibration  {calibration}, {images} training images")?;
         let rounding = match rounding {
             Rounding::Nearest => "to nearest".to_owned(),
@@ -225,7 +231,17 @@ impl fmt::Display for Body {
             WeightBits::Eight => "8 bits",
             WeightBits::Four => "4 bits (first layer and classifier 8), stored as int8",
         };
-        writeln!(f, "weights      {bits}, rounded {rounding}")?;
+        writeln!(f, "weights      {bits}, rounded {rounding}")
+    }
+}
+
+impl fmt::Display for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "data         {}", self.data)?;
+        match &self.settings {
+            Some(settings) => self.write_settings(settings, f)?,
+            None => writeln!(f, "grids        trained, with their weights")?,
+        }
         writeln!(f, "took         {:.1} s", self.seconds)?;
         writeln!(f, "float        {}", self.float)?;
         writeln!(f, "int8         {}", self.int8)?;

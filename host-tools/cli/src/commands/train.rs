@@ -1,10 +1,12 @@
-//! `resmcu train`: a float network from images.
+//! `resmcu train`: a float network from images, also one that rounds as its integers will.
+
+mod start;
 
 use crate::curves;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::interrupt::Interrupt;
 use crate::model::load_checkpoint;
-use crate::output::{Opening, Report, grouped, percent};
+use crate::output::{Opening, Report, grouped, percent, write_file};
 use clap::Args;
 use indicatif::ProgressBar;
 use resmcu_quantizer::data::{Dataset, FASHION_MNIST_SMALL, ReadOptions, Source};
@@ -13,6 +15,7 @@ use resmcu_quantizer::train::{
     EpochReport, Observer, Outcome as Ending, StepReport, TrainConfig, TrainError, Trainer,
 };
 use serde::Serialize;
+use start::Scheme;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +28,14 @@ pub(crate) struct Train {
     /// A network of the zoo; its input and classes follow the data
     #[arg(default_value = "resnet8-fashion")]
     network: String,
+    /// Begin with the weights of a checkpoint, whose network it is then, and with settings that
+    /// suit fine-tuning
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    from: Option<PathBuf>,
+    /// Fine-tune with the rounding of integers (quantization-aware); `resmcu quantize` of the
+    /// result gives exactly those
+    #[arg(long, value_enum, value_name = "SCHEME", requires = "from")]
+    quantize: Option<Scheme>,
     /// A CIFAR binary file, an IDX pair or folder, a folder of images, or a data set's name
     #[arg(long, value_name = "PATH", default_value = FASHION_MNIST_SMALL)]
     data: String,
@@ -32,7 +43,8 @@ pub(crate) struct Train {
     /// the other networks of large images, else as the images are]
     #[arg(long, value_name = "N")]
     image_size: Option<usize>,
-    /// Where the checkpoint is written [default: the network's name with `.safetensors`]
+    /// Where the checkpoint is written [default: the network's name with `.safetensors`; of
+    /// `--quantize` its scheme comes before that]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Settings in TOML; those below override it, and what neither names is the recipe's
@@ -81,11 +93,11 @@ struct Body {
 
 impl Train {
     pub(crate) fn run(&self) -> Outcome {
-        let dataset = self.images()?;
-        let output = self.output.clone();
-        let output = output.unwrap_or_else(|| format!("{}.safetensors", self.network).into());
+        let given = self.given()?;
+        let dataset = self.images(given.as_ref())?;
+        let output = self.output(given.as_ref());
         let state = output.with_extension("resume.safetensors");
-        let mut trainer = self.trainer(&dataset, &state)?;
+        let mut trainer = self.trainer(given, &dataset, &state)?;
         let stop = Interrupt::listen()?;
         let begun = std::time::Instant::now();
         let (training_images, validation_images) = trainer.image_counts();
@@ -101,6 +113,7 @@ impl Train {
         let finished = ending != Ending::Stopped;
         if finished {
             save(trainer.best(), &output)?;
+            save_config(trainer.config(), &output.with_extension("config.toml"))?;
             // The run is over: nothing is left to resume.
             let _ = std::fs::remove_file(&state);
         }
@@ -134,15 +147,20 @@ impl Train {
     }
 
     /// The images to learn from. Those of a folder are cut and resized to the size that is asked
-    /// for, or to the input of a network for large images.
-    fn images(&self) -> Outcome<Dataset> {
-        let spec = resnet::by_name(&self.network).or_fail("name one of these networks")?;
-        let [side, _, channels] = spec.input;
-        let side = self.image_size.or((side > LARGE).then_some(side));
+    /// for, or to the input of a network for large images, or of a checkpoint.
+    fn images(&self, given: Option<&Graph>) -> Outcome<Dataset> {
         let mut options = ReadOptions::default();
-        if let Some(side) = side {
-            options.size = Some([side, side]);
+        if let Some(graph) = given {
+            let [height, width, channels] = graph.input_shape();
+            options.size = Some([height, width]);
             options.channels = Some(channels);
+        } else {
+            let spec = resnet::by_name(&self.network).or_fail("name one of these networks")?;
+            let [side, _, channels] = spec.input;
+            if let Some(side) = self.image_size.or((side > LARGE).then_some(side)) {
+                options.size = Some([side, side]);
+                options.channels = Some(channels);
+            }
         }
         let dataset = Source::find(&self.data)?.with_options(options).load_training()?;
         let [height, width, _] = dataset.shape;
@@ -157,7 +175,13 @@ impl Train {
         }
     }
 
-    fn trainer(&self, dataset: &Dataset, state: &Path) -> Outcome<Trainer> {
+    fn output(&self, given: Option<&Graph>) -> PathBuf {
+        let name = given.map_or(self.network.as_str(), |graph| &graph.name);
+        let suffix = self.quantize.map_or("", Scheme::suffix);
+        self.output.clone().unwrap_or_else(|| format!("{name}{suffix}.safetensors").into())
+    }
+
+    fn trainer(&self, given: Option<Graph>, dataset: &Dataset, state: &Path) -> Outcome<Trainer> {
         if self.resume {
             if !state.exists() {
                 return Err(Failure::input("there is no interrupted run to resume")
@@ -167,28 +191,27 @@ impl Train {
             let checkpoint = load_checkpoint(&state.display().to_string())?;
             return Trainer::resume(checkpoint, dataset).map_err(describe);
         }
-        let config = self.settings()?;
-        let mut spec = resnet::by_name(&self.network).or_fail("name one of these networks")?;
-        spec.input = dataset.shape;
-        spec.classes = dataset.class_count();
-        let graph = spec.build(config.seed).or_fail("the data's images do not fit the network")?;
+        let config = self.settings(self.recipe(given.as_ref()))?;
+        let graph = self.start(given, &config, dataset)?;
         Trainer::new(graph, config, dataset).map_err(describe)
     }
 
     /// The recipe, what the file says, what the command line says; the later overrides.
-    fn settings(&self) -> Outcome<TrainConfig> {
-        let mut config = TrainConfig::recipe(&self.network);
+    fn settings(&self, recipe: TrainConfig) -> Outcome<TrainConfig> {
+        let mut config = recipe;
         if let Some(path) = &self.config {
             let read = std::fs::read_to_string(path).map_err(|error| {
                 Failure::input(format!("the file could not be read: {error}")).in_file(path)
             });
-            config = toml::from_str(&read?).map_err(|error| {
+            config = changed_by(&config, &read?).map_err(|error| {
                 Failure::input(error)
                     .in_file(path)
                     .help("its keys are those that `resmcu train --json` prints as `config`")
             })?;
         }
-        config.epochs = self.epochs.unwrap_or(config.epochs);
+        if let Some(epochs) = self.epochs {
+            config = config.with_epochs(epochs);
+        }
         config.batch = self.batch.unwrap_or(config.batch);
         config.learning_rate = self.learning_rate.unwrap_or(config.learning_rate);
         config.weight_decay = self.weight_decay.unwrap_or(config.weight_decay);
@@ -200,6 +223,21 @@ impl Train {
 fn save(graph: &Graph, path: &Path) -> Outcome {
     let checkpoint = Checkpoint { graph: graph.clone(), training: None, extra: Vec::new() };
     checkpoint.save(path, Dtype::F32).or_fail("name another file with `-o`")
+}
+
+/// What `--config` of the same network and data repeats the run with, to the bit.
+fn save_config(config: &TrainConfig, path: &Path) -> Outcome {
+    let text = toml::to_string_pretty(config).map_err(Failure::input)?;
+    write_file(path, text.as_bytes())
+}
+
+/// The settings with those that `text` names.
+fn changed_by(config: &TrainConfig, text: &str) -> Result<TrainConfig, String> {
+    // Alone first: its errors have lines.
+    toml::from_str::<TrainConfig>(text).map_err(|error| error.to_string())?;
+    let mut all = toml::Table::try_from(config).map_err(|error| error.to_string())?;
+    all.extend(text.parse::<toml::Table>().map_err(|error| error.to_string())?);
+    all.try_into().map_err(|error: toml::de::Error| error.to_string())
 }
 
 /// An error of the trainer with what to do about it.

@@ -1,0 +1,99 @@
+//! What a run begins with: a network with random weights, a checkpoint, or a checkpoint's network
+//! on the grids of its integers.
+
+use super::Train;
+use crate::failure::{OrFail, Outcome};
+use crate::model::load_checkpoint;
+use crate::progress::Stages;
+use clap::ValueEnum;
+use resmcu_quantizer::calibrate::Images;
+use resmcu_quantizer::data::Dataset;
+use resmcu_quantizer::fold_batch_norm::fold;
+use resmcu_quantizer::graph::{Graph, resnet};
+use resmcu_quantizer::post_training::{Calibration, Settings, Stage, post_training};
+use resmcu_quantizer::quantization_aware::{is_on_grids, on_grids};
+use resmcu_quantizer::quantize::{WeightBits, WeightScale};
+use resmcu_quantizer::train::TrainConfig;
+
+/// Training images from which the first grids are chosen.
+const CALIBRATION_IMAGES: usize = 512;
+
+/// Integers whose rounding is trained with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Scheme {
+    /// Weights and activations of 8 bits
+    Int8,
+    /// Weights of 4 bits (8 in the first layer and the classifier), activations of 8
+    W4a8,
+}
+
+impl Scheme {
+    /// What is appended to the network's name.
+    pub(super) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Int8 => "-int8",
+            Self::W4a8 => "-w4a8",
+        }
+    }
+
+    fn settings(self) -> Settings {
+        let weight_bits = match self {
+            Self::Int8 => WeightBits::Eight,
+            Self::W4a8 => WeightBits::Four,
+        };
+        Settings {
+            calibration: Calibration::Auto,
+            weight_bits,
+            weight_scale: WeightScale::MeanSquaredError,
+            ..Settings::default()
+        }
+    }
+}
+
+impl Train {
+    /// The network of the checkpoint, if there is one to begin with.
+    pub(super) fn given(&self) -> Outcome<Option<Graph>> {
+        let Some(path) = &self.from else { return Ok(None) };
+        Ok(Some(load_checkpoint(&path.display().to_string())?.graph))
+    }
+
+    /// The settings that the run begins with, before files and flags.
+    pub(super) fn recipe(&self, given: Option<&Graph>) -> TrainConfig {
+        match given {
+            Some(graph) => TrainConfig::fine_tuning(&graph.name),
+            None => TrainConfig::recipe(&self.network),
+        }
+    }
+
+    /// The network, as the first step finds it.
+    pub(super) fn start(
+        &self,
+        given: Option<Graph>,
+        config: &TrainConfig,
+        dataset: &Dataset,
+    ) -> Outcome<Graph> {
+        let Some(graph) = given else {
+            let mut spec = resnet::by_name(&self.network).or_fail("name one of these networks")?;
+            spec.input = dataset.shape;
+            spec.classes = dataset.class_count();
+            return spec.build(config.seed).or_fail("the data's images do not fit the network");
+        };
+        match self.quantize {
+            Some(scheme) if !is_on_grids(&graph) => onto_grids(&graph, scheme, dataset),
+            _ => Ok(graph),
+        }
+    }
+}
+
+fn onto_grids(graph: &Graph, scheme: Scheme, dataset: &Dataset) -> Outcome<Graph> {
+    const HELP: &str = "`resmcu quantize` says what of a network has integers";
+    let folded = fold(graph).or_fail(HELP)?;
+    let images = Images::of(&dataset.take(CALIBRATION_IMAGES))?;
+    let stages = Stages::default();
+    let chosen = post_training(&folded, &images, &scheme.settings(), &|stage, done, of| {
+        let what = if stage == Stage::Histograms { "calibrating" } else { "choosing grids" };
+        stages.at(what, done, of);
+    });
+    stages.finish();
+    on_grids(&chosen.or_fail(HELP)?).or_fail(HELP)
+}
