@@ -121,3 +121,10 @@ fn no_altered_float_tflite_file_panics() {
     let files = float_graphs::files("LiteRT ", "imports/tflite.json");
     check_graphs(files, float_graphs::read_tflite, 20_000);
 }
+
+#[test]
+fn no_altered_onnx_file_panics() {
+    let files = float_graphs::files("onnxruntime ", "imports/onnx.json").into_iter();
+    let files = files.filter(|(name, _)| !name.contains("normalizations")).step_by(2);
+    check_graphs(files.collect(), float_graphs::read_onnx, 20_000);
+}

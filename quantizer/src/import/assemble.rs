@@ -5,11 +5,13 @@
 //! order. Guarantees that each value is read as it was made, and that nothing that was computed is
 //! left unread. Knows no file: its importers add name and place to what it refuses.
 
-use super::{FloatImport, Options};
-use crate::graph::{
-    BatchNorm, Conv2d, FullyConnected, Graph, GraphError, Node, NodeId, Normalization, Op, Padding,
-};
-use ndarray::{Array1, Array2};
+mod finish;
+
+pub(in crate::import) use finish::Account;
+pub use finish::Unfinished;
+
+use crate::graph::{BatchNorm, Conv2d, FullyConnected, Node, NodeId, Op, Padding};
+use ndarray::{Array1, Array2, Array4};
 use std::collections::{BTreeMap, HashSet};
 
 /// Why an operator does not fit a graph of this project.
@@ -27,26 +29,6 @@ impl From<&str> for Unfit {
     fn from(reason: &str) -> Self {
         Self(reason.to_owned())
     }
-}
-
-/// Why a network whose operators all fit is none of this project.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfinished {
-    /// Something is computed for nothing.
-    #[error("`{0}` is computed, and neither read nor the output")]
-    Unread(String),
-    /// The output is no more than the image, or was changed after it was made.
-    #[error("the output: {0}")]
-    Output(Unfit),
-    /// Nothing is known of the image.
-    #[error("how the image is normalized is not known: the file does not say")]
-    Normalization,
-    /// A normalization after which the image would be upside down.
-    #[error("channel {0} of the image is scaled by a factor that is not above zero")]
-    Factor(usize),
-    /// The graph as a whole.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
 }
 
 /// The order in which a flattened image was read.
@@ -84,6 +66,11 @@ impl Value {
         let rows = height.div_ceil(self.steps[0]).saturating_add(top).saturating_add(bottom);
         let columns = width.div_ceil(self.steps[1]).saturating_add(left).saturating_add(right);
         [rows, columns, channels]
+    }
+
+    /// Whether it is one row of all its elements.
+    pub(super) fn is_flat(&self) -> bool {
+        self.flat
     }
 
     /// Its elements.
@@ -294,6 +281,21 @@ impl Assembler {
         Ok(Value { flat, ..y })
     }
 
+    /// Batch normalization, a channel each.
+    pub(super) fn batch_norm(
+        &mut self,
+        name: &str,
+        x: Value,
+        norm: BatchNorm,
+    ) -> Result<Value, Unfit> {
+        let x = self.image_of(x)?;
+        let node = self.plain(x)?;
+        if x.flat {
+            return Err("its input was flattened".into());
+        }
+        self.push(name, Op::BatchNorm(norm), &[node])
+    }
+
     /// `scale·x + shift`, a channel each: of the image a part of its normalization, of a layer a
     /// part of its bias, elsewhere a batch normalization.
     pub(super) fn affine(
@@ -411,73 +413,6 @@ impl Assembler {
         }
         Ok(Value { softmax: true, ..x })
     }
-
-    /// The whole, with `output` as its last node.
-    pub(super) fn finish(
-        mut self,
-        output: Value,
-        options: &Options,
-        account: Account,
-    ) -> Result<FloatImport, Unfinished> {
-        if output.softmax {
-            self.left_out.push("softmax: the network gives its logits, in the same order".into());
-        }
-        let output = Value { softmax: false, ..output };
-        let last = self.plain(output).map_err(Unfinished::Output)?;
-        let unread = self.read.iter().enumerate().find(|&(node, &read)| !read && node != last.0);
-        if let Some((node, _)) = unread {
-            return Err(Unfinished::Unread(self.nodes[node].name.clone()));
-        }
-        if last == Graph::INPUT || last.0 + 1 != self.nodes.len() {
-            return Err(Unfinished::Output("it is no layer, or not the last".into()));
-        }
-        let given = options.normalization(self.image.len()).ok_or(Unfinished::Normalization)?;
-        let normalization = scaled(given, &self.image)?;
-        let graph = Graph {
-            name: options.name.clone(),
-            nodes: self.nodes,
-            normalization,
-            class_names: Vec::new(),
-        };
-        graph.validate()?;
-        let folded = self.folded.iter().map(|(what, count)| format!("{count} x {what}"));
-        let mapped = account.operators.iter().map(|(what, count)| format!("{count} x {what}"));
-        Ok(FloatImport {
-            graph,
-            tensors: account.tensors,
-            mapped: mapped.collect(),
-            folded: folded.collect(),
-            assumed: account.assumed,
-            left_out: self.left_out,
-        })
-    }
-}
-
-/// What an importer says of its file.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Account {
-    /// Constants that became parameters.
-    pub(super) tensors: usize,
-    /// Operators by name.
-    pub(super) operators: BTreeMap<String, usize>,
-    /// What was taken for granted.
-    pub(super) assumed: Vec<String>,
-}
-
-/// `a·x + b` after `x = (pixel / 255 - mean) / std`.
-fn scaled(given: Normalization, image: &[(f64, f64)]) -> Result<Normalization, Unfinished> {
-    let mut normalization = given;
-    let both = normalization.mean.iter_mut().zip(&mut normalization.std);
-    for (channel, ((mean, std), &(a, b))) in both.zip(image).enumerate() {
-        if !(a > 0.0 && a.is_finite() && b.is_finite()) {
-            return Err(Unfinished::Factor(channel));
-        }
-        if (a, b) != (1.0, 0.0) {
-            *mean = (f64::from(*mean) - b * f64::from(*std) / a) as f32;
-            *std = (f64::from(*std) / a) as f32;
-        }
-    }
-    Ok(normalization)
 }
 
 /// Two paddings, one around the other.
@@ -492,4 +427,9 @@ fn sum(a: Padding, b: Padding) -> Result<Padding, Unfit> {
         })
     };
     all().ok_or_else(|| "its padding is too large".into())
+}
+
+/// `[O,I,KH,KW]` as `[O,KH,KW,I]`.
+pub(super) fn channels_last(weights: Array4<f32>) -> Array4<f32> {
+    weights.permuted_axes([0, 2, 3, 1]).as_standard_layout().into_owned()
 }

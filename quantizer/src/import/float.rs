@@ -12,7 +12,7 @@ pub struct Options {
     pub name: String,
     /// A name of [`crate::graph::resnet::NAMES`], for weights without a graph.
     pub network: Option<String>,
-    /// Height and width of the image, for weights without a graph.
+    /// Height and width of the image, for weights without a graph and graphs that leave them open.
     pub input: Option<[usize; 2]>,
     /// What an image has to be before it enters; a single mean and deviation are of all channels.
     pub normalization: Option<Normalization>,
@@ -55,6 +55,8 @@ pub enum Format {
     Tflite,
     /// TensorFlow Lite in float: a graph with its weights.
     FloatTflite,
+    /// ONNX in float: a graph with its weights.
+    Onnx,
     /// PyTorch's `torch.save`, or safetensors: weights by name.
     StateDict,
 }
@@ -66,7 +68,10 @@ impl Format {
             let float = super::tflite::is_float(bytes);
             return Some(if float { Self::FloatTflite } else { Self::Tflite });
         }
-        super::state_dict::is_one(bytes).then_some(Self::StateDict)
+        if super::state_dict::is_one(bytes) {
+            return Some(Self::StateDict);
+        }
+        super::onnx::is_one(bytes).then_some(Self::Onnx)
     }
 }
 

@@ -6,6 +6,8 @@
 mod assemble;
 mod flatbuffer;
 mod float;
+pub mod onnx;
+mod protobuf;
 pub mod state_dict;
 pub mod tflite;
 

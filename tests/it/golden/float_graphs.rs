@@ -1,4 +1,5 @@
-//! Float networks that come with their graph: our engine against `LiteRT` on the same weights.
+//! Float networks that come with their graph: our engine against `LiteRT` and ONNX Runtime on the
+//! same weights.
 
 use super::imports::{check_output, check_real, noise};
 use super::mlperf_resnet8::cifar10_test;
@@ -7,7 +8,7 @@ use super::{read_of, test_data};
 use ndarray::Array4;
 use resmcu_quantizer::engine::Executor;
 use resmcu_quantizer::graph::{Graph, Normalization};
-use resmcu_quantizer::import::{FloatImport, Options, tflite};
+use resmcu_quantizer::import::{FloatImport, Options, onnx, tflite};
 use serde_json::Value;
 
 /// Images as they are, so that a golden answer's image is the network's.
@@ -21,6 +22,10 @@ type Read = fn(&[u8], &Options) -> Result<FloatImport, String>;
 
 pub(crate) fn read_tflite(bytes: &[u8], options: &Options) -> Result<FloatImport, String> {
     tflite::read_float(bytes, options).map_err(|error| error.to_string())
+}
+
+pub(crate) fn read_onnx(bytes: &[u8], options: &Options) -> Result<FloatImport, String> {
+    onnx::read(bytes, options).map_err(|error| error.to_string())
 }
 
 /// The small models of a golden file, by name.
@@ -52,12 +57,14 @@ fn check_models(judge: &str, golden: &str, read: Read, count: usize) {
     let models = files(judge, golden);
     assert_eq!(models.len(), count, "{golden}");
     let golden = read_of(judge, golden);
+    let mut refused = vec![];
     for ((name, file), case) in models.iter().zip(golden["models"].as_array().unwrap()) {
         match read(file, &options()) {
             Ok(imported) => check(name, &imported.graph, case),
-            Err(error) => panic!("{name}: {error}"),
+            Err(error) => refused.push(format!("{name}: {error}")),
         }
     }
+    assert!(refused.is_empty(), "{refused:#?}");
 }
 
 #[track_caller]
@@ -85,6 +92,26 @@ fn small_float_tflite_files_answer_as_litert() {
 #[test]
 fn each_refused_float_tflite_file_says_what_and_where() {
     check_refused("LiteRT ", "imports/tflite_refused.json", read_tflite, 14);
+}
+
+#[test]
+fn small_onnx_files_answer_as_onnx_runtime() {
+    check_models("onnxruntime ", "imports/onnx.json", read_onnx, 16);
+}
+
+#[test]
+fn each_refused_onnx_file_says_what_and_where() {
+    check_refused("onnxruntime ", "imports/onnx_refused.json", read_onnx, 41);
+}
+
+#[test]
+fn open_sides_of_an_onnx_image_are_the_callers() {
+    let golden = read_of("onnxruntime ", "imports/onnx_refused.json");
+    let open = golden["models"].as_array().unwrap().iter();
+    let mut open = open.filter(|model| model["message"] == "height or width are open");
+    let file = unpacked(open.next().unwrap()["file"].as_str().unwrap());
+    let sized = Options { input: Some([12, 10]), ..options() };
+    assert_eq!(read_onnx(&file, &sized).unwrap().graph.input_shape(), [12, 10, 3]);
 }
 
 #[test]

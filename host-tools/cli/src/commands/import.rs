@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Imports a float network as a checkpoint, an int8 `.tflite` file as a model
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The file: `.tflite`, or a state dict (`.safetensors`, `.pth`, `.th`, `.pt`)
+    /// The file: `.tflite`, `.onnx`, or a state dict (`.safetensors`, `.pth`, `.th`, `.pt`)
     file: PathBuf,
     /// Where it is written [default: the file's name with `.rmcu` or `.checkpoint.safetensors`]
     #[arg(short, long, value_name = "FILE")]
@@ -23,7 +23,7 @@ pub(crate) struct Import {
     /// The network of a state dict [default: what its names and shapes say]
     #[arg(long, value_name = "NETWORK")]
     network: Option<String>,
-    /// Height and width of the image for a state dict [default: 224x224, small networks 32x32]
+    /// Height and width of the image where the file leaves it open [state dicts: 224x224 or 32x32]
     #[arg(long, value_name = "HxW", value_parser = sides)]
     input: Option<[usize; 2]>,
     /// What a float network expects of its images
@@ -95,7 +95,7 @@ impl Import {
         let bytes = std::fs::read(&self.file).map_err(|error| {
             Failure::input(format!("the file could not be read: {error}"))
                 .in_file(&self.file)
-                .help("name a file of PyTorch, safetensors or TensorFlow Lite")
+                .help("name a file of PyTorch, safetensors, ONNX or TensorFlow Lite")
         })?;
         let name = self.file.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into());
         match Format::of(&bytes) {
@@ -108,7 +108,11 @@ impl Import {
                 let imported = state_dict::read(&bytes, &self.options(name.clone()));
                 self.float(&name, imported.map_err(|error| self.refused(&error))?)
             }
-            None => Err(Failure::input("neither a .tflite file nor a state dict")
+            Some(Format::Onnx) => {
+                let imported = onnx::read(&bytes, &self.options(name.clone()));
+                self.float(&name, imported.map_err(|error| self.refused_onnx(&error))?)
+            }
+            None => Err(Failure::input("neither a .tflite nor an ONNX file, nor a state dict")
                 .in_file(&self.file)
                 .help(
                     "PyTorch: `torch.save(model.state_dict(), FILE)`, or safetensors' save_file",
@@ -150,6 +154,21 @@ impl Import {
     fn refused_graph(&self, error: &tflite::TfliteError) -> Failure {
         let help = match error {
             tflite::TfliteError::Unfinished(Unfinished::Normalization) => NORMALIZATION_HELP,
+            _ => {
+                "convolutions without groups, ReLU, adds, poolings, full connections are supported"
+            }
+        };
+        Failure::input(error).in_file(&self.file).help(help)
+    }
+
+    fn refused_onnx(&self, error: &onnx::OnnxError) -> Failure {
+        use onnx::OnnxError as Error;
+        let help = match error {
+            Error::Unfinished(Unfinished::Normalization) => NORMALIZATION_HELP,
+            Error::External { .. } => {
+                "write one file: `onnx.save(onnx.load(FILE), NEW, save_as_external_data=False)`"
+            }
+            Error::End { .. } => "say height and width with --input HxW; the batch is of one image",
             _ => {
                 "convolutions without groups, ReLU, adds, poolings, full connections are supported"
             }
