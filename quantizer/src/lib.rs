@@ -6,6 +6,7 @@ pub mod data;
 pub mod engine;
 pub mod equalize;
 pub mod experiment;
+pub mod export;
 pub mod fold_batch_norm;
 pub mod graph;
 pub mod import;

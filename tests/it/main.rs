@@ -5,6 +5,7 @@ mod boards;
 mod cli;
 mod datasets;
 mod devices;
+mod export;
 mod families;
 mod format;
 mod golden;

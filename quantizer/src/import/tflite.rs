@@ -7,7 +7,7 @@
 //! refused with operator, name and place. Any bytes at all may be given to it. Knows no plan and no
 //! kernel.
 
-mod constants;
+pub(crate) mod constants;
 mod convert;
 mod error;
 mod float;

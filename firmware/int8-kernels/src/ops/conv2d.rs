@@ -59,6 +59,21 @@ pub fn pack(weights: &[i8], window: &Window, packed: &mut [i8]) {
     }
 }
 
+/// Undoes [`pack`]: `weights`, `[O,KH,KW,I]` of `patch` values a channel, from what was packed.
+/// Answers whether `packed` has the length for it.
+#[must_use]
+pub fn unpack(packed: &[i8], patch: usize, weights: &mut [i8]) -> bool {
+    let block = CHANNEL_BLOCK * patch;
+    if patch == 0 || packed.len() != weights.len().next_multiple_of(block) {
+        return false;
+    }
+    for (o, row) in weights.chunks_exact_mut(patch).enumerate() {
+        let lanes = packed.iter().skip(o / CHANNEL_BLOCK * block + o % CHANNEL_BLOCK);
+        row.iter_mut().zip(lanes.step_by(CHANNEL_BLOCK)).for_each(|(w, &packed)| *w = packed);
+    }
+    true
+}
+
 /// A convolution and its constants.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv2d<'a, R: Requantize> {

@@ -6,7 +6,9 @@ use crate::output::{ModelName, Opening, Report, grouped, size, write_file};
 use clap::{Args, ValueEnum};
 use resmcu_device_link::wire_protocol::tensor_crc;
 use resmcu_quantizer::graph::{Checkpoint, Dtype, Normalization};
-use resmcu_quantizer::import::{FloatImport, Format, Options, Unfinished, state_dict, tflite};
+use resmcu_quantizer::import::{
+    FloatImport, Format, Options, Unfinished, onnx, state_dict, tflite,
+};
 use resmcu_quantizer::lower::lower;
 use serde::Serialize;
 use std::fmt;

@@ -7,6 +7,7 @@ pub(crate) mod dataset;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod experiment;
+pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod plan;

@@ -7,9 +7,9 @@ use resmcu_int8_kernels::ops::softmax::SoftmaxScale;
 
 /// Scale and zero point of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Quantization {
-    pub(super) scale: f32,
-    pub(super) zero_point: i8,
+pub(crate) struct Quantization {
+    pub(crate) scale: f32,
+    pub(crate) zero_point: i8,
 }
 
 impl Quantization {
@@ -19,7 +19,7 @@ impl Quantization {
 }
 
 /// `QuantizeMultiplier`: a Q31 mantissa and a left shift.
-pub(super) fn quantize_multiplier(real: f64) -> Result<(i32, i32), OperatorProblem> {
+pub(crate) fn quantize_multiplier(real: f64) -> Result<(i32, i32), OperatorProblem> {
     if real == 0.0 {
         return Ok((0, 0));
     }
@@ -52,7 +52,7 @@ fn frexp(real: f64) -> (f64, i32) {
 }
 
 /// The multiplier of one output channel of a layer whose weights have a scale a channel.
-pub(super) fn channel_multiplier(
+pub(crate) fn channel_multiplier(
     x: Quantization,
     weights: f32,
     y: Quantization,
@@ -62,7 +62,7 @@ pub(super) fn channel_multiplier(
 
 /// The multiplier of a fully connected layer with one scale for all weights: the product of both
 /// scales is rounded to a float there.
-pub(super) fn tensor_multiplier(
+pub(crate) fn tensor_multiplier(
     x: Quantization,
     weights: f32,
     y: Quantization,
@@ -71,7 +71,7 @@ pub(super) fn tensor_multiplier(
 }
 
 /// `CalculateOpDataAdd`.
-pub(super) fn add(
+pub(crate) fn add(
     inputs: [Quantization; 2],
     y: Quantization,
 ) -> Result<AddConstants, OperatorProblem> {
@@ -96,7 +96,7 @@ fn smaller_than_one(real: f64) -> Result<(i32, i32), OperatorProblem> {
 }
 
 /// `PreprocessSoftmaxScaling` and `CalculateInputRadius`, with five integer bits.
-pub(super) fn softmax(beta: f32, x: Quantization) -> Result<SoftmaxScale, OperatorProblem> {
+pub(crate) fn softmax(beta: f32, x: Quantization) -> Result<SoftmaxScale, OperatorProblem> {
     const INTEGER_BITS: u32 = 5;
     const FRACTION_BITS: u32 = 31 - INTEGER_BITS;
     let largest = f64::from(i32::MAX);
@@ -116,7 +116,7 @@ pub(super) fn softmax(beta: f32, x: Quantization) -> Result<SoftmaxScale, Operat
 }
 
 /// `CalculateActivationRangeQuantized`, for `ActivationFunctionType` number `activation`.
-pub(super) fn clamp(activation: i8, y: Quantization) -> Result<[i8; 2], OperatorProblem> {
+pub(crate) fn clamp(activation: i8, y: Quantization) -> Result<[i8; 2], OperatorProblem> {
     let quantize = |real: f32| {
         let steps = f64::from((real / y.scale).round());
         // Beyond int32 TensorFlow Lite gives up; beyond int8 nothing changes.
@@ -136,7 +136,7 @@ pub(super) fn clamp(activation: i8, y: Quantization) -> Result<[i8; 2], Operator
 }
 
 /// Output side and padding before and after, by `Padding` number `padding` (0 SAME, 1 VALID).
-pub(super) fn window(
+pub(crate) fn window(
     side: usize,
     size: usize,
     stride: usize,
