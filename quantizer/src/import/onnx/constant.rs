@@ -17,9 +17,18 @@ pub(super) enum Constant<'a> {
     /// As it is in the file.
     Stored(Tensor<'a>),
     /// `(q - zero point) * scale`, along an axis.
-    Dequantized { values: Tensor<'a>, scale: Tensor<'a>, zero: Option<Tensor<'a>>, axis: i64 },
+    Dequantized(Box<Dequantized<'a>>),
     /// Computed: a list of them, or one.
     Integers { values: Vec<i64>, scalar: bool },
+}
+
+/// The parts of a dequantized constant.
+#[derive(Clone, Debug)]
+pub(super) struct Dequantized<'a> {
+    pub(super) values: Tensor<'a>,
+    pub(super) scale: Tensor<'a>,
+    pub(super) zero: Option<Tensor<'a>>,
+    pub(super) axis: i64,
 }
 
 impl<'a> Tensor<'a> {
@@ -121,7 +130,8 @@ impl<'a> Constant<'a> {
     /// Its sides.
     pub(super) fn dims(&self) -> Vec<usize> {
         match self {
-            Self::Stored(tensor) | Self::Dequantized { values: tensor, .. } => tensor.dims.clone(),
+            Self::Stored(tensor) => tensor.dims.clone(),
+            Self::Dequantized(parts) => parts.values.dims.clone(),
             Self::Integers { scalar: true, .. } => Vec::new(),
             Self::Integers { values, .. } => vec![values.len()],
         }
@@ -132,9 +142,7 @@ impl<'a> Constant<'a> {
         match self {
             Self::Stored(tensor) => tensor.floats(),
             Self::Integers { values, .. } => Ok(values.iter().map(|&v| v as f32).collect()),
-            Self::Dequantized { values, scale, zero, axis } => {
-                dequantized(values, scale, zero.as_ref(), *axis)
-            }
+            Self::Dequantized(parts) => parts.floats(),
         }
     }
 
@@ -142,7 +150,10 @@ impl<'a> Constant<'a> {
     pub(super) fn integers(&self) -> Result<Vec<i64>, OnnxError> {
         match self {
             Self::Integers { values, .. } => Ok(values.clone()),
-            Self::Stored(tensor) | Self::Dequantized { values: tensor, .. } => {
+            Self::Dequantized(parts) => {
+                Err(parts.values.refused("it is of floats where whole numbers belong"))
+            }
+            Self::Stored(tensor) => {
                 let count = tensor.count()?;
                 if count > INTEGERS_MAX {
                     return Err(tensor.refused(format!("it has {count} whole numbers")));
@@ -153,32 +164,31 @@ impl<'a> Constant<'a> {
     }
 }
 
-/// `(q - zero) * scale`, each of one value or of as many as the axis has.
-fn dequantized(
-    values: &Tensor<'_>,
-    scale: &Tensor<'_>,
-    zero: Option<&Tensor<'_>>,
-    axis: i64,
-) -> Result<Vec<f32>, OnnxError> {
-    let dims = &values.dims;
-    let quantized = values.integers()?;
-    let scales = scale.floats()?;
-    let zeros = zero.map_or_else(|| Ok(vec![0; scales.len()]), Tensor::integers)?;
-    let axis = if axis < 0 { axis + dims.len() as i64 } else { axis };
-    let axis = usize::try_from(axis).unwrap_or(usize::MAX);
-    let along = if scales.len() == 1 { 1 } else { dims.get(axis).copied().unwrap_or(0) };
-    if scales.len() != along || zeros.len() != along {
-        let problem = format!(
-            "it has {} scales and {} zero points along axis {axis} of {dims:?}",
-            scales.len(),
-            zeros.len()
-        );
-        return Err(values.refused(problem));
+impl Dequantized<'_> {
+    /// `(q - zero) * scale`, each of one value or of as many as the axis has.
+    fn floats(&self) -> Result<Vec<f32>, OnnxError> {
+        let Self { values, scale, zero, axis } = self;
+        let (axis, zero) = (*axis, zero.as_ref());
+        let dims = &values.dims;
+        let quantized = values.integers()?;
+        let scales = scale.floats()?;
+        let zeros = zero.map_or_else(|| Ok(vec![0; scales.len()]), Tensor::integers)?;
+        let axis = if axis < 0 { axis + dims.len() as i64 } else { axis };
+        let axis = usize::try_from(axis).unwrap_or(usize::MAX);
+        let along = if scales.len() == 1 { 1 } else { dims.get(axis).copied().unwrap_or(0) };
+        if scales.len() != along || zeros.len() != along {
+            let problem = format!(
+                "it has {} scales and {} zero points along axis {axis} of {dims:?}",
+                scales.len(),
+                zeros.len()
+            );
+            return Err(values.refused(problem));
+        }
+        let inner: usize = dims.iter().skip(axis.saturating_add(1)).product();
+        let at = |index: usize| if along == 1 { 0 } else { index / inner.max(1) % along };
+        let values = quantized.iter().enumerate();
+        Ok(values.map(|(i, &q)| (q.saturating_sub(zeros[at(i)])) as f32 * scales[at(i)]).collect())
     }
-    let inner: usize = dims.iter().skip(axis.saturating_add(1)).product();
-    let at = |index: usize| if along == 1 { 0 } else { index / inner.max(1) % along };
-    let values = quantized.iter().enumerate();
-    Ok(values.map(|(i, &q)| (q.saturating_sub(zeros[at(i)])) as f32 * scales[at(i)]).collect())
 }
 
 /// What exporters compute of shapes, on whole numbers alone.

@@ -1,7 +1,7 @@
 //! Nodes that compute with constants, and those that only rename or reshape.
 
 use super::super::assemble::{Assembler, Value};
-use super::constant::{Constant, shapes};
+use super::constant::{Constant, Dequantized, shapes};
 use super::convert::{Entry, Importer, Refusal};
 use super::schema::{Node, dtype};
 use crate::graph::Padding;
@@ -54,7 +54,7 @@ impl<'a> Importer<'a> {
                     return Err("its scales are of blocks".into());
                 }
                 let (values, scale) = (stored(0)?, stored(1)?);
-                Ok(Constant::Dequantized { values, scale, zero, axis })
+                Ok(Constant::Dequantized(Box::new(Dequantized { values, scale, zero, axis })))
             }
             "Shape" => match self.entry(node, 0)? {
                 Some(Entry::Value(value)) => {
