@@ -284,6 +284,7 @@ def models() -> list:
     return [
         case("script, projection", script(square("mean"))),
         case("script, kept normalizations", script(square("window"), **kept)),
+        case("script, option A", script(square("adaptive", project=False)), last=True),
         case("script, view", script(square("view"))),
         case("script, fixed batch", script(square("view"), open_batch=False, opset_version=11)),
         case("script, normalized", script(square("mean", normalize=True))),

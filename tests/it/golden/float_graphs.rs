@@ -96,7 +96,7 @@ fn each_refused_float_tflite_file_says_what_and_where() {
 
 #[test]
 fn small_onnx_files_answer_as_onnx_runtime() {
-    check_models("onnxruntime ", "imports/onnx.json", read_onnx, 14);
+    check_models("onnxruntime ", "imports/onnx.json", read_onnx, 15);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::convert::Refusal;
 use super::schema::Node;
 
 /// Attributes that are read, or that say nothing about evaluation.
-const KNOWN: [(&str, &[&str]); 27] = [
+const KNOWN: [(&str, &[&str]); 28] = [
     ("Conv", &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"]),
     ("BatchNormalization", &["epsilon", "momentum", "spatial", "training_mode"]),
     ("Clip", &["max", "min"]),
@@ -39,6 +39,7 @@ const KNOWN: [(&str, &[&str]); 27] = [
     ("Transpose", &["perm"]),
     ("Constant", &["value"]),
     ("Concat", &["axis"]),
+    ("ConstantOfShape", &["value"]),
     ("Gather", &["axis"]),
     ("DequantizeLinear", &["axis", "block_size", "output_dtype"]),
     ("QuantizeLinear", &["axis", "block_size", "output_dtype", "precision", "saturate"]),

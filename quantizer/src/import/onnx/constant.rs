@@ -18,8 +18,8 @@ pub(super) enum Constant<'a> {
     Stored(Tensor<'a>),
     /// `(q - zero point) * scale`, along an axis.
     Dequantized(Box<Dequantized<'a>>),
-    /// Computed: a list of them, or one.
-    Integers { values: Vec<i64>, scalar: bool },
+    /// Computed, with their sides.
+    Integers { values: Vec<i64>, dims: Vec<usize> },
 }
 
 /// The parts of a dequantized constant.
@@ -132,8 +132,7 @@ impl<'a> Constant<'a> {
         match self {
             Self::Stored(tensor) => tensor.dims.clone(),
             Self::Dequantized(parts) => parts.values.dims.clone(),
-            Self::Integers { scalar: true, .. } => Vec::new(),
-            Self::Integers { values, .. } => vec![values.len()],
+            Self::Integers { dims, .. } => dims.clone(),
         }
     }
 
@@ -195,45 +194,150 @@ impl Dequantized<'_> {
 pub(super) mod shapes {
     use super::{Constant, INTEGERS_MAX, Unfit};
 
-    fn list<'a>(values: Vec<i64>) -> Result<Constant<'a>, Unfit> {
+    /// Whole numbers with their sides.
+    pub(crate) type Whole = (Vec<i64>, Vec<usize>);
+
+    fn made<'a>(values: Vec<i64>, dims: Vec<usize>) -> Result<Constant<'a>, Unfit> {
         if values.len() > INTEGERS_MAX {
             return Err("it makes too many whole numbers".into());
         }
-        Ok(Constant::Integers { values, scalar: false })
+        Ok(Constant::Integers { values, dims })
+    }
+
+    fn require_list(dims: &[usize]) -> Result<(), Unfit> {
+        if dims.len() == 1 { Ok(()) } else { Err("it is not of a list".into()) }
+    }
+
+    /// Sides of no values may be of any length, and no exporter has them.
+    fn require_some(values: &[i64]) -> Result<(), Unfit> {
+        if values.is_empty() { Err("it is of no values".into()) } else { Ok(()) }
     }
 
     /// `Gather` of one list.
     pub(crate) fn gather<'a>(
-        values: &[i64],
-        indices: &[i64],
-        scalar: bool,
+        (values, dims): &Whole,
+        (indices, shape): &Whole,
     ) -> Result<Constant<'a>, Unfit> {
+        require_list(dims)?;
         let length = values.len() as i64;
         let at = |&index: &i64| {
             let index = if index < 0 { index.saturating_add(length) } else { index };
             usize::try_from(index).ok().and_then(|index| values.get(index).copied())
         };
         let taken: Option<Vec<i64>> = indices.iter().map(at).collect();
-        let values = taken.ok_or("it takes an index that is not there")?;
-        if scalar { Ok(Constant::Integers { values, scalar }) } else { list(values) }
+        made(taken.ok_or("it takes an index that is not there")?, shape.clone())
     }
 
     /// `Concat` of lists.
-    pub(crate) fn concat<'a>(lists: &[Vec<i64>]) -> Result<Constant<'a>, Unfit> {
-        list(lists.concat())
+    pub(crate) fn concat<'a>(lists: &[Whole]) -> Result<Constant<'a>, Unfit> {
+        lists.iter().try_for_each(|(_, dims)| require_list(dims))?;
+        let values: Vec<i64> = lists.iter().flat_map(|(values, _)| values).copied().collect();
+        let count = values.len();
+        made(values, vec![count])
     }
 
-    /// `Slice` of one list, forwards.
-    pub(crate) fn slice<'a>(
-        values: &[i64],
-        start: i64,
-        end: i64,
-        step: i64,
+    /// `Unsqueeze` of a single number.
+    pub(crate) fn unsqueeze<'a>((values, dims): Whole) -> Result<Constant<'a>, Unfit> {
+        if dims.is_empty() { made(values, vec![1]) } else { Err("it is not of a number".into()) }
+    }
+
+    /// `ConstantOfShape` of a list.
+    pub(crate) fn filled<'a>((shape, dims): &Whole, value: i64) -> Result<Constant<'a>, Unfit> {
+        require_list(dims)?;
+        let [count] = shape[..] else { return Err("it makes no list".into()) };
+        let count = usize::try_from(count).ok().filter(|&count| count <= INTEGERS_MAX);
+        let count = count.ok_or("it makes too many whole numbers")?;
+        made(vec![value; count], vec![count])
+    }
+
+    /// `Reshape`, with at most one open side.
+    pub(crate) fn reshape<'a>(
+        (values, _): Whole,
+        (target, _): &Whole,
     ) -> Result<Constant<'a>, Unfit> {
-        let length = values.len() as i64;
-        let clamp = |at: i64| if at < 0 { at.saturating_add(length) } else { at }.clamp(0, length);
-        let (start, end) = (clamp(start) as usize, clamp(end) as usize);
-        let step = usize::try_from(step).ok().filter(|&step| step > 0).ok_or("its step")?;
-        list(values.get(start..end).unwrap_or_default().iter().step_by(step).copied().collect())
+        let product = |sides: &[usize]| sides.iter().fold(1, |n: usize, &s| n.saturating_mul(s));
+        let known: Vec<usize> =
+            target.iter().filter_map(|&side| usize::try_from(side).ok()).collect();
+        let open = values.len() / product(&known).max(1);
+        let side = |&side: &i64| usize::try_from(side).unwrap_or(open);
+        let dims: Vec<usize> = target.iter().map(side).collect();
+        if known.len() + 1 < target.len() || product(&dims) != values.len() {
+            return Err("it moves whole numbers to other sides than they have".into());
+        }
+        made(values, dims)
+    }
+
+    /// `Transpose` of two sides.
+    pub(crate) fn transpose<'a>((values, dims): &Whole) -> Result<Constant<'a>, Unfit> {
+        let [rows, columns] = dims[..] else { return Err("it is not of a matrix".into()) };
+        require_some(values)?;
+        let column = |c: usize| (0..rows).map(move |r| r * columns + c);
+        let order = (0..columns).flat_map(column);
+        let moved: Option<Vec<i64>> = order.map(|at| values.get(at).copied()).collect();
+        made(moved.ok_or("its sides are not those of its values")?, vec![columns, rows])
+    }
+
+    /// `Slice` along the first side.
+    pub(crate) fn slice<'a>(
+        (values, dims): &Whole,
+        [start, end, step]: [i64; 3],
+    ) -> Result<Constant<'a>, Unfit> {
+        let Some((&length, others)) = dims.split_first() else {
+            return Err("it is of a single number".into());
+        };
+        require_some(values)?;
+        let row = others.iter().product::<usize>().max(1);
+        let rows: Vec<&[i64]> = values.chunks_exact(row).collect();
+        let length = length as i64;
+        let counted = |at: i64| if at < 0 { at.saturating_add(length) } else { at };
+        let taken: Vec<usize> = match step {
+            1.. => {
+                let (start, end) = (counted(start).clamp(0, length), counted(end).clamp(0, length));
+                (start..end).step_by(step as usize).map(|at| at as usize).collect()
+            }
+            -1 => {
+                let start = counted(start).clamp(-1, length - 1);
+                let end = counted(end).clamp(-1, length - 1);
+                (end + 1..=start).rev().map(|at| at as usize).collect()
+            }
+            _ => return Err("its step is neither above zero nor -1".into()),
+        };
+        let count = taken.len();
+        let kept: Option<Vec<&[i64]>> = taken.iter().map(|&at| rows.get(at).copied()).collect();
+        let kept = kept.ok_or("its sides are not those of its values")?.concat();
+        made(kept, [&[count], others].concat())
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[track_caller]
+        fn check(found: Result<Constant<'_>, Unfit>, expected: Option<(&[i64], &[usize])>) {
+            let found = match found {
+                Ok(Constant::Integers { values, dims }) => Some((values, dims)),
+                _ => None,
+            };
+            let found = found.as_ref().map(|(values, dims)| (&values[..], &dims[..]));
+            assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn the_sides_of_a_padding_are_turned_around_as_pytorch_does() {
+            let matrix = ((1..=6).collect(), vec![3, 2]);
+            let rows = slice(&matrix, [-1, i64::MIN, -1]);
+            check(rows, Some((&[5, 6, 3, 4, 1, 2], &[3, 2])));
+            check(transpose(&matrix), Some((&[1, 3, 5, 2, 4, 6], &[2, 3])));
+            check(slice(&matrix, [1, i64::MAX, 1]), Some((&[3, 4, 5, 6], &[2, 2])));
+            check(slice(&matrix, [0, 3, -2]), None);
+            check(reshape(matrix.clone(), &(vec![-1], vec![1])), Some((&[1, 2, 3, 4, 5, 6], &[6])));
+            check(reshape(matrix.clone(), &(vec![-1, 4], vec![2])), None);
+            check(gather(&matrix, &(vec![0], vec![])), None);
+            check(concat(&[matrix]), None);
+            check(filled(&(vec![2], vec![1]), 7), Some((&[7, 7], &[2])));
+            check(transpose(&(vec![], vec![0, usize::MAX])), None);
+            check(slice(&(vec![], vec![usize::MAX, 0]), [0, i64::MAX, 1]), None);
+            check(filled(&(vec![1 << 40], vec![1]), 7), None);
+        }
     }
 }

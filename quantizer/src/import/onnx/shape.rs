@@ -35,8 +35,10 @@ pub(super) fn cast(node: &Node<'_>) -> Result<(), Refusal> {
 impl<'a> Importer<'a> {
     /// A node that reads constants alone, or the shape of a value.
     pub(super) fn computed(&mut self, node: &Node<'a>) -> Result<Constant<'a>, Refusal> {
-        let integers = |index| Ok::<_, Refusal>(self.constant(node, index)?.integers()?);
-        let scalar = |index| Ok::<_, Refusal>(self.constant(node, index)?.dims().is_empty());
+        let whole = |index| {
+            let constant = self.constant(node, index)?;
+            Ok::<_, Refusal>((constant.integers()?, constant.dims()))
+        };
         match node.operator {
             "Constant" => {
                 let tensor = node.tensor("value")?;
@@ -58,13 +60,14 @@ impl<'a> Importer<'a> {
             }
             "Shape" => match self.entry(node, 0)? {
                 Some(Entry::Value(value)) => {
-                    Ok(Constant::Integers { values: dims(&value), scalar: false })
+                    let values = dims(&value);
+                    Ok(Constant::Integers { dims: vec![values.len()], values })
                 }
                 _ => Err("it is not of what is computed of the image".into()),
             },
-            "Gather" => Ok(shapes::gather(&integers(0)?, &integers(1)?, scalar(1)?)?),
+            "Gather" => Ok(shapes::gather(&whole(0)?, &whole(1)?)?),
             "Concat" => {
-                let lists: Result<Vec<_>, _> = (0..node.inputs.len()).map(integers).collect();
+                let lists: Result<Vec<_>, _> = (0..node.inputs.len()).map(whole).collect();
                 Ok(shapes::concat(&lists?)?)
             }
             "Cast" => match &*self.constant(node, 0)? {
@@ -73,20 +76,42 @@ impl<'a> Importer<'a> {
                     cast(node)?;
                     Ok(Constant::Stored(tensor.clone()))
                 }
-                _ => Ok(Constant::Integers { values: integers(0)?, scalar: scalar(0)? }),
+                _ => {
+                    let (values, dims) = whole(0)?;
+                    Ok(Constant::Integers { values, dims })
+                }
             },
-            "Unsqueeze" => Ok(Constant::Integers { values: integers(0)?, scalar: false }),
-            "Slice" if self.opset >= 10 => {
-                let one = |index: usize, default: i64| {
-                    let given = node.inputs.get(index).is_some_and(|name| !name.is_empty());
-                    let values = if given { integers(index)? } else { vec![default] };
-                    Ok::<_, Refusal>(values.first().copied().unwrap_or(default))
+            "Unsqueeze" => Ok(shapes::unsqueeze(whole(0)?)?),
+            "ConstantOfShape" => {
+                let value = match node.tensor("value")? {
+                    Some(value) => value.integers()?.first().copied(),
+                    None => Some(0),
                 };
-                let (start, end, step) = (one(1, 0)?, one(2, i64::MAX)?, one(4, 1)?);
-                Ok(shapes::slice(&integers(0)?, start, end, step)?)
+                Ok(shapes::filled(&whole(0)?, value.ok_or("its value is empty")?)?)
             }
+            "Reshape" => Ok(shapes::reshape(whole(0)?, &whole(1)?)?),
+            "Transpose" => Ok(shapes::transpose(&whole(0)?)?),
+            "Slice" if self.opset >= 10 => self.slice_of_constant(node),
             _ => Err("it computes with constants in a way that cannot be imported".into()),
         }
+    }
+
+    /// A part of whole numbers, along their first side.
+    fn slice_of_constant(&self, node: &Node<'a>) -> Result<Constant<'a>, Refusal> {
+        let integers = |index| Ok::<_, Refusal>(self.constant(node, index)?.integers()?);
+        let one = |index: usize, default: i64| {
+            let given = node.inputs.get(index).is_some_and(|name| !name.is_empty());
+            let values = if given { integers(index)? } else { vec![default] };
+            let [value] = values[..] else {
+                return Err(Refusal::from("it is along several sides"));
+            };
+            Ok(value)
+        };
+        if one(3, 0)? != 0 {
+            return Err("it is not along the first side".into());
+        }
+        let along = [one(1, 0)?, one(2, i64::MAX)?, one(4, 1)?];
+        Ok(shapes::slice(&(integers(0)?, self.constant(node, 0)?.dims()), along)?)
     }
 
     pub(super) fn reshape(
