@@ -28,6 +28,25 @@ fn four_bits(session: &Session) {
     assert_eq!(session.json("evaluate w4.rmcu -n 500")["top1"], made["int8"]["top1"]);
 }
 
+/// Fine-tuned with the rounding of four-bit weights: the integers are what was trained.
+fn trained_on_grids(session: &Session) {
+    session.write_few_images();
+    const TRAIN: &str = "train --data few --epochs 1 --quantize";
+    let w4a8 = format!("{TRAIN} w4a8 --from float.safetensors -o grids.safetensors");
+    let trained = session.json(&w4a8);
+    assert_eq!(trained["config"]["epochs"], 1);
+    let made = session.json("quantize grids.safetensors -o grids.rmcu -n 500");
+    assert_eq!(made["settings"], Value::Null);
+    let name = made["model"]["name"].as_str().unwrap_or_default();
+    assert!(name.ends_with("(4-bit weights, stored as int8)"), "{name}");
+    assert!(share(&made["agreement"]) > 0.97, "{}", made["agreement"]);
+    assert!(made["logits_sqnr_db"].as_f64().unwrap() > 30.0, "{}", made["logits_sqnr_db"]);
+    let refused = session.output(&format!("{TRAIN} int8 --from grids.safetensors"));
+    assert_eq!(refused.status.code(), Some(2));
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(errors.contains("on the grids of its integers already"), "{errors}");
+}
+
 #[test]
 fn the_whole_way() {
     let session = Session::new();
@@ -50,6 +69,7 @@ fn the_whole_way() {
     assert_eq!(evaluated["top1"], quantized["float"]["top1"]);
 
     four_bits(&session);
+    trained_on_grids(&session);
     for target in ["qemu-mps2-an386", "qemu-virt-rv32imac"] {
         on_a_board(&session, target);
     }
@@ -102,6 +122,10 @@ fn an_interrupted_run_goes_on_to_the_same_bits() {
     parts.text(&format!("{FEW} --resume"));
     let read = |session: &Session| std::fs::read(session.path("float.safetensors")).unwrap();
     assert!(read(&whole) == read(&parts), "the resumed run ends in other bits");
+    // The configuration that is written beside a checkpoint repeats it.
+    whole.text("train resnet8-fashion --data few --config float.config.toml -o again.safetensors");
+    let again = std::fs::read(whole.path("again.safetensors")).unwrap();
+    assert!(read(&whole) == again, "the written configuration is another run's");
 }
 
 #[test]

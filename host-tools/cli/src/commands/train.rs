@@ -30,7 +30,7 @@ pub(crate) struct Train {
     network: String,
     /// Begin with the weights of a checkpoint, whose network it is then, and with settings that
     /// suit fine-tuning
-    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Fine-tune with the rounding of integers (quantization-aware); `resmcu quantize` of the
     /// result gives exactly those

@@ -2,7 +2,7 @@
 //! on the grids of its integers.
 
 use super::Train;
-use crate::failure::{OrFail, Outcome};
+use crate::failure::{Failure, OrFail, Outcome};
 use crate::model::load_checkpoint;
 use crate::progress::Stages;
 use clap::ValueEnum;
@@ -78,10 +78,13 @@ impl Train {
             spec.classes = dataset.class_count();
             return spec.build(config.seed).or_fail("the data's images do not fit the network");
         };
-        match self.quantize {
-            Some(scheme) if !is_on_grids(&graph) => onto_grids(&graph, scheme, dataset),
-            _ => Ok(graph),
+        let Some(scheme) = self.quantize else { return Ok(graph) };
+        if is_on_grids(&graph) {
+            let failure = Failure::input("the network is on the grids of its integers already");
+            let path = self.from.clone().unwrap_or_default();
+            return Err(failure.in_file(&path).help("leave out `--quantize` to go on training it"));
         }
+        onto_grids(&graph, scheme, dataset)
     }
 }
 
