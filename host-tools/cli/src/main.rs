@@ -73,8 +73,28 @@ impl Command {
     }
 }
 
+/// The command line, or the exit code after what is to be said about it.
+fn parse() -> Result<Arguments, ExitCode> {
+    Arguments::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            // Help or version, which was asked for; who closed the pipe wants no more of it.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        // Ends as all errors here do.
+        let text = error.render().to_string();
+        let said = text.split("For more information").next().unwrap_or(&text).trim_end();
+        eprintln!("{said}\nhelp: `--help` after a command lists what it takes");
+        ExitCode::from(2)
+    })
+}
+
 fn main() -> ExitCode {
-    match Arguments::parse().command.run() {
+    let arguments = match parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    match arguments.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{failure}");

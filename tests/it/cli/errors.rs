@@ -66,6 +66,12 @@ fn bad_files() {
     check(&session, "quantize int8.rmcu", 2, &["quantized model", "int8.rmcu"]);
     check(&session, "quantize float.safetensors --weights 5", 2, &["8 or 4 bits"]);
     check(&session, "quantize float.safetensors --calibration best", 2, &["entropy, auto"]);
+    check(&session, "train --quantize int8", 2, &["--from"]);
+    check(&session, "train --from absent.safetensors", 2, &["absent.safetensors"]);
+    check(&session, "train --time-budget 5", 2, &["a number with `s`, `m` or `h`"]);
+    check(&session, "train --epochs 0", 2, &["`epochs` is 0"]);
+    write("bad.toml", b"epoch = 3\n");
+    check(&session, "train --config bad.toml", 2, &["unknown field `epoch`", "bad.toml"]);
     check(&session, "plan float.safetensors", 2, &["float checkpoint", "float.safetensors"]);
     check(&session, "plan resnet9", 2, &["`resnet9`", "resnet8"]);
 }

@@ -1,12 +1,13 @@
 //! `resmcu train`: a float network from images, also one that rounds as its integers will.
 
+mod settings;
 mod start;
 
 use crate::curves;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::interrupt::Interrupt;
 use crate::model::load_checkpoint;
-use crate::output::{Opening, Report, grouped, percent, write_file};
+use crate::output::{Opening, Report, grouped, percent};
 use clap::Args;
 use indicatif::ProgressBar;
 use resmcu_quantizer::data::{Dataset, FASHION_MNIST_SMALL, ReadOptions, Source};
@@ -15,6 +16,7 @@ use resmcu_quantizer::train::{
     EpochReport, Observer, Outcome as Ending, StepReport, TrainConfig, TrainError, Trainer,
 };
 use serde::Serialize;
+use settings::DtypeName;
 use start::Scheme;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -47,24 +49,11 @@ pub(crate) struct Train {
     /// `--quantize` its scheme comes before that]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Settings in TOML; those below override it, and what neither names is the recipe's
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Passes over the training images
-    #[arg(long, value_name = "N")]
-    epochs: Option<usize>,
-    /// Images of a step
-    #[arg(long, value_name = "N")]
-    batch: Option<usize>,
-    /// The peak of the learning rate
-    #[arg(long, value_name = "R")]
-    learning_rate: Option<f32>,
-    /// L2 penalty on weights
-    #[arg(long, value_name = "R")]
-    weight_decay: Option<f32>,
-    /// Of the weights, the split, the order and the augmentation
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
+    #[command(flatten)]
+    settings: settings::Settings,
+    /// How the checkpoint's parameters are stored
+    #[arg(long, value_enum, value_name = "DTYPE", default_value = "f32")]
+    dtype: DtypeName,
     /// Draw no curves beside the checkpoint
     #[arg(long)]
     no_curves: bool,
@@ -85,6 +74,8 @@ struct Body {
     validation_images: usize,
     config: TrainConfig,
     finished: bool,
+    /// No new best epoch for as many as `patience` says.
+    stopped_early: bool,
     best: Option<EpochReport>,
     epochs: Vec<EpochReport>,
     seconds: f64,
@@ -111,9 +102,10 @@ impl Train {
         let ending = trainer.run(&mut progress, Some(&state)).map_err(describe)?;
         bar.finish_and_clear();
         let finished = ending != Ending::Stopped;
+        let stopped_early = ending == Ending::OutOfPatience;
         if finished {
-            save(trainer.best(), &output)?;
-            save_config(trainer.config(), &output.with_extension("config.toml"))?;
+            save(trainer.best(), &output, self.dtype.into())?;
+            settings::save(trainer.config(), &output.with_extension("config.toml"))?;
             // The run is over: nothing is left to resume.
             let _ = std::fs::remove_file(&state);
         }
@@ -132,6 +124,7 @@ impl Train {
             validation_images,
             config: trainer.config().clone(),
             finished,
+            stopped_early,
             best: trainer.best_epoch().cloned(),
             epochs: trainer.history().to_vec(),
             seconds: begun.elapsed().as_secs_f64(),
@@ -191,53 +184,15 @@ impl Train {
             let checkpoint = load_checkpoint(&state.display().to_string())?;
             return Trainer::resume(checkpoint, dataset).map_err(describe);
         }
-        let config = self.settings(self.recipe(given.as_ref()))?;
+        let config = self.settings.over(self.recipe(given.as_ref()))?;
         let graph = self.start(given, &config, dataset)?;
         Trainer::new(graph, config, dataset).map_err(describe)
     }
-
-    /// The recipe, what the file says, what the command line says; the later overrides.
-    fn settings(&self, recipe: TrainConfig) -> Outcome<TrainConfig> {
-        let mut config = recipe;
-        if let Some(path) = &self.config {
-            let read = std::fs::read_to_string(path).map_err(|error| {
-                Failure::input(format!("the file could not be read: {error}")).in_file(path)
-            });
-            config = changed_by(&config, &read?).map_err(|error| {
-                Failure::input(error)
-                    .in_file(path)
-                    .help("its keys are those that `resmcu train --json` prints as `config`")
-            })?;
-        }
-        if let Some(epochs) = self.epochs {
-            config = config.with_epochs(epochs);
-        }
-        config.batch = self.batch.unwrap_or(config.batch);
-        config.learning_rate = self.learning_rate.unwrap_or(config.learning_rate);
-        config.weight_decay = self.weight_decay.unwrap_or(config.weight_decay);
-        config.seed = self.seed.unwrap_or(config.seed);
-        Ok(config)
-    }
 }
 
-fn save(graph: &Graph, path: &Path) -> Outcome {
+fn save(graph: &Graph, path: &Path, dtype: Dtype) -> Outcome {
     let checkpoint = Checkpoint { graph: graph.clone(), training: None, extra: Vec::new() };
-    checkpoint.save(path, Dtype::F32).or_fail("name another file with `-o`")
-}
-
-/// What `--config` of the same network and data repeats the run with, to the bit.
-fn save_config(config: &TrainConfig, path: &Path) -> Outcome {
-    let text = toml::to_string_pretty(config).map_err(Failure::input)?;
-    write_file(path, text.as_bytes())
-}
-
-/// The settings with those that `text` names.
-fn changed_by(config: &TrainConfig, text: &str) -> Result<TrainConfig, String> {
-    // Alone first: its errors have lines.
-    toml::from_str::<TrainConfig>(text).map_err(|error| error.to_string())?;
-    let mut all = toml::Table::try_from(config).map_err(|error| error.to_string())?;
-    all.extend(text.parse::<toml::Table>().map_err(|error| error.to_string())?);
-    all.try_into().map_err(|error: toml::de::Error| error.to_string())
+    checkpoint.save(path, dtype).or_fail("name another file with `-o`")
 }
 
 /// An error of the trainer with what to do about it.
@@ -261,10 +216,15 @@ struct Progress {
 
 impl Observer for Progress {
     fn on_step(&mut self, report: &StepReport) {
-        let StepReport { epoch, loss, images_per_s, .. } = report;
-        let message = format!("epoch {epoch}, loss {loss:.3}, {images_per_s:.0} images/s");
-        self.bar.set_message(message);
-        self.bar.inc(1);
+        let StepReport { epoch, loss, accuracy, learning_rate, images_per_s, .. } = report;
+        let accuracy = percent(*accuracy);
+        self.bar.set_message(format!(
+            "epoch {epoch}, loss {loss:.3}, {accuracy}, lr {learning_rate:.4}, \
+             {images_per_s:.0} images/s"
+        ));
+        // A time budget may change how many there are.
+        self.bar.set_length(report.all as u64);
+        self.bar.set_position(report.done as u64);
     }
 
     fn on_epoch(&mut self, report: &EpochReport) {
@@ -295,6 +255,10 @@ impl fmt::Display for Body {
         if let Some(best) = &self.best {
             let accuracy = percent(best.validation_accuracy);
             writeln!(f, "best epoch   {}: {accuracy} of the held-out images", best.epoch)?;
+        }
+        if self.stopped_early {
+            let (epochs, patience) = (self.epochs.len(), self.config.patience);
+            writeln!(f, "ended        after epoch {epochs}: no better one in {patience}")?;
         }
         writeln!(f, "time         {:.0} s", self.seconds)?;
         let what = if self.finished { "written" } else { "state" };
