@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// The edges that a package may have to others of this repository, tests apart.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("resmcu-model-format", &[]),
     ("resmcu-int8-kernels", &[]),
+    ("resmcu-model-slots", &[]),
     ("resmcu-wire-protocol", &[]),
     ("resmcu-int8-runtime", &["resmcu-int8-kernels", "resmcu-model-format"]),
-    ("resmcu-device-app", &["resmcu-int8-runtime", "resmcu-wire-protocol"]),
+    ("resmcu-device-app", &["resmcu-int8-runtime", "resmcu-model-slots", "resmcu-wire-protocol"]),
     ("resmcu-boards", &["resmcu-device-app"]),
     ("resmcu-quantizer", &["resmcu-int8-kernels", "resmcu-model-format"]),
     ("resmcu-device-link", &["resmcu-wire-protocol"]),
