@@ -2,6 +2,7 @@
 
 use crate::check;
 use crate::error::{ParseError, Problem};
+use crate::notes::{KnownAnswer, Notes};
 use crate::records::{DataRef, Header, Step, Tensor};
 use crate::{ALIGNMENT, VERSION};
 use serde::Deserialize;
@@ -21,7 +22,7 @@ pub(crate) mod field {
     pub(crate) const RECORDS: usize = 16;
     pub(crate) const DATA: usize = 20;
     pub(crate) const DATA_BYTES: usize = 24;
-    pub(crate) const RESERVED: usize = 28;
+    pub(crate) const NOTES_BYTES: usize = 28;
 }
 
 /// CRC-32 (ISO-HDLC, that of zip and Ethernet) of a file without the four bytes that hold it.
@@ -63,6 +64,9 @@ pub struct ModelFile<'a> {
     tensors: &'a [u8],
     steps: &'a [u8],
     data: &'a [u8],
+    notes: Notes,
+    known_answers: &'a [u8],
+    file: &'a [u8],
     crc: u32,
 }
 
@@ -72,7 +76,7 @@ impl<'a> ModelFile<'a> {
     /// # Errors
     /// Where anything is not as the README says; the error names the first byte that is wrong.
     pub fn parse(file: &'a [u8]) -> Result<Self, ParseError> {
-        let (records, data, crc) = sections(file)?;
+        let Sections { records, data, notes, crc } = sections(file)?;
         let mut reader = Reader { rest: records, file_bytes: PREFIX_BYTES + records.len() };
         let header: Header<'a> = reader.next()?;
         if header.steps == 0 || Some(header.tensors) != header.steps.checked_add(1) {
@@ -85,7 +89,8 @@ impl<'a> ModelFile<'a> {
             check::tensor(&header, index, &reader.next()?).map_err(|p| p.at(at))?;
         }
         let steps = reader.rest;
-        let model = Self { header, tensors, steps, data, crc };
+        let (notes, known_answers) = read_notes(notes, file.len())?;
+        let model = Self { header, tensors, steps, data, notes, known_answers, file, crc };
         model.check_overlaps()?;
         for index in 0..header.steps {
             let at = reader.at();
@@ -107,6 +112,30 @@ impl<'a> ModelFile<'a> {
     #[must_use]
     pub fn crc(&self) -> u32 {
         self.crc
+    }
+
+    /// Whether the file's bytes are still those that were parsed: flash may lose them.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        checksum(self.file) == self.crc
+    }
+
+    /// What the file says beyond its network; all zero where it says nothing.
+    #[must_use]
+    pub fn notes(&self) -> Notes {
+        self.notes
+    }
+
+    /// Bytes of the notes, which end the file.
+    #[cfg(feature = "write")]
+    pub(crate) fn notes_bytes(&self) -> usize {
+        u32_at(self.file, field::NOTES_BYTES).unwrap_or_default() as usize
+    }
+
+    /// The known answers.
+    pub fn known_answers(&self) -> impl Iterator<Item = KnownAnswer> + use<'a> {
+        let mut reader = Reader { rest: self.known_answers, file_bytes: 0 };
+        (0..self.notes.known_answers).map_while(move |_| reader.next().ok())
     }
 
     /// The tensors; the first one is the input, tensor `i + 1` the output of step `i`.
@@ -166,8 +195,32 @@ impl<'a> ModelFile<'a> {
     }
 }
 
-/// The records, the data section and the checksum of a file whose prefix is right.
-fn sections(file: &[u8]) -> Result<(&[u8], &[u8], u32), ParseError> {
+/// A file whose prefix is right.
+struct Sections<'a> {
+    records: &'a [u8],
+    data: &'a [u8],
+    notes: &'a [u8],
+    crc: u32,
+}
+
+/// The notes, and the bytes of the known answers, all of which decode.
+fn read_notes(section: &[u8], file_bytes: usize) -> Result<(Notes, &[u8]), ParseError> {
+    if section.is_empty() {
+        return Ok((Notes::default(), section));
+    }
+    let mut reader = Reader { rest: section, file_bytes };
+    let notes: Notes = reader.next()?;
+    let known_answers = reader.rest;
+    for _ in 0..notes.known_answers {
+        let _: KnownAnswer = reader.next()?;
+    }
+    match as_u32(reader.rest.len()) {
+        0 => Ok((notes, known_answers)),
+        bytes => Err(Problem::TrailingBytes { bytes }.at(reader.at())),
+    }
+}
+
+fn sections(file: &[u8]) -> Result<Sections<'_>, ParseError> {
     let have = as_u32(file.len());
     let truncated = |need| Problem::Truncated { need, have }.at(file.len());
     let word = |at| u32_at(file, at).ok_or_else(|| truncated(PREFIX_BYTES as u32));
@@ -189,20 +242,28 @@ fn sections(file: &[u8]) -> Result<(&[u8], &[u8], u32), ParseError> {
     };
     expect(declared, have, field::FILE)?;
     expect(u32::from(half(field::PREFIX)?), PREFIX_BYTES as u32, field::PREFIX)?;
-    expect(word(field::RESERVED)?, 0, field::RESERVED)?;
+    let notes = word(field::NOTES_BYTES)?;
+    if version == 1 {
+        expect(notes, 0, field::NOTES_BYTES)?;
+    }
     let (records, data) = (word(field::RECORDS)?, word(field::DATA)?);
     let records_end = u64::from(records) + PREFIX_BYTES as u64;
     let data_at = records_end.next_multiple_of(u64::from(ALIGNMENT));
     expect(data, u32::try_from(data_at).unwrap_or(u32::MAX), field::DATA)?;
     let rest = have.checked_sub(data).ok_or_else(|| truncated(data))?;
-    expect(word(field::DATA_BYTES)?, rest, field::DATA_BYTES)?;
+    let data_bytes = word(field::DATA_BYTES)?;
+    expect(notes, notes.min(rest), field::NOTES_BYTES)?;
+    expect(data_bytes, rest.saturating_sub(notes), field::DATA_BYTES)?;
     let (stored, computed) = (word(field::CRC)?, checksum(file));
     if stored != computed {
         return Err(Problem::Crc { stored, computed }.at(field::CRC));
     }
     let records = file.get(PREFIX_BYTES..records_end as usize);
-    let data = file.get(data as usize..);
-    records.zip(data).map(|(r, d)| (r, d, computed)).ok_or_else(|| truncated(have))
+    let rest = file.get(data as usize..).and_then(|d| d.split_at_checked(data_bytes as usize));
+    let sections = records.zip(rest);
+    let sections =
+        sections.map(|(records, (data, notes))| Sections { records, data, notes, crc: computed });
+    sections.ok_or_else(|| truncated(have))
 }
 
 /// Reads record after record.

@@ -1,7 +1,9 @@
 //! Writing a model file: the one place that lays out its bytes.
 
 use crate::file::{MAGIC, PREFIX_BYTES, as_u32, checksum, field};
-use crate::{ALIGNMENT, DataRef, Header, Step, Tensor, VERSION};
+use crate::{
+    ALIGNMENT, DataRef, Header, KnownAnswer, ModelFile, Notes, ParseError, Step, Tensor, VERSION,
+};
 use alloc::vec::Vec;
 
 /// Collects weights and parameters, each at a multiple of [`ALIGNMENT`].
@@ -81,6 +83,36 @@ pub fn encode(
     put(field::RECORDS, &as_u32(records).to_le_bytes());
     put(field::DATA, &as_u32(data_at).to_le_bytes());
     put(field::DATA_BYTES, &as_u32(data.bytes.len()).to_le_bytes());
+    seal(&mut file);
+    Ok(file)
+}
+
+/// The file with these notes in place of its own.
+///
+/// # Errors
+/// Where `file` is no model file; `notes.known_answers` is set from the slice.
+///
+/// # Panics
+/// With more than 65,535 known answers.
+pub fn annotate(
+    file: &[u8],
+    notes: &Notes,
+    known_answers: &[KnownAnswer],
+) -> Result<Vec<u8>, ParseError> {
+    let model = ModelFile::parse(file)?;
+    let known = u16::try_from(known_answers.len()).expect("at most 65,535 known answers");
+    let notes = Notes { known_answers: known, ..*notes };
+    let mut section = postcard::to_allocvec(&notes).expect("two integers");
+    for answer in known_answers {
+        section.extend(postcard::to_allocvec(answer).expect("two integers"));
+    }
+    let mut file = file[..file.len() - model.notes_bytes()].to_vec();
+    file.extend_from_slice(&section);
+    let bytes = as_u32(file.len());
+    let mut put = |at: usize, value: &[u8]| file[at..at + value.len()].copy_from_slice(value);
+    put(field::VERSION, &VERSION.to_le_bytes());
+    put(field::FILE, &bytes.to_le_bytes());
+    put(field::NOTES_BYTES, &as_u32(section.len()).to_le_bytes());
     seal(&mut file);
     Ok(file)
 }

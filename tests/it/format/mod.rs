@@ -6,8 +6,8 @@ mod refusals;
 use crate::host::{Flash, HostExecutor, arena};
 use crate::suite::{self, Case};
 use resmcu_int8_runtime::LoadError;
-use resmcu_model_format::write::{DataSection, encode};
-use resmcu_model_format::{DataRef, Header, ModelFile, Step, Tensor};
+use resmcu_model_format::write::{DataSection, annotate, encode, seal};
+use resmcu_model_format::{DataRef, Header, KnownAnswer, ModelFile, Notes, Step, Tensor};
 
 /// RAM that a model may ask for here.
 const ARENA_BYTES: usize = 64 * 1024;
@@ -50,6 +50,39 @@ fn models() -> Vec<Case> {
     let mut cases: Vec<Case> = (1..=3).flat_map(suite::random).collect();
     cases.retain(|case| case.lower().file.len() < 12_000);
     cases
+}
+
+/// The notes of [`annotated`].
+const NOTES: Notes = Notes { margin_min: 300, known_answers: 2 };
+const KNOWN: [KnownAnswer; 2] =
+    [KnownAnswer { seed: 1, output_crc: u32::MAX }, KnownAnswer { seed: 0, output_crc: 0 }];
+
+/// The file of a case, with notes.
+fn annotated(case: &Case) -> Vec<u8> {
+    annotate(&case.lower().file, &NOTES, &KNOWN).unwrap()
+}
+
+#[test]
+fn notes_come_back_replace_each_other_and_are_optional() {
+    for case in models() {
+        let (plain, noted) = (case.lower().file, annotated(&case));
+        let model = ModelFile::parse(&noted).unwrap();
+        assert_eq!(
+            (model.notes(), model.known_answers().collect::<Vec<_>>()),
+            (NOTES, KNOWN.into())
+        );
+        assert!(model.is_intact());
+        let none = Notes::default();
+        let again = annotate(&noted, &Notes { margin_min: 9, ..none }, &[]).unwrap();
+        let model = ModelFile::parse(&again).unwrap();
+        assert_eq!((model.notes().margin_min, model.known_answers().count()), (9, 0));
+        let mut old = plain;
+        old[4] = 1; // version 1 had no notes
+        seal(&mut old);
+        let model = ModelFile::parse(&old).unwrap();
+        assert_eq!((model.notes(), model.known_answers().count()), (none, 0));
+        assert_eq!(load_and_run(&noted, 3), load_and_run(&old, 3));
+    }
 }
 
 #[test]

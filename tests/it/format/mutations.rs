@@ -1,7 +1,7 @@
 //! Thousands of altered files. The checksum is set right after each alteration, so that the
 //! checks behind it are reached.
 
-use super::{load_and_run, models};
+use super::{annotated, load_and_run, models};
 use crate::host::{HostExecutor, arena};
 use crate::rng::Rng;
 use resmcu_int8_runtime::Block;
@@ -45,7 +45,7 @@ fn records_end(file: &[u8]) -> usize {
 fn every_byte_of_prefix_and_records_altered() {
     let (mut tried, mut accepted) = (0, 0);
     for case in models() {
-        let file = case.lower().file;
+        let file = annotated(&case);
         for at in 0..records_end(&file) {
             let old = file[at];
             let bits = (0..8).map(|bit| old ^ (1 << bit));
@@ -73,7 +73,7 @@ fn every_byte_of_prefix_and_records_altered() {
 #[test]
 fn several_bytes_altered_at_once() {
     let models = models();
-    let files: Vec<Vec<u8>> = models.iter().map(|case| case.lower().file).collect();
+    let files: Vec<Vec<u8>> = models.iter().map(annotated).collect();
     let mut rng = Rng::new(77);
     for _ in 0..30_000 {
         let index = rng.size(0, files.len() - 1);
@@ -93,7 +93,7 @@ fn several_bytes_altered_at_once() {
 #[test]
 fn every_byte_of_the_constants_altered() {
     for case in models() {
-        let file = case.lower().file;
+        let file = annotated(&case);
         for at in records_end(&file)..file.len() {
             for value in [file[at] ^ 0x80, 0x7F, 0xFF] {
                 refused(&case.name, &file, &[(at, value)], true);
@@ -105,7 +105,7 @@ fn every_byte_of_the_constants_altered() {
 #[test]
 fn a_flipped_bit_without_the_checksum_is_found() {
     let case = models().remove(0);
-    let file = case.lower().file;
+    let file = annotated(&case);
     for at in 0..file.len() {
         assert!(refused(&case.name, &file, &[(at, file[at] ^ 0x10)], false), "byte {at}");
     }
@@ -114,7 +114,7 @@ fn a_flipped_bit_without_the_checksum_is_found() {
 #[test]
 fn every_truncation_is_refused() {
     for case in models() {
-        let file = case.lower().file;
+        let file = annotated(&case);
         for length in 0..file.len() {
             let short = &file[..length];
             let error = load_and_run(short, 0).unwrap_err();
@@ -155,7 +155,7 @@ fn over_long_files_are_refused() {
 #[test]
 fn files_at_odd_addresses_are_refused_or_run() {
     for case in models() {
-        let file = case.lower().file;
+        let file = annotated(&case);
         let mut blocks = vec![Block::ZERO; file.len().div_ceil(16) + 1];
         for shift in 1..16 {
             let place = &mut blocks.as_mut_bytes()[shift..shift + file.len()];

@@ -50,9 +50,19 @@ fn prefix(reached: &mut Reached) {
     let file = conv.lower().file;
     reached.expect(load_and_run(&file[..20], 0), "byte 0x14: the file is cut short: 20 bytes");
     reached.prefix(&conv, "byte 0x0: not a model file", 0, b"ELF");
-    reached.prefix(&conv, "byte 0x4: format version 2 is not known here", 4, &[2]);
+    reached.prefix(&conv, "byte 0x4: format version 3 is not known here", 4, &[3]);
     reached.prefix(&conv, "byte 0x6: the layout field is 33, and has to be 32", 6, &[33]);
-    reached.prefix(&conv, "byte 0x1c: the layout field is 9, and has to be 0", 28, &[9]);
+    reached.prefix(&conv, "byte 0x18: the layout field", 28, &[9]);
+    reached.prefix(&conv, "byte 0x1c: the layout field", 28, &[0xFF; 4]);
+    let mut file = super::annotated(&conv);
+    file[4] = 1;
+    seal(&mut file);
+    reached.expect(load_and_run(&file, 0), "byte 0x1c: the layout field is 11, and has to be 0");
+    let mut file = super::annotated(&conv);
+    let notes = file.len() - 11;
+    file[notes + 2] = 1; // one known answer less than there are
+    seal(&mut file);
+    reached.expect(load_and_run(&file, 0), "2 bytes follow the last record");
     reached.prefix(&conv, "byte 0x14: the layout field", 16, &[0xFF; 4]);
     reached.prefix(&conv, "byte 0x14: the layout field", 20, &[0xF0, 0xFF, 0xFF, 0xFF]);
     reached.prefix(&conv, "byte 0x18: the layout field", 24, &[0xFF; 4]);
