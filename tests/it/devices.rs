@@ -33,7 +33,7 @@ pub(crate) fn start(target: &Target, model: Option<&[u8]>) -> Client<Qemu> {
 }
 
 /// `[4,4,3]`, twice the largest of each 2x2 window, to `[1,1,3]`.
-fn two_pools() -> Vec<u8> {
+pub(crate) fn two_pools() -> Vec<u8> {
     let tensor = |name, side, offset, first, last| Tensor {
         name,
         shape: [side, side, 3],
@@ -77,7 +77,7 @@ fn two_pools() -> Vec<u8> {
 }
 
 /// The image 0, 1, 2, ... and what the model makes of it.
-const IMAGE: [u8; 48] = {
+pub(crate) const IMAGE: [u8; 48] = {
     let mut image = [0; 48];
     let mut i = 0;
     while i < image.len() {
@@ -86,7 +86,7 @@ const IMAGE: [u8; 48] = {
     }
     image
 };
-const OUTPUT: [u8; 3] = [45, 46, 47];
+pub(crate) const OUTPUT: [u8; 3] = [45, 46, 47];
 
 #[test]
 fn counters_are_exact_and_inference_answers_on_every_board() {

@@ -14,5 +14,6 @@ mod import;
 mod import_float;
 mod oracle;
 mod rng;
+mod slots;
 mod suite;
 mod tidy;

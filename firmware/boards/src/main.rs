@@ -2,8 +2,8 @@
 #![no_main]
 //! The firmware: the application of `device-app` on one board, chosen by a feature `board-*`.
 //!
-//! Owns the arena, the model's slot and the way out: exit code 0 after a stop, 1 if the line
-//! fails, 101 after a panic, 102 after a fault. What differs between boards is in `board`,
+//! Owns the arena, the model's slots and the way out: exit code 0 after a stop, 101 after a panic,
+//! 102 after a fault. What differs between boards is in `board`,
 //! between architectures in `cpu`; what they share is in `peripheral`.
 
 mod board;
@@ -14,8 +14,8 @@ mod peripheral;
 use defmt_semihosting as _;
 use portable_atomic::{AtomicBool, Ordering};
 use resmcu_device_app::int8_runtime::{Block, Executor};
-use resmcu_device_app::wire_protocol::FRAME_BYTES_MAX;
-use resmcu_device_app::{App, Identity, Ram};
+use resmcu_device_app::model_slots::{Choice, Slots, Trust};
+use resmcu_device_app::{App, End, Identity, Ram, SlotStore};
 use semihosting::process::exit;
 use static_cell::ConstStaticCell;
 
@@ -44,16 +44,23 @@ fn run() -> ! {
         stack_capacity: memory::stack_capacity(),
         stack_high_water: memory::stack_high_water,
     };
-    let mut model = Executor::<{ board::STEPS }>::new(memory::model_file(), ARENA.take());
-    let mut app = App::<_, _, _, { board::STEPS }, FRAME_BYTES_MAX>::new(
-        board::take(),
-        identity,
-        ram,
-        &mut model,
-    );
-    match app.serve() {
-        Ok(()) => exit(0),
-        Err(error) => match error {},
+    let arena: &mut [Block] = ARENA.take();
+    let mut parts = board::take();
+    loop {
+        let slots = Slots::new(board::flash(), memory::slots().1, Trust::Anyone);
+        let bytes = |choice: &Choice| memory::model(choice.slot, choice.header.bytes);
+        let (store, chosen) = SlotStore::start::<{ board::STEPS }>(slots, arena, bytes);
+        // Where no model may run, the loader says why of what is in the first slot.
+        let file = chosen.map_or_else(memory::first_file, |choice| bytes(&choice));
+        let mut model = Executor::<{ board::STEPS }>::new(file, arena);
+        let mut app = App::<_, _, _, { board::STEPS }, { board::FRAME_BYTES }, _>::with_store(
+            parts, identity, ram, &mut model, store,
+        );
+        match app.serve() {
+            Ok(End::Reset) => (parts, _) = app.into_parts(),
+            Ok(End::Stopped | End::Closed) => exit(0),
+            Err(error) => match error {},
+        }
     }
 }
 

@@ -1,7 +1,8 @@
-//! The memory map as the linker made it: statics, the painted stack, and the model's slot.
+//! The memory map as the linker made it: statics, the painted stack, and the model's slots.
 
 use core::ptr::{addr_of, read_volatile};
 use resmcu_device_app::int8_runtime::model_format::file_length;
+use resmcu_device_app::model_slots::{Slot, SlotRange};
 
 /// What a word of stack holds that was never used; `cortex-m-rt` has the same.
 pub(crate) const STACK_PAINT: u32 = 0xCCCC_CCCC;
@@ -14,6 +15,7 @@ unsafe extern "C" {
     static _stack_start: u32;
     static _stack_end: u32;
     static _model_start: u32;
+    static _model_middle: u32;
     static _model_end: u32;
 }
 
@@ -53,18 +55,40 @@ pub(crate) fn stack_high_water() -> u32 {
     (stack_top() as usize - at as usize) as u32
 }
 
-/// Bytes of the model's slot.
-pub(crate) fn slot_capacity() -> u32 {
-    (addr_of!(_model_end) as usize - addr_of!(_model_start) as usize) as u32
+/// First byte of the flash that the slots share, and where in it each of them lies.
+pub(crate) fn slots() -> (usize, [SlotRange; 2]) {
+    let start = addr_of!(_model_start) as usize;
+    let middle = addr_of!(_model_middle) as usize - start;
+    let end = addr_of!(_model_end) as usize - start;
+    let range =
+        |from: usize, to: usize| SlotRange { start: from as u32, bytes: (to - from) as u32 };
+    (start, [range(0, middle), range(middle, end)])
 }
 
-/// The file in the slot: as long as it says it is, and not longer than the slot. The whole slot
-/// where no file begins, for the loader to refuse.
-pub(crate) fn model_file() -> &'static [u8] {
-    let start = addr_of!(_model_start).cast::<u8>();
-    // SAFETY: the memory map gives the slot to nothing else, and nothing writes it while the
-    // firmware runs; all of it is initialized (flash, or RAM that the emulator cleared).
-    let slot = unsafe { core::slice::from_raw_parts(start, slot_capacity() as usize) };
+/// Bytes of the largest model, that of the first slot.
+pub(crate) fn slot_capacity() -> u32 {
+    let (_, [first, _]) = slots();
+    first.capacity()
+}
+
+/// The first `bytes` of a slot's model, or all that it holds.
+pub(crate) fn model(slot: Slot, bytes: u32) -> &'static [u8] {
+    let (start, [a, b]) = slots();
+    let range = match slot {
+        Slot::A => a,
+        Slot::B => b,
+    };
+    let model = start.wrapping_add(range.model() as usize) as *const u8;
+    // SAFETY: the memory map gives these bytes to the slots and to nothing else, and all of them
+    // are initialized (flash, or RAM that the emulator cleared). A slot is written by an update,
+    // which goes to the slot whose model does not run; of that one no slice is left from the start.
+    unsafe { core::slice::from_raw_parts(model, bytes.min(range.capacity()) as usize) }
+}
+
+/// The file in the first slot, whatever its header says: as long as it says it is, and not longer
+/// than the slot. All of the slot where no file begins, for the loader to refuse.
+pub(crate) fn first_file() -> &'static [u8] {
+    let slot = model(Slot::A, u32::MAX);
     let bytes = file_length(slot).unwrap_or(slot.len());
     slot.get(..bytes).unwrap_or(slot)
 }

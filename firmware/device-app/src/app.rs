@@ -4,6 +4,8 @@ use crate::counter::{Counter, Stopwatch};
 use crate::link::Link;
 use crate::log::log;
 use crate::scores::Output;
+use crate::self_test::{Findings, self_test};
+use crate::store::{NoSlots, Store};
 use crate::tap::{Tap, Watch};
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
@@ -11,7 +13,8 @@ use resmcu_int8_runtime::model_format::Op;
 use resmcu_int8_runtime::{Executor, LoadError, model_format};
 use resmcu_wire_protocol::{
     Decoder, DeviceInfo, FrameFault, LoadFailure, MemoryUse, ModelInfo, ModelState,
-    PROTOCOL_VERSION, Refusal, Request, Response, SEQUENCE_NONE, WRITE_BYTES_MAX, decode,
+    PROTOCOL_VERSION, Refusal, Request, Response, SEQUENCE_NONE, SelfTestReport, WRITE_BYTES_MAX,
+    decode,
 };
 
 /// Bytes of a model's name that `Hello` carries.
@@ -46,8 +49,20 @@ pub struct Ram {
     pub stack_high_water: fn() -> u32,
 }
 
-/// The application: serial line `S`, counter `C`, busy light `L`, frames of at most `FRAME` bytes.
-pub struct App<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize> {
+/// Why the service ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The host said stop.
+    Stopped,
+    /// The host asked for a start as after power on.
+    Reset,
+    /// The line has an end, and it was reached.
+    Closed,
+}
+
+/// The application: serial line `S`, counter `C`, busy light `L`, frames of at most `FRAME` bytes,
+/// updates into `M`.
+pub struct App<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize, M = NoSlots> {
     link: Link<S, FRAME>,
     counter: C,
     light: L,
@@ -55,6 +70,7 @@ pub struct App<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize> {
     identity: Identity,
     ram: Ram,
     model: &'x mut Result<Executor<'m, 'a, STEPS>, LoadError>,
+    store: M,
     /// Bytes of the present image, from its start.
     have: usize,
     /// The last run's output is still in the arena.
@@ -73,10 +89,30 @@ where
     /// The application around a model, or around the reason why there is none. `model` stays
     /// where it is: its decoded plan may be many kilobytes.
     pub fn new(
+        parts: (S, C, L),
+        identity: Identity,
+        ram: Ram,
+        model: &'x mut Result<Executor<'m, 'a, STEPS>, LoadError>,
+    ) -> Self {
+        Self::with_store(parts, identity, ram, model, NoSlots)
+    }
+}
+
+impl<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize, M>
+    App<'x, 'm, 'a, S, C, L, STEPS, FRAME, M>
+where
+    S: Read + Write,
+    C: Counter,
+    L: OutputPin,
+    M: Store,
+{
+    /// The application around a model that can be updated in `store`.
+    pub fn with_store(
         (serial, mut counter, light): (S, C, L),
         identity: Identity,
         ram: Ram,
         model: &'x mut Result<Executor<'m, 'a, STEPS>, LoadError>,
+        store: M,
     ) -> Self {
         log!(
             info,
@@ -95,20 +131,37 @@ where
         let stopwatch = Stopwatch::new(&mut counter);
         let link = Link::new(serial);
         let (have, output, bad_frames) = (0, false, 0);
-        Self { link, counter, light, stopwatch, identity, ram, model, have, output, bad_frames }
+        Self {
+            link,
+            counter,
+            light,
+            stopwatch,
+            identity,
+            ram,
+            model,
+            store,
+            have,
+            output,
+            bad_frames,
+        }
     }
 
-    /// Answers requests until one says stop or the line ends.
+    /// The serial line, the counter, the light and the store, back.
+    pub fn into_parts(self) -> ((S, C, L), M) {
+        ((self.link.serial, self.counter, self.light), self.store)
+    }
+
+    /// Answers requests until one ends the service or the line does.
     ///
     /// # Errors
     /// What the serial line reports; the protocol itself has no failure that ends the service.
-    pub fn serve(&mut self) -> Result<(), S::Error> {
+    pub fn serve(&mut self) -> Result<End, S::Error> {
         let mut decoder = Decoder::<FRAME>::new();
         let mut chunk = [0; 32];
         loop {
             let received = self.link.serial.read(&mut chunk)?;
             if received == 0 {
-                return Ok(());
+                return Ok(End::Closed);
             }
             for &byte in chunk.iter().take(received) {
                 let Some(frame) = decoder.push(byte) else { continue };
@@ -116,7 +169,13 @@ where
                     Err(fault) => self.refuse_frame(fault)?,
                     Ok((sequence, Request::Stop)) => {
                         log!(info, "stop");
-                        return self.link.send(sequence, &Response::Stopped);
+                        self.link.send(sequence, &Response::Stopped)?;
+                        return Ok(End::Stopped);
+                    }
+                    Ok((sequence, Request::Reset)) => {
+                        log!(info, "reset");
+                        self.link.send(sequence, &Response::Resetting)?;
+                        return Ok(End::Reset);
                     }
                     Ok((sequence, request)) => self.answer(sequence, request)?,
                 }
@@ -141,7 +200,21 @@ where
             Request::ReadOutput { offset, len } => self.read_output(sequence, offset, len),
             Request::Memory => Ok(self.link.send(sequence, &Response::Memory(self.memory()))),
             Request::Calibrate { rounds } => self.calibrate(sequence, rounds),
-            Request::Stop => Ok(Ok(())), // answered by the loop
+            Request::InferRows { offset, bytes } => self.infer_rows(sequence, offset, bytes),
+            Request::SelfTest => self.self_test(sequence),
+            Request::Slots => {
+                self.store.info().map(|i| self.link.send(sequence, &Response::Slots(i)))
+            }
+            Request::UpdateBegin { bytes, crc } => {
+                let begun = self.store.begin(bytes, crc);
+                begun.map(|slot| self.link.send(sequence, &Response::UpdateBegun { slot }))
+            }
+            Request::UpdateWrite { offset, bytes } => {
+                let written = self.store.write(offset, bytes);
+                written.map(|have| self.link.send(sequence, &Response::Written { have }))
+            }
+            Request::UpdateCommit { signature } => self.commit(sequence, signature),
+            Request::Stop | Request::Reset => Ok(Ok(())), // answered by the loop
         };
         answered.unwrap_or_else(|refusal| self.link.send(sequence, &Response::Error(refusal)))
     }
@@ -170,6 +243,21 @@ where
     }
 
     fn write_input(&mut self, sequence: u16, offset: u32, bytes: &[u8]) -> Answer<S> {
+        let have = self.take_input(offset, bytes)?;
+        Ok(self.link.send(sequence, &Response::Written { have }))
+    }
+
+    fn infer_rows(&mut self, sequence: u16, offset: u32, bytes: &[u8]) -> Answer<S> {
+        let have = self.take_input(offset, bytes)?;
+        let executor = self.model.as_mut().map_err(no_model)?;
+        if have as usize == executor.input_mut().len() {
+            return self.run(sequence, Watch::Nothing);
+        }
+        Ok(self.link.send(sequence, &Response::Written { have }))
+    }
+
+    /// Takes bytes of the image; gives how many are there.
+    fn take_input(&mut self, offset: u32, bytes: &[u8]) -> Result<u32, Refusal> {
         let executor = self.model.as_mut().map_err(no_model)?;
         let input = executor.input_mut();
         let begin = offset as usize;
@@ -186,7 +274,22 @@ where
         }
         self.have = have.max(end);
         self.output = false;
-        Ok(self.link.send(sequence, &Response::Written { have: as_u32(self.have) }))
+        Ok(as_u32(self.have))
+    }
+
+    fn self_test(&mut self, sequence: u16) -> Answer<S> {
+        let executor = self.model.as_mut().map_err(no_model)?;
+        (self.have, self.output) = (0, false);
+        let Findings { intact, answers, wrong } = self_test(executor);
+        let (stack, stack_capacity) = (self.stack(), self.ram.stack_capacity);
+        let report = SelfTestReport { intact, answers, wrong, stack, stack_capacity };
+        Ok(self.link.send(sequence, &Response::SelfTest(report)))
+    }
+
+    fn commit(&mut self, sequence: u16, signature: &[u8]) -> Answer<S> {
+        let model = self.store.commit(signature)?;
+        log!(info, "model number {=u32} is written", model);
+        Ok(self.link.send(sequence, &Response::UpdateCommitted { sequence: model }))
     }
 
     fn run(&mut self, sequence: u16, watch: Watch) -> Answer<S> {
@@ -217,8 +320,9 @@ where
         match watch {
             Watch::Costs | Watch::Tensors => tap.send(&Response::Done { total: tap.total }),
             Watch::Nothing => {
-                let top = output_of(executor).top(executor.output());
-                tap.send(&Response::Inferred { count, top });
+                let (output, bytes) = (output_of(executor), executor.output());
+                let unknown = output.margin(bytes) < executor.file().notes().margin_min;
+                tap.send(&Response::Inferred { count, unknown, top: output.top(bytes) });
             }
         }
         let sent = tap.sent;
@@ -253,16 +357,27 @@ where
             Ok(executor) => (executor.header().arena_bytes, executor.header().scratch_bytes),
             Err(_) => (0, 0),
         };
-        let plan = as_u32(size_of::<Result<Executor<'m, 'a, STEPS>, LoadError>>());
         MemoryUse {
             arena,
             scratch,
             arena_capacity: self.ram.arena_capacity,
-            plan,
+            plan: Self::PLAN_BYTES,
             statics: self.ram.statics,
-            stack: (self.ram.stack_high_water)().saturating_sub(plan),
+            stack: self.stack(),
             stack_capacity: self.ram.stack_capacity,
         }
+    }
+}
+
+impl<'m, 'a, S, C, L, const STEPS: usize, const FRAME: usize, M>
+    App<'_, 'm, 'a, S, C, L, STEPS, FRAME, M>
+{
+    /// The decoded plan, which lives on the stack.
+    const PLAN_BYTES: u32 = size_of::<Result<Executor<'m, 'a, STEPS>, LoadError>>() as u32;
+
+    /// Deepest stack since the start without the plan, in bytes.
+    fn stack(&self) -> u32 {
+        (self.ram.stack_high_water)().saturating_sub(Self::PLAN_BYTES)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use heapless::Vec;
 use micromath::F32Ext;
-use resmcu_int8_runtime::model_format::Dtype;
+use resmcu_int8_runtime::model_format::{Dtype, margin};
 use resmcu_wire_protocol::{TOP_MAX, TopClass};
 
 /// What turns the integers of an output tensor into scores.
@@ -46,6 +46,11 @@ impl Output {
             TopClass { class, score }
         };
         best.into_iter().flatten().map(score).collect()
+    }
+
+    /// What the least margin of an answer is compared with: the best integer less the second best.
+    pub fn margin(&self, bytes: &[u8]) -> u32 {
+        margin(self.logits(bytes).map(|(_, logit)| logit))
     }
 
     /// `e^(scale * (logit - max))`: at most 1, so nothing overflows.

@@ -7,7 +7,7 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages. A device that is asked in another refuses and names its own.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// The sequence number of an answer to no request (a broken frame, a boot message).
 pub const SEQUENCE_NONE: u16 = 0;
@@ -15,7 +15,7 @@ pub const SEQUENCE_NONE: u16 = 0;
 /// Most classes that an inference's answer names.
 pub const TOP_MAX: usize = 5;
 
-/// Most bytes that one [`Request::WriteInput`] or [`Response::Output`] carries.
+/// Most bytes that one write, or [`Response::Output`], carries.
 pub const WRITE_BYTES_MAX: usize = 512;
 
 /// What the host asks. Every request has one answer, which [`Request::Bench`] and
@@ -57,6 +57,39 @@ pub enum Request<'a> {
     },
     /// End the application (an emulated board exits with code 0, a real one resets).
     Stop,
+    /// As [`Request::WriteInput`]; the piece that completes the image is answered by its inference,
+    /// which may begin before, as rows arrive.
+    InferRows {
+        /// Where in the input tensor.
+        offset: u32,
+        /// At most [`WRITE_BYTES_MAX`], and no more than the device's frame holds.
+        bytes: &'a [u8],
+    },
+    /// Test the model, and say how deep the stack was. Takes the place of the image and the output.
+    SelfTest,
+    /// What do the slots hold?
+    Slots,
+    /// Begin an update: erase the slot that is not in use.
+    UpdateBegin {
+        /// Bytes of the new model.
+        bytes: u32,
+        /// CRC-32 (ISO-HDLC) of them.
+        crc: u32,
+    },
+    /// Bytes of the new model, in order.
+    UpdateWrite {
+        /// Where in the model.
+        offset: u32,
+        /// At most [`WRITE_BYTES_MAX`], and no more than the device's frame holds.
+        bytes: &'a [u8],
+    },
+    /// End the update: the new model runs after the next reset, on trial.
+    UpdateCommit {
+        /// Its ed25519 signature, of 64 bytes, or none.
+        signature: &'a [u8],
+    },
+    /// Begin anew, as after power on.
+    Reset,
 }
 
 /// What the device answers.
@@ -76,6 +109,9 @@ pub enum Response<'a> {
     Inferred {
         /// Instructions or cycles of the whole inference.
         count: u64,
+        /// The margin between the two best is below the model's threshold: the answer is
+        /// «unknown», and `top` what it would have been.
+        unknown: bool,
         /// Best classes first; of equal ones the smaller index first.
         top: Vec<TopClass, TOP_MAX>,
     },
@@ -118,6 +154,22 @@ pub enum Response<'a> {
     },
     /// Answers [`Request::Stop`]; nothing follows.
     Stopped,
+    /// Answers [`Request::SelfTest`].
+    SelfTest(SelfTestReport),
+    /// Answers [`Request::Slots`].
+    Slots(SlotsInfo),
+    /// Answers [`Request::UpdateBegin`].
+    UpdateBegun {
+        /// The slot that was erased: 0 or 1.
+        slot: u8,
+    },
+    /// Answers [`Request::UpdateCommit`].
+    UpdateCommitted {
+        /// The number of the new model.
+        sequence: u32,
+    },
+    /// Answers [`Request::Reset`]; nothing follows until the device has begun anew.
+    Resetting,
 }
 
 /// Who the device is and what it holds.
@@ -187,7 +239,7 @@ impl ModelInfo<'_> {
     }
 }
 
-/// Why a model was refused; the model format's README lists the codes.
+/// Why a model was refused; the README lists the codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadFailure {
     /// Which check failed.
@@ -222,6 +274,111 @@ pub struct MemoryUse {
     pub stack: u32,
     /// Bytes of stack that this firmware has.
     pub stack_capacity: u32,
+}
+
+/// What the device found of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelfTestReport {
+    /// The bytes of the model are those that its CRC-32 was made from.
+    pub intact: bool,
+    /// Known answers that the model carries.
+    pub answers: u16,
+    /// Those among them that came out otherwise.
+    pub wrong: u16,
+    /// Deepest stack since the start, in bytes.
+    pub stack: u32,
+    /// Bytes of stack that this firmware has.
+    pub stack_capacity: u32,
+}
+
+impl SelfTestReport {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub const fn is_passed(&self) -> bool {
+        self.intact && self.wrong == 0
+    }
+}
+
+/// The two slots of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotsInfo {
+    /// The slot whose model runs: 0 or 1.
+    pub running: Option<u8>,
+    /// Signatures are verified; without it they are kept and not looked at.
+    pub verified: bool,
+    /// Both slots.
+    pub slots: [SlotInfo; 2],
+}
+
+/// One slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotInfo {
+    /// Bytes of the largest model that it holds.
+    pub capacity: u32,
+    /// What it holds.
+    pub state: SlotState,
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlotState {
+    /// No model.
+    Empty,
+    /// A header, and a model that is not the one it names.
+    Damaged,
+    /// A whole model.
+    Whole {
+        /// Its number: the larger one is the newer model.
+        sequence: u32,
+        /// Its size.
+        bytes: u32,
+        /// The CRC-32 of all its bytes.
+        crc: u32,
+        /// A signature came with it.
+        signed: bool,
+        /// How it fared.
+        standing: Standing,
+    },
+}
+
+/// How the model of a slot fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// It passed its trial.
+    Confirmed,
+    /// Its trial is to come, or was interrupted.
+    OnTrial {
+        /// How often it began.
+        begun: u8,
+    },
+    /// It failed its trial and does not run again.
+    Rejected {
+        /// The loader's error, or one of [`rejection`].
+        code: u16,
+    },
+}
+
+/// Why a model was rejected that the loader accepted.
+pub mod rejection {
+    /// Its bytes changed while it was tried.
+    pub const NOT_INTACT: u16 = 1000;
+    /// A known answer came out otherwise.
+    pub const WRONG_ANSWER: u16 = 1001;
+    /// Its trials began and never ended.
+    pub const UNFINISHED: u16 = 0xFFFE;
+    /// The reason was lost in a power cut.
+    pub const REASON_LOST: u16 = 0xFFFF;
+}
+
+/// Why a signature was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SignatureFault {
+    /// The device takes signed models only.
+    Missing,
+    /// It is not the signature of these bytes by the device's key.
+    Wrong,
+    /// It does not have 64 bytes.
+    Length,
 }
 
 /// Why the device did not do what it was asked. The number of a variant is its error code.
@@ -275,4 +432,47 @@ pub enum Refusal {
     },
     /// This board's counter cannot be calibrated.
     NotCalibratable,
+    /// This firmware cannot update its model.
+    NoSlots,
+    /// The new model is larger than the slot.
+    UpdateTooLarge {
+        /// Bytes of the model.
+        bytes: u32,
+        /// Bytes of the largest that the slot holds.
+        capacity: u32,
+    },
+    /// A piece or a commit without an update: none was begun, or it failed.
+    UpdateNotBegun,
+    /// A piece does not begin where the last one ended, or before.
+    UpdateGap {
+        /// Where it begins.
+        offset: u32,
+        /// Bytes that are there.
+        have: u32,
+    },
+    /// A piece passes the end of the new model.
+    UpdateOutOfRange {
+        /// Where it would end.
+        end: u32,
+        /// Bytes of the model.
+        bytes: u32,
+    },
+    /// A commit before all of the model is there.
+    UpdateIncomplete {
+        /// Bytes that are there.
+        have: u32,
+        /// Bytes of the model.
+        need: u32,
+    },
+    /// The model in flash is not the one that was announced.
+    UpdateCrc {
+        /// The CRC-32 of what was read back.
+        found: u32,
+        /// The CRC-32 that was announced.
+        expected: u32,
+    },
+    /// The signature was not accepted.
+    Signature(SignatureFault),
+    /// The flash could not be read, written or erased.
+    Flash,
 }

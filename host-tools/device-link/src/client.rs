@@ -73,6 +73,9 @@ pub struct LoadedModel {
 pub struct Inference {
     /// The output tensor's bytes.
     pub output: Vec<u8>,
+    /// The margin is below the model's threshold: the answer is «unknown», and `top` what it
+    /// would have been.
+    pub unknown: bool,
     /// The best classes, best first.
     pub top: Vec<TopClass>,
     /// Instructions or cycles of it.
@@ -99,9 +102,9 @@ pub struct TensorCrc {
 
 /// A device that was greeted. Images are bytes of the input tensor: int8, `[H,W,C]`.
 pub struct Client<D> {
-    line: Conversation<D>,
-    summary: DeviceSummary,
-    timeouts: Timeouts,
+    pub(crate) line: Conversation<D>,
+    pub(crate) summary: DeviceSummary,
+    pub(crate) timeouts: Timeouts,
 }
 
 impl<D: Device> Client<D> {
@@ -130,7 +133,7 @@ impl<D: Device> Client<D> {
         };
         let mut client = Self { line: Conversation::new(device), summary, timeouts };
         client.line.device.send(&[0])?; // ends whatever the line holds
-        client.summary = client.hello()?;
+        client.summary = client.hello(timeouts.boot)?;
         Ok(client)
     }
 
@@ -153,6 +156,19 @@ impl<D: Device> Client<D> {
         &mut self.line.device
     }
 
+    /// Asks for one answer past the calls below; `read` gives `None` for one that does not belong
+    /// to the question.
+    ///
+    /// # Errors
+    /// Where the device refuses or fails.
+    pub fn request<T>(
+        &mut self,
+        request: &Request<'_>,
+        read: impl FnMut(&Response<'_>) -> Option<T>,
+    ) -> Result<T, LinkError> {
+        self.ask(request, self.timeouts.run, read)
+    }
+
     /// Classifies one image.
     ///
     /// # Errors
@@ -160,11 +176,39 @@ impl<D: Device> Client<D> {
     pub fn infer(&mut self, image: &[u8]) -> Result<Inference, LinkError> {
         self.write_image(image)?;
         let wait = self.timeouts.run;
-        let (count, top) = self.ask(&Request::Infer, wait, |response| match response {
-            Response::Inferred { count, top } => Some((*count, top.to_vec())),
+        let answer = self.ask(&Request::Infer, wait, |response| match response {
+            Response::Inferred { .. } => inferred(response),
             _ => None,
         })?;
-        Ok(Inference { output: self.read_output()?, top, count })
+        Ok(Inference { output: self.read_output()?, ..answer })
+    }
+
+    /// Classifies one image that comes in pieces, such as rows from a camera: the device may
+    /// begin before the last one is there.
+    ///
+    /// # Errors
+    /// Where the pieces are fewer or more bytes than the model's input, or the device fails.
+    pub fn infer_rows<'r>(
+        &mut self,
+        rows: impl IntoIterator<Item = &'r [u8]>,
+    ) -> Result<Inference, LinkError> {
+        let (need, chunk) = (self.model()?.input_bytes, self.chunk_bytes());
+        let (mut have, mut answer) = (0, None);
+        for row in rows {
+            for bytes in row.chunks(chunk) {
+                let request = Request::InferRows { offset: as_u32(have), bytes };
+                have += bytes.len();
+                if have > need {
+                    return Err(LinkError::ImageSize { have, need });
+                }
+                answer = self.ask(&request, self.timeouts.run, |response| match response {
+                    Response::Written { .. } => Some(None),
+                    response => inferred(response).map(Some),
+                })?;
+            }
+        }
+        let answer = answer.ok_or(LinkError::ImageSize { have, need })?;
+        Ok(Inference { output: self.read_output()?, ..answer })
     }
 
     /// Runs one image and counts each step.
@@ -257,9 +301,9 @@ impl<D: Device> Client<D> {
         self.line.device.wait(Instant::now() + self.timeouts.answer)
     }
 
-    fn hello(&mut self) -> Result<DeviceSummary, LinkError> {
+    pub(crate) fn hello(&mut self, wait: Duration) -> Result<DeviceSummary, LinkError> {
         let request = Request::Hello { version: PROTOCOL_VERSION };
-        self.ask(&request, self.timeouts.boot, |response| {
+        self.ask(&request, wait, |response| {
             let Response::Hello(info) = response else { return None };
             Some(DeviceSummary {
                 firmware: info.firmware.to_owned(),
@@ -303,13 +347,13 @@ impl<D: Device> Client<D> {
     }
 
     /// Most bytes of a tensor that one frame carries to or from this device.
-    fn chunk_bytes(&self) -> usize {
+    pub(crate) fn chunk_bytes(&self) -> usize {
         let frame = self.summary.frame_bytes_max.min(FRAME_BYTES_MAX);
         frame.saturating_sub(FRAME_OVERHEAD_BYTES).clamp(1, WRITE_BYTES_MAX)
     }
 
     /// Asks for one answer; `read` gives `None` for one that does not belong to the question.
-    fn ask<T>(
+    pub(crate) fn ask<T>(
         &mut self,
         request: &Request<'_>,
         wait: Duration,
@@ -319,6 +363,13 @@ impl<D: Device> Client<D> {
     }
 }
 
-fn as_u32(bytes: usize) -> u32 {
+/// An inference without its output tensor.
+fn inferred(response: &Response<'_>) -> Option<Inference> {
+    let Response::Inferred { count, unknown, top } = response else { return None };
+    let (count, unknown) = (*count, *unknown);
+    Some(Inference { output: Vec::new(), unknown, top: top.to_vec(), count })
+}
+
+pub(crate) fn as_u32(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

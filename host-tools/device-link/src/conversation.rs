@@ -133,5 +133,12 @@ fn name_of(request: &Request<'_>) -> &'static str {
         Request::Memory => "the question for its memory",
         Request::Calibrate { .. } => "a calibration",
         Request::Stop => "the request to stop",
+        Request::InferRows { .. } => "an inference by rows",
+        Request::SelfTest => "a self test",
+        Request::Slots => "the question for its slots",
+        Request::UpdateBegin { .. } => "the begin of an update",
+        Request::UpdateWrite { .. } => "a piece of an update",
+        Request::UpdateCommit { .. } => "the end of an update",
+        Request::Reset => "the request to reset",
     }
 }

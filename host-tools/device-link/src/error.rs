@@ -1,6 +1,6 @@
 //! What can go wrong between here and a device: what, where, and what to do.
 
-use resmcu_wire_protocol::{LoadFailure, PROTOCOL_VERSION, Refusal};
+use resmcu_wire_protocol::{LoadFailure, PROTOCOL_VERSION, Refusal, rejection};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -104,6 +104,12 @@ pub enum LinkError {
         /// The loader's reason.
         failure: LoadFailure,
     },
+    /// The device went back to its old model.
+    #[error("the device gave the new model up and runs the old one: {}", reason(*code))]
+    RolledBack {
+        /// The loader's error, or one of the protocol's `rejection`.
+        code: u16,
+    },
     /// The image is not of the model's input size.
     #[error("the image has {have} bytes, and the model's input {need}")]
     ImageSize {
@@ -144,10 +150,24 @@ impl LinkError {
             Self::NoModel { .. } => {
                 "`resmcu inspect` checks the file; write it again with `resmcu quantize`".into()
             }
+            Self::RolledBack { .. } => {
+                "`resmcu inspect` checks the file; write it again with `resmcu quantize`".into()
+            }
             Self::ImageSize { .. } => {
                 "give an image of the model's size; `resmcu inspect` prints it".into()
             }
         }
+    }
+}
+
+/// Why a model was rejected, in words.
+fn reason(code: u16) -> String {
+    match code {
+        rejection::NOT_INTACT => "its bytes changed in flash".into(),
+        rejection::WRONG_ANSWER => "it answers otherwise than it should".into(),
+        rejection::UNFINISHED => "its trial began several times and never ended".into(),
+        rejection::REASON_LOST => "it failed its trial, and a power cut took the reason".into(),
+        code => format!("the loader's error {code}"),
     }
 }
 

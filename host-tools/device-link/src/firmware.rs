@@ -1,9 +1,10 @@
-//! The firmware's ELF: its log table, its slot for the model, and what it takes of flash and RAM.
+//! The firmware's ELF: its log table, its first slot, and what it takes of flash and RAM.
 
 use crate::error::LinkError;
 use crate::target::Target;
 use defmt_decoder::Table;
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind};
+use resmcu_model_slots::HEADER_BYTES;
 use std::path::{Path, PathBuf};
 
 /// A firmware image that was read and looks like one of ours.
@@ -61,7 +62,8 @@ impl Firmware {
 
     /// That it is a build of `target`'s memory map.
     pub(crate) fn check_slot(&self, target: &Target) -> Result<(), LinkError> {
-        let expected = target.slot_address..target.slot_address + target.slot_bytes;
+        let end = target.slot_address + u64::from(HEADER_BYTES) + target.slot_bytes;
+        let expected = target.slot_address..end;
         if self.slot == expected {
             return Ok(());
         }
@@ -69,7 +71,7 @@ impl Firmware {
         Err(LinkError::Firmware {
             path: path.clone(),
             reason: format!(
-                "its model slot is {:#x} to {:#x}, and that of {} is {:#x} to {:#x}",
+                "its first model slot is {:#x} to {:#x}, and that of {} is {:#x} to {:#x}",
                 slot.start, slot.end, target.name, expected.start, expected.end
             ),
         })
@@ -97,7 +99,7 @@ fn layout(bytes: &[u8]) -> Result<(std::ops::Range<u64>, ImageSizes), String> {
         }
     }
     let sizes = ImageSizes { flash, statics: statics.saturating_sub(arena), arena, stack };
-    Ok((address("_model_start")?..address("_model_end")?, sizes))
+    Ok((address("_model_start")?..address("_model_middle")?, sizes))
 }
 
 /// Whether a section is part of the running program.

@@ -26,6 +26,7 @@ mod device;
 mod error;
 mod firmware;
 mod log;
+mod maintain;
 mod qemu;
 mod target;
 
@@ -34,6 +35,7 @@ pub use device::Device;
 pub use error::LinkError;
 pub use firmware::{Firmware, ImageSizes};
 pub use log::{LogLevel, LogLine};
+pub use maintain::Updated;
 pub use qemu::Qemu;
 pub use resmcu_wire_protocol as wire_protocol;
 pub use target::{Emulator, Target, find_target, targets};

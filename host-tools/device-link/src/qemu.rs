@@ -15,6 +15,9 @@ use tempfile::NamedTempFile;
 /// How long QEMU may take to start.
 const START_MAX: Duration = Duration::from_secs(30);
 
+/// The number of a model that a board starts with.
+const FIRST_SEQUENCE: u32 = 1;
+
 /// How often a wait looks whether the process lives.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -29,8 +32,8 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    /// Starts `target` with `firmware`, and with `model` in its slot. Every line of the device's
-    /// log is given to `log`, on another thread.
+    /// Starts `target` with `firmware`, and with `model` in its first slot. Every line of the
+    /// device's log is given to `log`, on another thread.
     ///
     /// # Errors
     /// Where the model does not fit, the firmware is another board's, or QEMU does not start.
@@ -180,6 +183,7 @@ fn arguments(target: &Target, firmware: &Firmware, port: u16) -> Vec<String> {
 fn write_temporary(model: &[u8]) -> Result<NamedTempFile, LinkError> {
     start("writing the model to a temporary file", || {
         let mut file = NamedTempFile::with_prefix("resmcu-")?;
+        file.write_all(&resmcu_model_slots::image(model, FIRST_SEQUENCE))?;
         file.write_all(model)?;
         file.flush()?;
         Ok(file)

@@ -1,6 +1,7 @@
 //! The targets, as data: what they are and how they are started.
 
 use crate::error::LinkError;
+use resmcu_model_slots::HEADER_BYTES;
 
 /// One emulated board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +20,9 @@ pub struct Target {
     pub flash_bytes: u64,
     /// Data memory, in bytes.
     pub ram_bytes: u64,
-    /// First byte of the model's slot.
+    /// First byte of the first slot.
     pub slot_address: u64,
-    /// Size of the model's slot, in bytes.
+    /// Size of the largest model that the first slot holds, in bytes.
     pub slot_bytes: u64,
     /// What emulates it.
     pub emulator: Emulator,
@@ -56,6 +57,7 @@ impl Target {
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+const HEADER: u64 = HEADER_BYTES as u64;
 
 const fn arm(machine: &'static str) -> Emulator {
     Emulator { program: "qemu-system-arm", package: "qemu-system-arm", machine, arguments: &[] }
@@ -77,7 +79,7 @@ const AN385: Target = Target {
     flash_bytes: 4 * MIB,
     ram_bytes: 4 * MIB,
     slot_address: 0x2100_0000,
-    slot_bytes: 16 * MIB,
+    slot_bytes: 12 * MIB - HEADER,
     emulator: arm("mps2-an385"),
 };
 
@@ -90,7 +92,7 @@ const RV32IMC: Target = Target {
     flash_bytes: 3 * MIB,
     ram_bytes: 4 * MIB + 64 * KIB,
     slot_address: 0x8800_0000,
-    slot_bytes: 128 * MIB,
+    slot_bytes: 64 * MIB - HEADER,
     emulator: VIRT,
 };
 
@@ -141,7 +143,7 @@ static TARGETS: [Target; 8] = [
         feature: "board-mps3-an547",
         flash_bytes: 512 * KIB,
         slot_address: 0x6000_0000,
-        slot_bytes: 128 * MIB,
+        slot_bytes: 64 * MIB - HEADER,
         emulator: arm("mps3-an547"),
         ..AN385
     },

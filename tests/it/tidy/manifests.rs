@@ -14,7 +14,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("resmcu-device-app", &["resmcu-int8-runtime", "resmcu-model-slots", "resmcu-wire-protocol"]),
     ("resmcu-boards", &["resmcu-device-app"]),
     ("resmcu-quantizer", &["resmcu-int8-kernels", "resmcu-model-format"]),
-    ("resmcu-device-link", &["resmcu-wire-protocol"]),
+    ("resmcu-device-link", &["resmcu-model-slots", "resmcu-wire-protocol"]),
     ("resmcu-xtask", &[]),
     (
         "resmcu",

@@ -1,4 +1,5 @@
-//! The board of this build. Each file gives `ARENA_BYTES`, `STEPS` and `take`.
+//! The board of this build. Each file gives `ARENA_BYTES`, `STEPS`, `FRAME_BYTES`, `take` and
+//! `flash`.
 
 /// Makes the board's module by its features.
 macro_rules! boards {
@@ -6,7 +7,7 @@ macro_rules! boards {
         #[cfg(any($(feature = $feature),+))]
         mod $module;
         #[cfg(any($(feature = $feature),+))]
-        pub(crate) use $module::{ARENA_BYTES, STEPS, take};
+        pub(crate) use $module::{ARENA_BYTES, FRAME_BYTES, STEPS, flash, take};
     )+};
 }
 

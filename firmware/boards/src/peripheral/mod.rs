@@ -13,6 +13,8 @@ peripherals! {
     "riscv32": minstret, no_light, uart16550;
 }
 
+pub(crate) mod ram_flash;
+
 use core::ptr::{read_volatile, write_volatile};
 
 /// A device's register of type `T`.

@@ -1,137 +1,18 @@
 //! The service on an in-memory line: what each request answers, in which state, with which model.
 
-use embedded_hal::digital::{ErrorType as PinErrorType, OutputPin};
-use embedded_io::{ErrorType, Read, Write};
-use resmcu_device_app::{App, Calibration, Counter, Identity, Ram};
+mod harness;
+mod update;
+
+use harness::{Light, Line, MIDDLE, OUTPUT, Reads, image, refused, stream, two_pools};
+use resmcu_device_app::{App, End, Identity, Ram};
 use resmcu_int8_runtime::{Block, Executor};
-use resmcu_model_format::write::{DataSection, encode as encode_model};
-use resmcu_model_format::{Dtype, Header, Isa, ModelFile, Op, Pool2d, Profile, Step, Tensor};
+use resmcu_model_format::write::annotate;
+use resmcu_model_format::{KnownAnswer, ModelFile, Notes};
 use resmcu_wire_protocol::{
     CounterUnit, Decoder, DeviceInfo, FRAME_BYTES_MAX, FrameFault, LoadFailure, MemoryUse,
-    ModelInfo, ModelState, Refusal, Request, Response, TopClass, decode, encode, tensor_crc,
+    ModelInfo, ModelState, PROTOCOL_VERSION, Refusal, Request, Response, SelfTestReport, TopClass,
+    decode, tensor_crc,
 };
-use std::convert::Infallible;
-use std::{cell::Cell, collections::VecDeque, rc::Rc};
-
-/// A line whose one end was written beforehand and whose other end is read afterwards.
-struct Line<'t> {
-    received: VecDeque<u8>,
-    sent: &'t mut Vec<u8>,
-}
-
-impl ErrorType for Line<'_> {
-    type Error = Infallible;
-}
-
-impl Read for Line<'_> {
-    fn read(&mut self, chunk: &mut [u8]) -> Result<usize, Infallible> {
-        let bytes = chunk.len().min(self.received.len());
-        chunk.iter_mut().zip(self.received.drain(..bytes)).for_each(|(to, from)| *to = from);
-        Ok(bytes)
-    }
-}
-
-impl Write for Line<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        self.sent.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-/// Counts its own reads: an empty span is 1 of overhead, so a step costs 0.
-struct Reads(u64);
-
-impl Counter for Reads {
-    const UNIT: CounterUnit = CounterUnit::Cycles;
-
-    fn now(&mut self) -> u64 {
-        self.0 += 1;
-        self.0
-    }
-
-    fn between(&self, begin: u64, end: u64) -> u64 {
-        end - begin
-    }
-
-    fn calibrate(&mut self, rounds: u32) -> Option<Calibration> {
-        let expected = 2 * u64::from(rounds);
-        (rounds != 13).then_some(Calibration { count: expected, expected })
-    }
-}
-
-/// How often the light went on.
-#[derive(Clone, Default)]
-struct Light(Rc<Cell<u32>>);
-
-impl PinErrorType for Light {
-    type Error = Infallible;
-}
-
-impl OutputPin for Light {
-    fn set_low(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn set_high(&mut self) -> Result<(), Infallible> {
-        self.0.set(self.0.get() + 1);
-        Ok(())
-    }
-}
-
-/// `[4,4,3]`, twice the largest of each 2x2 window, to `[1,1,3]`.
-fn two_pools() -> Vec<u8> {
-    let tensor = |name, side, offset, first, last| Tensor {
-        name,
-        shape: [side, side, 3],
-        dtype: Dtype::I8,
-        scale: 0.5,
-        zero_point: 0,
-        offset,
-        first,
-        last,
-    };
-    let step = |name, input| Step {
-        name,
-        kernel: 0,
-        output: input + 1,
-        macs: 0,
-        op: Op::MaxPool2d(Pool2d {
-            input,
-            kernel_size: [2, 2],
-            stride: [2, 2],
-            padding: [0; 4],
-            clamp: [-128, 127],
-        }),
-    };
-    let header = Header {
-        name: "two pools, and a name that is far longer than what a small frame can carry",
-        producer: "test",
-        profile: Profile::Native,
-        isa: Isa::Generic,
-        class_names: "",
-        arena_bytes: 80,
-        scratch_bytes: 0,
-        arena_lower_bound: 60,
-        macs: 0,
-        tensors: 3,
-        steps: 2,
-    };
-    let tensors =
-        [tensor("input", 4, 0, 0, 0), tensor("middle", 2, 48, 0, 1), tensor("output", 1, 64, 1, 1)];
-    let steps = [step("first", 0), step("second", 1)];
-    encode_model(&header, &tensors, &steps, &DataSection::default()).expect("a small model")
-}
-
-/// The image 0, 1, 2, ... and what the model makes of it.
-fn image() -> [u8; 48] {
-    core::array::from_fn(|i| i as u8)
-}
-const MIDDLE: [u8; 12] = [15, 16, 17, 21, 22, 23, 39, 40, 41, 45, 46, 47];
-const OUTPUT: [u8; 3] = [45, 46, 47];
 
 /// What the device sends when `stream` arrives, and how often its light went on.
 fn serve<const FRAME: usize>(file: &[u8], stream: Vec<u8>) -> (Vec<u8>, u32) {
@@ -144,17 +25,9 @@ fn serve<const FRAME: usize>(file: &[u8], stream: Vec<u8>) -> (Vec<u8>, u32) {
         Ram { arena_capacity: 96, statics: 7, stack_capacity: 9000, stack_high_water: || 1 << 20 };
     let parts = (line, Reads(0), light.clone());
     let mut app = App::<_, _, _, 4, FRAME>::new(parts, identity, ram, &mut model);
-    app.serve().expect("the line has no errors");
+    let end = app.serve().expect("the line has no errors");
+    assert!(matches!(end, End::Closed | End::Stopped));
     (sent, light.0.get())
-}
-
-fn stream(requests: &[Request]) -> Vec<u8> {
-    let mut frames = Vec::new();
-    for (sequence, request) in (1..).zip(requests) {
-        let mut out = [0; FRAME_BYTES_MAX];
-        frames.extend_from_slice(encode(sequence, request, &mut out).expect("it fits"));
-    }
-    frames
 }
 
 /// Compares all answers, with the sequence numbers of their requests.
@@ -174,10 +47,6 @@ fn check_stream(file: &[u8], received: Vec<u8>, expected: &[(u16, Response)]) {
 #[track_caller]
 fn check(requests: &[Request], expected: &[(u16, Response)]) {
     check_stream(&two_pools(), stream(requests), expected);
-}
-
-fn refused(sequence: u16, refusal: Refusal) -> (u16, Response<'static>) {
-    (sequence, Response::Error(refusal))
 }
 
 fn top() -> heapless::Vec<TopClass, 5> {
@@ -201,6 +70,10 @@ fn top() -> heapless::Vec<TopClass, 5> {
     panic!("no inference was answered");
 }
 
+fn inferred() -> Response<'static> {
+    Response::Inferred { count: 0, unknown: false, top: top() }
+}
+
 #[test]
 fn an_image_in_pieces_is_classified_and_its_output_read() {
     let image = image();
@@ -221,7 +94,7 @@ fn an_image_in_pieces_is_classified_and_its_output_read() {
             (1, Response::Written { have: 20 }),
             (2, Response::Written { have: 40 }),
             (3, Response::Written { have: 48 }),
-            (4, Response::Inferred { count: 0, top: top() }),
+            (4, inferred()),
             (5, Response::Output { offset: 1, bytes: &OUTPUT[1..] }),
             (6, Response::Output { offset: 3, bytes: &[] }),
         ],
@@ -266,7 +139,7 @@ fn a_run_needs_a_complete_new_image() {
             (2, Response::Written { have: 47 }),
             refused(3, lacks(47)),
             (4, Response::Written { have: 48 }),
-            (5, Response::Inferred { count: 0, top: top() }),
+            (5, inferred()),
             refused(6, lacks(0)),
         ],
     );
@@ -298,7 +171,7 @@ fn writes_and_reads_outside_are_refused_and_change_nothing() {
             refused(4, out_of_range(u32::MAX as usize + 48)),
             refused(5, Refusal::NoOutput),
             (6, Response::Written { have: 48 }),
-            (7, Response::Inferred { count: 0, top: top() }),
+            (7, inferred()),
             refused(8, Refusal::OutputOutOfRange { end: 4, bytes: 3 }),
             refused(9, Refusal::OutputOutOfRange { end: u32::MAX, bytes: 3 }),
             (10, Response::Written { have: 1 }),
@@ -336,7 +209,7 @@ fn memory_calibration_version_and_stop() {
             (1, Response::Memory(memory)),
             (2, Response::Calibrated { count: 42, expected: 42 }),
             refused(3, Refusal::NotCalibratable),
-            refused(4, Refusal::UnsupportedVersion { device: 1, host: 99 }),
+            refused(4, Refusal::UnsupportedVersion { device: PROTOCOL_VERSION, host: 99 }),
             (5, Response::Stopped),
         ],
     );
@@ -346,7 +219,7 @@ fn memory_calibration_version_and_stop() {
 fn hello_tells_the_model_or_why_there_is_none() {
     let hello = |model| {
         Response::Hello(DeviceInfo {
-            version: 1,
+            version: PROTOCOL_VERSION,
             firmware: "1.2.3",
             board: "bench",
             isa: "host",
@@ -366,13 +239,13 @@ fn hello_tells_the_model_or_why_there_is_none() {
         classes: 3,
         steps: 2,
     });
-    check(&[Request::Hello { version: 1 }], &[(1, hello(loaded))]);
+    check(&[Request::Hello { version: PROTOCOL_VERSION }], &[(1, hello(loaded))]);
     let mut other = file;
     other[0] ^= 1;
     let error = Executor::<4>::new(&other, &mut []).map(|_| ()).expect_err("no magic");
     let failure = LoadFailure { code: error.code(), details: error.details() };
     let requests = [
-        Request::Hello { version: 1 },
+        Request::Hello { version: PROTOCOL_VERSION },
         Request::Infer,
         Request::WriteInput { offset: 0, bytes: &[1] },
         Request::ReadOutput { offset: 0, len: 1 },
@@ -412,4 +285,92 @@ fn the_light_goes_on_for_each_run() {
     let write = Request::WriteInput { offset: 0, bytes: &image };
     let requests = [write, Request::Infer, Request::Infer, write, Request::Bench];
     assert_eq!(serve::<FRAME_BYTES_MAX>(&two_pools(), stream(&requests)).1, 2);
+}
+
+#[test]
+fn rows_are_answered_by_their_inference() {
+    let image = image();
+    let rows = |from: usize, to: usize| Request::InferRows {
+        offset: 12 * from as u32,
+        bytes: &image[12 * from..12 * to],
+    };
+    check(
+        &[rows(0, 1), rows(1, 3), rows(2, 4), rows(0, 4), rows(1, 2), rows(0, 4)],
+        &[
+            (1, Response::Written { have: 12 }),
+            (2, Response::Written { have: 36 }),
+            (3, inferred()),
+            (4, inferred()),
+            refused(5, Refusal::InputGap { offset: 12, have: 0 }),
+            (6, inferred()),
+        ],
+    );
+}
+
+/// The model with these notes.
+fn annotated(margin_min: u32, known_answers: &[KnownAnswer]) -> Vec<u8> {
+    let notes = Notes { margin_min, known_answers: 0 };
+    annotate(&two_pools(), &notes, known_answers).expect("a model")
+}
+
+#[test]
+fn an_answer_below_the_margin_is_unknown() {
+    let image = image();
+    // The two best of 45, 46, 47 are 1 apart.
+    for (margin_min, unknown) in [(0, false), (1, false), (2, true), (u32::MAX, true)] {
+        let received = stream(&[Request::InferRows { offset: 0, bytes: &image }]);
+        let answer = Response::Inferred { count: 0, unknown, top: top() };
+        check_stream(&annotated(margin_min, &[]), received, &[(1, answer)]);
+    }
+}
+
+/// What the model makes of a seed's image.
+fn known(seed: u32) -> KnownAnswer {
+    let answer = KnownAnswer { seed, output_crc: 0 };
+    let image: Vec<u8> = answer.input().take(48).collect();
+    let largest = |channel: usize| {
+        let values = (0..16).map(|pixel| image[3 * pixel + channel] as i8);
+        values.max().expect("sixteen") as u8
+    };
+    KnownAnswer { output_crc: tensor_crc(&[0, 1, 2].map(largest)), ..answer }
+}
+
+#[test]
+fn a_self_test_counts_wrong_answers_and_takes_the_image() {
+    let wrong = KnownAnswer { output_crc: !known(7).output_crc, ..known(7) };
+    let (stack, stack_capacity) = (stack(), 9000);
+    let cases =
+        [(vec![], 0), (vec![known(1), known(2)], 0), (vec![known(1), wrong, known(3), wrong], 2)];
+    for (answers, wrong) in cases {
+        let image = image();
+        let write = Request::WriteInput { offset: 0, bytes: &image };
+        let requests = [write, Request::SelfTest, Request::Infer];
+        let answers_len = answers.len() as u16;
+        let report =
+            SelfTestReport { intact: true, answers: answers_len, wrong, stack, stack_capacity };
+        assert_eq!(report.is_passed(), wrong == 0);
+        let expected = [
+            (1, Response::Written { have: 48 }),
+            (2, Response::SelfTest(report)),
+            refused(3, Refusal::NotAllInputWritten { have: 0, need: 48 }),
+        ];
+        check_stream(&annotated(0, &answers), stream(&requests), &expected);
+    }
+}
+
+/// The stack that the tests' board claims, without the plan.
+fn stack() -> u32 {
+    (1 << 20) - size_of::<Result<Executor<4>, resmcu_int8_runtime::LoadError>>() as u32
+}
+
+#[test]
+fn a_board_without_slots_says_so() {
+    let requests = [
+        Request::Slots,
+        Request::UpdateBegin { bytes: 1, crc: 0 },
+        Request::UpdateWrite { offset: 0, bytes: &[1] },
+        Request::UpdateCommit { signature: &[] },
+    ];
+    let answers = [1, 2, 3, 4].map(|sequence| refused(sequence, Refusal::NoSlots));
+    check(&requests, &answers);
 }
