@@ -26,17 +26,18 @@ pub trait Requantize: Copy {
 pub struct NativeChannel {
     /// Bias, input and output zero points, and the half of the rounding.
     pub bias: i32,
+    /// `R`, the weight of the residual, 0 to 2^23 - 1.
+    pub skip_multiplier: i32,
     /// `m`, 0 to 32767.
     pub multiplier: i16,
-    /// `R`, the weight of the residual, 0 to 32767.
-    pub skip_multiplier: i16,
     /// `j`, the left shift of the convolution's sum, at most 15.
     pub pre_shift: u8,
     /// `e`, the right shift after the multiply, at most 31.
     pub post_shift: u8,
-    /// Zero.
-    pub reserved: [u8; 2],
 }
+
+/// The largest weight of a residual, so that its product with an int8 stays below 2^30.
+pub const NATIVE_SKIP_MAX: i32 = (1 << 23) - 1;
 
 /// The largest `pre_shift`.
 pub const NATIVE_PRE_SHIFT_MAX: u8 = 15;
@@ -49,7 +50,7 @@ impl NativeChannel {
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.multiplier >= 0
-            && self.skip_multiplier >= 0
+            && (0..=NATIVE_SKIP_MAX).contains(&self.skip_multiplier)
             && self.pre_shift <= NATIVE_PRE_SHIFT_MAX
             && self.post_shift <= NATIVE_POST_SHIFT_MAX
     }
@@ -66,8 +67,14 @@ impl NativeChannel {
     #[inline]
     fn scale_with_skip(&self, accumulator: i32, skip: i8) -> i32 {
         let t = accumulator.wrapping_shl(self.pre_shift.into()).wrapping_add(self.bias);
-        let skip = i32::from(self.skip_multiplier) * i32::from(skip);
-        self.scale_joined(t.wrapping_add(skip))
+        self.scale_joined(t.wrapping_add(self.skip_multiplier.wrapping_mul(skip.into())))
+    }
+
+    /// `m * 2^(16 - e)`: the requantization is then the upper half of one product of 32 bits,
+    /// `(t * scale_32) >> 32`. Needs `e <= 16`.
+    #[must_use]
+    pub fn scale_32(&self) -> i32 {
+        i32::from(self.multiplier) << 16_u8.saturating_sub(self.post_shift)
     }
 
     #[inline]
@@ -224,7 +231,6 @@ mod tests {
                     skip_multiplier: 0,
                     pre_shift: 0,
                     post_shift,
-                    reserved: [0; 2],
                 };
                 let exact = f64::from(t) * f64::from(multiplier);
                 let expected = (i64::from(t) * i64::from(multiplier)) >> (16 + post_shift);

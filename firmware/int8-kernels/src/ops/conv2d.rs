@@ -153,40 +153,6 @@ impl<R: Requantize> Conv2d<'_, R> {
         x.get(start..start + depth).unwrap_or_default()
     }
 
-    /// Copies the rows under the window, and fills what lies outside.
-    fn gather(&self, at: [usize; 2], depth: usize, x: &[i8], patch: &mut [i8]) {
-        let row_bytes = usize::from(self.window.size[1]) * depth;
-        let rows = self.window.inside(0, at[0]);
-        let columns = self.window.inside(1, at[1]);
-        let line_bytes = usize::from(self.window.input[1]) * depth;
-        let mut source = rows.input * line_bytes + columns.input * depth;
-        let (left, right) = (columns.begin * depth, columns.end * depth);
-        for (ky, row) in patch.chunks_exact_mut(row_bytes).enumerate() {
-            if ky < rows.begin || ky >= rows.end {
-                self.fill(row);
-                continue;
-            }
-            let inside = x.get(source..source + (right - left)).unwrap_or_default();
-            let (before, rest) = row.split_at_mut(left);
-            let (middle, after) = rest.split_at_mut(inside.len());
-            self.fill(before);
-            middle.copy_from_slice(inside);
-            self.fill(after);
-            source += line_bytes;
-        }
-    }
-
-    fn fill(&self, pixels: &mut [i8]) {
-        match self.pad {
-            Pad::Uniform(value) => pixels.fill(value),
-            Pad::PerChannel(values) => {
-                for pixel in pixels.chunks_exact_mut(values.len().max(1)) {
-                    pixel.copy_from_slice(values);
-                }
-            }
-        }
-    }
-
     /// All output channels of one pixel.
     #[inline]
     fn pixel(&self, patch: &[i8], y: &mut [i8]) {

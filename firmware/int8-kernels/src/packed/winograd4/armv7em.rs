@@ -1,0 +1,139 @@
+//! The passes in assembly (`armv7em.s`), behind the signatures of `model.rs`.
+
+use super::{POINTS, Products, TILE_COLUMNS, TILE_ROWS, pair_words};
+use core::arch::global_asm;
+
+global_asm!(include_str!("armv7em.s"), options(raw));
+
+/// What `resmcu_winograd4_rows` reads.
+#[repr(C)]
+struct Rows {
+    rows: [*const i8; TILE_ROWS],
+    u: *mut u32,
+    pixel_bytes: usize,
+    end: *const i8,
+    step_back: usize,
+}
+
+/// What `resmcu_winograd4_products` reads.
+#[repr(C)]
+struct Pairs {
+    v: *const u32,
+    weights_end: *const u32,
+    y: *mut i8,
+    computed: usize,
+    point_bytes: usize,
+    v_end: *const u32,
+    entry: usize,
+    weights: *const u32,
+    join: usize,
+    unused: usize,
+    four_pixels: usize,
+    saved: usize,
+    next_row: usize,
+}
+
+#[expect(unsafe_code, reason = "declares the assembly of this kernel")]
+// SAFETY: the signatures are those that `armv7em.s` states.
+unsafe extern "C" {
+    fn resmcu_winograd4_rows(context: *const Rows);
+    fn resmcu_winograd4_columns(u: *const u32, v: *mut u32, quads: usize, point_bytes: usize);
+    fn resmcu_winograd4_products(context: *const Pairs);
+    fn resmcu_winograd4_weights(
+        packed: *const u32,
+        transformed: *mut u32,
+        quads: usize,
+        point_bytes: usize,
+    );
+}
+
+/// As `model::rows`.
+pub(super) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &mut [u32]) {
+    let bytes = rows[0].len();
+    let columns = bytes / channels.max(1);
+    let fits = rows.iter().all(|row| row.len() == bytes) && columns * channels == bytes;
+    let inside = first + columns <= TILE_COLUMNS && u.len() >= 3 * TILE_COLUMNS * channels;
+    if !fits || !inside || bytes == 0 || !channels.is_multiple_of(4) {
+        return;
+    }
+    let context = Rows {
+        rows: rows.map(<[i8]>::as_ptr),
+        u: u.as_mut_ptr().wrapping_add(first),
+        pixel_bytes: channels,
+        end: rows[0].as_ptr_range().end,
+        step_back: 120 * channels - 4,
+    };
+    #[expect(unsafe_code, reason = "calls the assembly")]
+    // SAFETY: the six rows have `bytes` readable bytes, whole pixels of whole words; column
+    // `first + columns - 1` of the last quad ends inside of `u`.
+    unsafe {
+        resmcu_winograd4_rows(&raw const context);
+    }
+}
+
+/// As `model::columns`.
+pub(super) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
+    let quads = channels / 4;
+    let words = quads * 2 * TILE_ROWS;
+    // Ends six words into the last line, and one word into the last place.
+    let reads = words.saturating_sub(1) * TILE_COLUMNS + 6;
+    let writes = (POINTS * quads).saturating_sub(1) * 4 + 2;
+    if quads == 0 || u.len() < reads || v.len() < writes {
+        return;
+    }
+    #[expect(unsafe_code, reason = "calls the assembly")]
+    // SAFETY: both slices reach as far as the pass does.
+    unsafe {
+        resmcu_winograd4_columns(u.as_ptr(), v.as_mut_ptr(), quads, 16 * quads);
+    }
+}
+
+/// As `model::products`.
+pub(super) fn products(p: &Products<'_>, y: &mut [i8]) {
+    let pairs = p.weights.len() / pair_words(p.channels);
+    let last = 3 * p.row + 7 * p.pixel + 2 * pairs;
+    let whole = pairs * pair_words(p.channels) == p.weights.len() && pairs != 0;
+    let quads = p.channels / 4;
+    if !whole || quads == 0 || y.len() < last || p.v.len() < 4 * POINTS * quads {
+        return;
+    }
+    let context = Pairs {
+        v: p.v.as_ptr(),
+        weights_end: p.weights.as_ptr_range().end,
+        y: y.as_mut_ptr(),
+        computed: 0,
+        point_bytes: 16 * quads,
+        v_end: p.v.as_ptr().wrapping_add(4 * POINTS * quads),
+        entry: 0,
+        weights: p.weights.as_ptr(),
+        join: p.join.into(),
+        unused: 0,
+        four_pixels: 4 * p.pixel,
+        saved: 0,
+        next_row: p.row.wrapping_sub(4 * p.pixel),
+    };
+    #[expect(unsafe_code, reason = "calls the assembly")]
+    // SAFETY: weights are whole pairs, `v` holds all points, and the last output of the last pair
+    // lies inside of `y`.
+    unsafe {
+        resmcu_winograd4_products(&raw const context);
+    }
+}
+
+/// As `model::weights`.
+pub(super) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
+    let quads = channels / 4;
+    let constants = 2 * super::CONSTANTS;
+    let fits = packed.len() == 18 * quads + constants && transformed.len() == pair_words(channels);
+    if !fits || quads == 0 {
+        return;
+    }
+    let (taps, rest) = packed.split_at(18 * quads);
+    let (slots, end) = transformed.split_at_mut(POINTS * channels);
+    end.copy_from_slice(rest);
+    #[expect(unsafe_code, reason = "calls the assembly")]
+    // SAFETY: `taps` holds eighteen words and `slots` 36 times four a quad.
+    unsafe {
+        resmcu_winograd4_weights(taps.as_ptr(), slots.as_mut_ptr(), quads, 16 * quads);
+    }
+}

@@ -1,0 +1,443 @@
+@ Winograd F(4x4, 3x3) on Armv7E-M and Armv8-M with DSP and FPU: the passes of `model.rs`.
+@
+@ General registers hold data and pointers only; what is needed once a loop (ends, strides,
+@ addresses) waits in the caller-saved half of the FPU's registers, which costs one VMOV instead
+@ of a load. The accumulators are pushed, so that the stack pointer is valid for interrupts at
+@ every instruction.
+    .syntax unified
+    .thumb
+
+@ ---------------------------------------------------------------------------------------------
+@ One dimension of the input transform, in place: \u0..\u5 become B^T u. \t is free.
+@ Results: t0 in \u0, t1 in \u1, t2 in \u4, t3 in \u3, t4 in \u2, t5 in \u5.
+@ A word is two lanes as one number, high * 65536 + low: no step needs to know where they meet.
+    .macro winograd4_input u0, u1, u2, u3, u4, u5, t
+    sub     \u0, \u0, \u2
+    sub     \u5, \u5, \u3
+    sub     \t, \u4, \u2
+    sub     \u4, \u4, \u2, lsl #2
+    add     \u0, \t, \u0, lsl #2
+    sub     \u2, \u3, \u1
+    sub     \u3, \u3, \u1, lsl #2
+    sub     \u5, \u5, \u2, lsl #2
+    add     \u1, \u4, \u3
+    sub     \u4, \u4, \u3
+    add     \u3, \t, \u2, lsl #1
+    sub     \u2, \t, \u2, lsl #1
+    .endm
+
+@ void rows(const context *)
+@ context: six rows, u, bytes of a pixel, end of row 0, 120 * channels - 4
+@ r0-r5 rows, r6 u, r7-r12 data, lr free; s0 end of the pixel, s1 its bytes, s2 end, s3 step back.
+    .section .text.resmcu_winograd4_rows, "ax", %progbits
+    .balign 4
+    .global resmcu_winograd4_rows
+    .type resmcu_winograd4_rows, %function
+    .thumb_func
+resmcu_winograd4_rows:
+    push    {r4-r11, lr}
+    add     r1, r0, #28
+    vldmia  r1, {s1-s3}
+    ldm     r0, {r0-r6}
+1:  vmov    lr, s1
+    add     lr, r0, lr
+    vmov    s0, lr
+2:
+    .irp half, 0, 1
+    .if \half
+    ldr     r7, [r0], #4
+    ldr     r8, [r1], #4
+    ldr     r9, [r2], #4
+    ldr     r10, [r3], #4
+    ldr     r11, [r4], #4
+    ldr     r12, [r5], #4
+    mov     lr, #0x00800080
+    sxtab16 r7, lr, r7, ror #8
+    sxtab16 r8, lr, r8, ror #8
+    sxtab16 r9, lr, r9, ror #8
+    sxtab16 r10, lr, r10, ror #8
+    sxtab16 r11, lr, r11, ror #8
+    sxtab16 r12, lr, r12, ror #8
+    .else
+    ldr     r7, [r0]
+    ldr     r8, [r1]
+    ldr     r9, [r2]
+    ldr     r10, [r3]
+    ldr     r11, [r4]
+    ldr     r12, [r5]
+    mov     lr, #0x00800080
+    sxtab16 r7, lr, r7
+    sxtab16 r8, lr, r8
+    sxtab16 r9, lr, r9
+    sxtab16 r10, lr, r10
+    sxtab16 r11, lr, r11
+    sxtab16 r12, lr, r12
+    .endif
+    winograd4_input r7, r8, r9, r10, r11, r12, lr
+    str     r7, [r6, #240*\half]
+    str     r8, [r6, #240*\half+40]
+    str     r11, [r6, #240*\half+80]
+    str     r10, [r6, #240*\half+120]
+    str     r9, [r6, #240*\half+160]
+    str     r12, [r6, #240*\half+200]
+    .endr
+    add     r6, r6, #480
+    vmov    lr, s0
+    cmp     r0, lr
+    bne     2b
+    vmov    lr, s3
+    sub     r6, r6, lr
+    vmov    lr, s2
+    cmp     r0, lr
+    bne     1b
+    pop     {r4-r11, pc}
+    .size resmcu_winograd4_rows, . - resmcu_winograd4_rows
+
+@ void columns(const u32 *u, u32 *v, quads, bytes of a point)
+@ r0 u, r1 v of the quad, r2 quads, r3-r8 data, r9 free, r10 v of the row, r11, r12, lr: 1, 3, 5
+@ points. 0x3400 keeps the low lane above zero, so that no borrow goes into the high one.
+    .section .text.resmcu_winograd4_columns, "ax", %progbits
+    .balign 4
+    .global resmcu_winograd4_columns
+    .type resmcu_winograd4_columns, %function
+    .thumb_func
+resmcu_winograd4_columns:
+    push    {r4-r11, lr}
+    mov     r11, r3
+    add     r12, r11, r11, lsl #1
+    add     lr, r11, r11, lsl #2
+1:
+    .irp half, 0, 1
+    mov     r10, r1
+    .rept 6
+    ldm     r0!, {r3-r8}
+    add     r0, r0, #16
+    add     r7, r7, #0x3400
+    add     r8, r8, #0x3400
+    winograd4_input r3, r4, r5, r6, r7, r8, r9
+    str     r3, [r10]
+    str     r4, [r10, r11]
+    str     r7, [r10, r11, lsl #1]
+    str     r6, [r10, r12]
+    str     r5, [r10, r11, lsl #2]
+    str     r8, [r10, lr]
+    add     r10, r10, r12, lsl #1
+    .endr
+    .if \half
+    add     r1, r1, #12
+    .else
+    add     r1, r1, #4
+    .endif
+    .endr
+    subs    r2, r2, #1
+    bne.w   1b
+    pop     {r4-r11, pc}
+    .size resmcu_winograd4_columns, . - resmcu_winograd4_columns
+
+@ ---------------------------------------------------------------------------------------------
+@ Four channels of two tiles and two outputs: r0 inputs, r1 weights, r2-r5 accumulators (output 0
+@ of tiles 0 and 1, output 1 of tiles 0 and 1), r6-r9 inputs, r10-r12, lr weights. 40 bytes.
+    .macro winograd4_step first
+    ldm     r0!, {r6-r9}
+    ldm     r1!, {r10-r12, lr}
+    .if \first
+    smuad   r2, r6, r10
+    smuad   r3, r8, r10
+    smuad   r4, r6, r12
+    smuad   r5, r8, r12
+    .else
+    smlad   r2, r6, r10, r2
+    smlad   r3, r8, r10, r3
+    smlad   r4, r6, r12, r4
+    smlad   r5, r8, r12, r5
+    .endif
+    smlad   r2, r7, r11, r2
+    smlad   r3, r9, r11, r3
+    smlad   r4, r7, lr, r4
+    smlad   r5, r9, lr, r5
+    .endm
+
+@ All points, \steps steps each, \unroll at a time.
+    .macro winograd4_points steps, unroll
+7:
+    .rept \unroll
+    winograd4_step 1
+    .rept \steps-1
+    winograd4_step 0
+    .endr
+    push    {r2-r5}
+    .endr
+    vmov    r6, s5
+    cmp     r0, r6
+    bne.w   7b
+    b.w     resmcu_winograd4_outputs
+    .endm
+
+@ One dimension of the output transform, in place: A^T m, of which row i is 3 * 2^(3,2,1,1) times
+@ too large. Results: y0 in \m0, y1 in \m4, y2 in \m2, y3 in \m1; \m3, \m5, \t are free.
+    .macro winograd4_output m0, m1, m2, m3, m4, m5, t
+    add     \t, \m1, \m2
+    sub     \m1, \m1, \m2
+    add     \m2, \m3, \m4
+    sub     \m3, \m3, \m4
+    add     \m0, \m2, \m0, lsl #1
+    add     \m0, \m0, \t, lsl #2
+    add     \m2, \t, \m2
+    add     \m4, \m3, \m1, lsl #1
+    add     \m1, \m1, \m3, lsl #1
+    add     \m1, \m1, \m5, lsl #1
+    .endm
+
+@ One pixel of both tiles: \a and \b become `t`, then int8, at r1 and four pixels on. \c: constant.
+    .macro winograd4_store a, b, c, join
+    vmov    lr, \c
+    mla     \a, \a, r4, lr
+    mla     \b, \b, r4, lr
+    .if \join
+    ldrsb   lr, [r1]
+    mla     \a, lr, r12, \a
+    ldrsb   lr, [r1, r10]
+    mla     \b, lr, r12, \b
+    .endif
+    smmul   \a, \a, r6
+    smmul   \b, \b, r6
+    ssat    \a, #8, \a
+    ssat    \b, #8, \b
+    strb    \b, [r1, r10]
+    strb    \a, [r1]
+    add     r1, r1, r10, lsr #2
+    .endm
+
+@ One row of four pixels of both tiles. r4 multiplier that undoes the scale, r6 scale of the output,
+@ r10 four pixels in bytes, r12 weight of the residual, r1 output.
+    .macro winograd4_row i, shift, c0, c1, c2, c3, join
+    ldrd    r0, r7, [sp, #16*(35-6*\i)]
+    ldrd    r2, r8, [sp, #16*(34-6*\i)]
+    ldrd    r3, r9, [sp, #16*(33-6*\i)]
+    ldrd    r4, r10, [sp, #16*(32-6*\i)]
+    ldrd    r5, r11, [sp, #16*(31-6*\i)]
+    ldrd    r6, r12, [sp, #16*(30-6*\i)]
+    winograd4_output r0, r2, r3, r4, r5, r6, lr
+    winograd4_output r7, r8, r9, r10, r11, r12, lr
+    vmov    r4, r6, s7, s8
+    vmov    r12, r10, s9, s10
+    .if \shift
+    lsl     r4, r4, #\shift
+    .endif
+    winograd4_store r0, r7, \c0, \join
+    lsl     r4, r4, #1
+    winograd4_store r5, r11, \c1, \join
+    lsl     r4, r4, #1
+    winograd4_store r3, r9, \c2, \join
+    winograd4_store r2, r8, \c3, \join
+    .if \i-3
+    vmov    lr, s12
+    add     r1, r1, lr
+    .endif
+    .endm
+
+    .macro winograd4_rows_out join
+    winograd4_row 0, 0, s16, s17, s18, s19, \join
+    winograd4_row 1, 1, s20, s21, s22, s23, \join
+    winograd4_row 2, 2, s24, s25, s26, s27, \join
+    winograd4_row 3, 2, s28, s29, s30, s31, \join
+    .endm
+
+@ void products(const context *)
+@ context: v, end of the weights, y, loop, bytes of a point, end of v, entry of a chunk, weights,
+@          join, -, four pixels in bytes, -, row of y less four pixels
+@ s0 v, s1 end of the weights, s2 y, s3 loop, s4 bytes of a point, s5 end of v, s6 entry of a chunk,
+@ s7-s9 multiplier, scale and residual weight, s10 four pixels, s11 weights, s12 to the next row,
+@ s13 end of the point, s14 which output, s15 join, s16-s31 constants of the 16 places.
+    .section .text.resmcu_winograd4_products, "ax", %progbits
+    .balign 4
+    .global resmcu_winograd4_products
+    .type resmcu_winograd4_products, %function
+    .thumb_func
+resmcu_winograd4_products:
+    push    {r4-r11, lr}
+    vpush   {s16-s31}
+    vldmia  r0, {s0-s12}
+    vmov.f32 s15, s8
+    vmov    r1, s7
+    @ The loop for the number of steps: 4, 8, 16, or any.
+    vmov    r2, s4
+    adr.w   r3, 4f
+    adr.w   r4, 5f
+    adr.w   r5, 6f
+    adr.w   r6, 8f
+    cmp     r2, #64
+    it      eq
+    moveq   r6, r3
+    cmp     r2, #128
+    it      eq
+    moveq   r6, r4
+    cmp     r2, #256
+    it      eq
+    moveq   r6, r5
+    orr     r6, r6, #1
+    vmov    s3, r6
+    @ The entry into a chunk of 16 steps of 40 bytes each.
+    adr.w   r6, 9f
+    lsr     r2, r2, #4
+    subs    r2, r2, #1
+    and     r2, r2, #15
+    rsb     r2, r2, #15
+    mov     r3, #40
+    mla     r6, r2, r3, r6
+    orr     r6, r6, #1
+    vmov    s6, r6
+resmcu_winograd4_pair:
+    vmov    r0, s0
+    vmov    r6, s3
+    bx      r6
+    .balign 4
+4:  winograd4_points 4, 3
+    .balign 4
+5:  winograd4_points 8, 2
+    .balign 4
+6:  winograd4_points 16, 1
+    .balign 4
+8:  mov     r2, #0
+    mov     r3, r2
+    mov     r4, r2
+    mov     r5, r2
+    vmov    r6, s4
+    add     r6, r6, r0
+    vmov    s13, r6
+    vmov    r6, s6
+    bx      r6
+    .balign 4
+9:  .rept 16
+    winograd4_step 0
+    .endr
+    vmov    r6, s13
+    cmp     r0, r6
+    bne.w   9b
+    push    {r2-r5}
+    vmov    r6, s5
+    cmp     r0, r6
+    bne.w   8b
+resmcu_winograd4_outputs:
+    vmov    r0, s15
+    vmov    s14, r0
+    @ Both outputs of the pair, one after another: the second lies eight bytes further in each point.
+3:  vldmia  r1!, {s16-s31}
+    vldmia  r1!, {s7-s9}
+    vmov    s11, r1
+    .irp j, 0, 1, 2, 3, 4, 5
+    ldrd    r0, r7, [sp, #16*(35-\j)]
+    ldrd    r2, r8, [sp, #16*(29-\j)]
+    ldrd    r3, r9, [sp, #16*(23-\j)]
+    ldrd    r4, r10, [sp, #16*(17-\j)]
+    ldrd    r5, r11, [sp, #16*(11-\j)]
+    ldrd    r6, r12, [sp, #16*(5-\j)]
+    winograd4_output r0, r2, r3, r4, r5, r6, lr
+    winograd4_output r7, r8, r9, r10, r11, r12, lr
+    strd    r0, r7, [sp, #16*(35-\j)]
+    strd    r5, r11, [sp, #16*(29-\j)]
+    strd    r3, r9, [sp, #16*(23-\j)]
+    strd    r2, r8, [sp, #16*(17-\j)]
+    .endr
+    vmov    r1, s2
+    add     r0, r1, #1
+    vmov    s2, r0
+    vmov    r0, s15
+    lsls    r0, r0, #31
+    bne.w   2f
+    winograd4_rows_out 0
+    b.w     1f
+2:  winograd4_rows_out 1
+1:  vmov    r1, s11
+    vmov    r0, s14
+    eor     r0, r0, #2
+    vmov    s14, r0
+    tst     r0, #2
+    itt     ne
+    addne   sp, sp, #8
+    bne.w   3b
+    add     sp, sp, #568
+    vmov    r6, s1
+    cmp     r1, r6
+    bne.w   resmcu_winograd4_pair
+    vpop    {s16-s31}
+    pop     {r4-r11, pc}
+    .size resmcu_winograd4_products, . - resmcu_winograd4_products
+
+@ One dimension of the weight transform, two channels in two lanes: \a, \b, \c become
+@ 3a, -a-b-c, -a+b-c, a+2b+4c, a-2b+4c, 3c in \a, \x, \s, \z, \y, \c. \b is lost.
+    .macro winograd4_weight a, b, c, s, x, y, z
+    sadd16  \s, \a, \c
+    ssub16  \s, \b, \s
+    sadd16  \b, \b, \b
+    ssub16  \x, \s, \b
+    sadd16  \y, \c, \c
+    sadd16  \c, \c, \y
+    sadd16  \y, \y, \y
+    sadd16  \y, \y, \a
+    sadd16  \z, \a, \a
+    sadd16  \a, \a, \z
+    sadd16  \z, \y, \b
+    ssub16  \y, \y, \b
+    .endm
+
+@ void weights(const u32 *packed, u32 *transformed, quads, bytes of a point)
+@ r0 packed, r1 transformed of the quad, r2 quads, r3-r9 data, r10 transformed of the row,
+@ r11, r12, lr: 1, 3, 5 points; on the stack the vertical pass, [6][3].
+    .section .text.resmcu_winograd4_weights, "ax", %progbits
+    .balign 4
+    .global resmcu_winograd4_weights
+    .type resmcu_winograd4_weights, %function
+    .thumb_func
+resmcu_winograd4_weights:
+    push    {r4-r11, lr}
+    sub     sp, sp, #76
+    mov     r11, r3
+    add     r12, r11, r11, lsl #1
+    add     lr, r11, r11, lsl #2
+1:
+    .irp part, 0, 1, 2, 3
+    .irp x, 0, 1, 2
+    ldr     r3, [r0, #36*(\part/2)+4*\x]
+    ldr     r4, [r0, #36*(\part/2)+4*\x+12]
+    ldr     r5, [r0, #36*(\part/2)+4*\x+24]
+    .if \part & 1
+    sxtb16  r3, r3, ror #8
+    sxtb16  r4, r4, ror #8
+    sxtb16  r5, r5, ror #8
+    .else
+    sxtb16  r3, r3
+    sxtb16  r4, r4
+    sxtb16  r5, r5
+    .endif
+    winograd4_weight r3, r4, r5, r6, r7, r8, r9
+    str     r3, [sp, #4*\x]
+    str     r7, [sp, #4*\x+12]
+    str     r6, [sp, #4*\x+24]
+    str     r9, [sp, #4*\x+36]
+    str     r8, [sp, #4*\x+48]
+    str     r5, [sp, #4*\x+60]
+    .endr
+    add     r10, r1, #4*\part
+    .irp i, 0, 1, 2, 3, 4, 5
+    ldrd    r3, r4, [sp, #12*\i]
+    ldr     r5, [sp, #12*\i+8]
+    winograd4_weight r3, r4, r5, r6, r7, r8, r9
+    str     r3, [r10]
+    str     r7, [r10, r11]
+    str     r6, [r10, r11, lsl #1]
+    str     r9, [r10, r12]
+    str     r8, [r10, r11, lsl #2]
+    str     r5, [r10, lr]
+    .if \i-5
+    add     r10, r10, r12, lsl #1
+    .endif
+    .endr
+    .endr
+    add     r0, r0, #72
+    add     r1, r1, #16
+    subs    r2, r2, #1
+    bne.w   1b
+    add     sp, sp, #76
+    pop     {r4-r11, pc}
+    .size resmcu_winograd4_weights, . - resmcu_winograd4_weights
