@@ -10,6 +10,7 @@ pub mod export;
 pub mod fold_batch_norm;
 pub mod graph;
 pub mod import;
+pub mod kernels;
 pub mod lower;
 pub mod plan;
 pub mod post_training;

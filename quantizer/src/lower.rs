@@ -5,11 +5,13 @@
 //! not on the device.
 
 use crate::accumulator::accumulator_bound;
+use crate::kernels::{Layer, Packing, choose};
 use crate::plan::{Plan, PlanError, plan};
 use crate::quantized::{
     Channels, PadValue, QuantizedGraph, QuantizedOp, QuantizedTensor, Sliding, TensorId,
 };
 use resmcu_int8_kernels::ops::conv2d;
+use resmcu_int8_kernels::packed::Kernel;
 use resmcu_int8_kernels::requantize::{NATIVE_ACCUMULATOR_MAX, TFLITE_ACCUMULATOR_MAX};
 use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::write::{DataSection, WriteError, encode};
@@ -54,13 +56,28 @@ pub struct Lowered {
     pub plan: Plan,
 }
 
-/// Plans `graph` and writes it.
+/// Plans `graph` and writes it for the generic kernels, which every core has.
 ///
 /// # Errors
 /// Where it has no plan, or a number does not fit the format or a kernel.
 pub fn lower(graph: &QuantizedGraph) -> Result<Lowered, LowerError> {
+    lower_for(graph, Packing::Generic)
+}
+
+/// Plans `graph` and writes it with the weights packed as `packing` says.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_for(graph: &QuantizedGraph, packing: Packing) -> Result<Lowered, LowerError> {
     let plan = plan(graph)?;
-    let mut lowering = Lowering { plan: &plan, data: DataSection::default(), scratch: 0 };
+    let kernels = choose(&plan.graph, packing);
+    let isa = match packing {
+        Packing::Generic => format::Isa::Generic,
+        Packing::Fastest(limits) => limits.isa,
+        Packing::Only(_) => format::Isa::Armv7em,
+    };
+    let data = DataSection::default();
+    let mut lowering = Lowering { plan: &plan, kernels: &kernels, data, scratch: 0 };
     let tensors = (0..plan.graph.tensors.len()).map(|t| lowering.tensor(TensorId(t)));
     let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
     let steps = (0..plan.graph.nodes.len()).map(|step| lowering.step(step));
@@ -70,7 +87,7 @@ pub fn lower(graph: &QuantizedGraph) -> Result<Lowered, LowerError> {
         name: &plan.graph.name,
         producer: PRODUCER,
         profile: plan.graph.profile,
-        isa: format::Isa::Generic,
+        isa,
         class_names: &class_names,
         arena_bytes: lowering.fit("arena", "its size", plan.arena_bytes)?,
         scratch_bytes: lowering.fit("scratch", "its size", lowering.scratch)?,
@@ -86,6 +103,8 @@ pub fn lower(graph: &QuantizedGraph) -> Result<Lowered, LowerError> {
 
 struct Lowering<'p> {
     plan: &'p Plan,
+    /// The kernel of each node, and its scratch in bytes.
+    kernels: &'p [(Option<Kernel>, usize)],
     data: DataSection,
     /// Largest need of any kernel so far, in bytes.
     scratch: usize,
@@ -148,7 +167,7 @@ impl<'p> Lowering<'p> {
         let node = &self.plan.graph.nodes[index];
         Ok(format::Step {
             name: &node.name,
-            kernel: 0,
+            kernel: self.kernels[index].0.map_or(0, Kernel::number),
             output: self.id(TensorId(index + 1))?,
             macs: self.plan.graph.macs(index),
             op: self.op(index, &node.name, &node.op)?,
@@ -227,9 +246,7 @@ impl<'p> Lowering<'p> {
             stride: self.fit_all(layer, "the stride", sliding.stride)?,
             padding: [padding[0], padding[1]],
         };
-        let mut packed = vec![0; conv2d::packed_len(&window)];
-        conv2d::pack(weights, &window, &mut packed);
-        self.scratch = self.scratch.max(conv2d::scratch_len(&window));
+        let weights = self.packed(index, &window, weights);
         let pad_value = match pad_value {
             PadValue::Uniform(value) => format::PadValue::Uniform(*value),
             PadValue::PerChannel(values) => {
@@ -242,12 +259,27 @@ impl<'p> Lowering<'p> {
             stride: window.stride,
             padding,
             pad_value,
-            weights: self.data.push(packed.as_bytes()),
+            weights,
             channels: self.channels(channels),
             clamp: *clamp,
             skip: skip.map(|skip| self.id(skip)).transpose()?,
             accumulator_bound: self.accumulator(index, layer)?,
         })
+    }
+
+    /// The weights as the layer's kernel reads them, and its scratch memory reserved.
+    fn packed(&mut self, index: usize, window: &Window, weights: &[i8]) -> DataRef {
+        let (kernel, scratch) = self.kernels[index];
+        if let (Some(kernel), Some(layer)) = (kernel, Layer::of(&self.plan.graph, index)) {
+            let mut packed = vec![0; kernel.packed_words(window)];
+            kernel.pack(window, layer.channels, weights, &mut packed);
+            self.scratch = self.scratch.max(scratch);
+            return self.data.push(packed.as_bytes());
+        }
+        let mut packed = vec![0; conv2d::packed_len(window)];
+        conv2d::pack(weights, window, &mut packed);
+        self.scratch = self.scratch.max(conv2d::scratch_len(window));
+        self.data.push(packed.as_bytes())
     }
 
     fn pool2d(

@@ -7,6 +7,7 @@
 #![no_std]
 
 pub mod ops;
+pub mod packed;
 pub mod requantize;
 pub mod shape;
 

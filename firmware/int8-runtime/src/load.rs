@@ -6,6 +6,7 @@ use crate::step::{Step, Work};
 use resmcu_int8_kernels::ops::conv2d::{Conv2d, Pad, packed_len, scratch_len};
 use resmcu_int8_kernels::ops::softmax::SoftmaxScale;
 use resmcu_int8_kernels::ops::subsample_pad::SubsampleShape;
+use resmcu_int8_kernels::packed::{Kernel, PackedConv2d};
 use resmcu_int8_kernels::requantize::{
     NATIVE_ACCUMULATOR_MAX, Native, NativeChannel, NativeJoin, TFLITE_ACCUMULATOR_MAX, Tflite,
     TfliteChannel,
@@ -28,10 +29,14 @@ pub(crate) struct Decoder<'f, 'm> {
 
 impl<'m> Decoder<'_, 'm> {
     pub(crate) fn decode(&self, record: &format::Step<'m>) -> Result<Step<'m>, LoadError> {
-        if record.kernel != GENERIC {
-            return Err(LoadError::Kernel { step: self.step, kernel: record.kernel });
-        }
         let y = self.tensor(record.output)?;
+        if let (Some(kernel), Op::Conv2d(conv)) = (Kernel::from_number(record.kernel), &record.op) {
+            let work = self.packed_conv2d(record.kernel, kernel, conv, &y)?;
+            return Ok(Step { x: span(&self.tensor(conv.input)?), y: span(&y), work });
+        }
+        if record.kernel != GENERIC {
+            return Err(self.kernel(record.kernel));
+        }
         let (x, work) = match &record.op {
             Op::Conv2d(conv) => (conv.input, self.conv2d(conv, &y)?),
             Op::MaxPool2d(pool) | Op::AveragePool2d(pool) => {
@@ -88,17 +93,8 @@ impl<'m> Decoder<'_, 'm> {
     }
 
     fn conv2d(&self, conv: &format::Conv2d, y: &Tensor<'_>) -> Result<Work<'m>, LoadError> {
-        let window = self.window(conv.input, y, conv.kernel_size, conv.stride)?;
-        let window = Window { padding: [conv.padding[0], conv.padding[1]], ..window };
-        let (need, declared) = (scratch_len(&window), self.file.header().scratch_bytes);
-        if need > declared as usize {
-            let need = u32::try_from(need).unwrap_or(u32::MAX);
-            return Err(LoadError::Scratch { step: self.step, need, declared });
-        }
-        let pad = match conv.pad_value {
-            PadValue::Uniform(value) => Pad::Uniform(value),
-            PadValue::PerChannel(data) => Pad::PerChannel(self.weights(data, data.bytes as usize)?),
-        };
+        let (window, pad) = self.sliding(conv, y)?;
+        self.scratch(scratch_len(&window))?;
         let weights = self.weights(conv.weights, packed_len(&window))?;
         let outputs = usize::from(y.shape[2]);
         self.accumulator(conv.accumulator_bound)?;
@@ -117,6 +113,58 @@ impl<'m> Decoder<'_, 'm> {
             let requantize = Native { clamp };
             Work::Conv2d(Conv2d { window, pad, weights, channels, requantize })
         })
+    }
+
+    /// A convolution of a kernel with a packing of its own, if it computes this layer exactly.
+    fn packed_conv2d(
+        &self,
+        number: u16,
+        kernel: Kernel,
+        conv: &format::Conv2d,
+        y: &Tensor<'_>,
+    ) -> Result<Work<'m>, LoadError> {
+        if self.file.header().profile != Profile::Native {
+            return Err(self.kernel(number));
+        }
+        let (window, pad) = self.sliding(conv, y)?;
+        self.accumulator(conv.accumulator_bound)?;
+        let channels = self.native_channels(conv.channels, usize::from(y.shape[2]))?;
+        if !kernel.accepts(&window, pad, conv.clamp, channels) {
+            return Err(self.kernel(number));
+        }
+        self.scratch(kernel.scratch_words_min(&window).saturating_mul(4))?;
+        let packed = self.records(conv.weights, kernel.packed_words(&window))?;
+        let join = conv.skip.is_some();
+        Ok(Work::Packed(PackedConv2d { kernel, window, pad, packed, join }))
+    }
+
+    /// The window of a convolution, and what it reads outside of its input.
+    fn sliding(
+        &self,
+        conv: &format::Conv2d,
+        y: &Tensor<'_>,
+    ) -> Result<(Window, Pad<'m>), LoadError> {
+        let window = self.window(conv.input, y, conv.kernel_size, conv.stride)?;
+        let window = Window { padding: [conv.padding[0], conv.padding[1]], ..window };
+        let pad = match conv.pad_value {
+            PadValue::Uniform(value) => Pad::Uniform(value),
+            PadValue::PerChannel(data) => Pad::PerChannel(self.weights(data, data.bytes as usize)?),
+        };
+        Ok((window, pad))
+    }
+
+    /// That the header declares as much working memory as a kernel needs.
+    fn scratch(&self, need: usize) -> Result<(), LoadError> {
+        let declared = self.file.header().scratch_bytes;
+        if need <= declared as usize {
+            return Ok(());
+        }
+        let need = u32::try_from(need).unwrap_or(u32::MAX);
+        Err(LoadError::Scratch { step: self.step, need, declared })
+    }
+
+    fn kernel(&self, kernel: u16) -> LoadError {
+        LoadError::Kernel { step: self.step, kernel }
     }
 
     fn fully_connected(

@@ -10,6 +10,7 @@ use resmcu_int8_kernels::ops::global_sum::global_sum_s8;
 use resmcu_int8_kernels::ops::max_pool2d::max_pool2d_s8;
 use resmcu_int8_kernels::ops::softmax::{SoftmaxScale, softmax_s8};
 use resmcu_int8_kernels::ops::subsample_pad::{SubsampleShape, subsample_pad_s8};
+use resmcu_int8_kernels::packed::{PackedConv2d, packed_conv2d_s8};
 use resmcu_int8_kernels::requantize::{Native, NativeChannel, NativeJoin, Tflite, TfliteChannel};
 use resmcu_int8_kernels::shape::Window;
 
@@ -29,6 +30,7 @@ pub(crate) enum Work<'m> {
     Conv2d(Conv2d<'m, Native>),
     Conv2dJoin(Conv2d<'m, NativeJoin>),
     Conv2dTflite(Conv2d<'m, Tflite>),
+    Packed(PackedConv2d<'m>),
     MaxPool2d {
         window: Window,
         clamp: [i8; 2],
@@ -90,6 +92,11 @@ impl Step<'_> {
     }
 
     fn compute(&self, x: &[u8], y: &mut [u8], scratch: &mut [u8]) {
+        if let Work::Packed(layer) = &self.work {
+            let words = scratch.len() - scratch.len() % size_of::<u32>();
+            let (words, _) = scratch.split_at_mut(words);
+            return packed_conv2d_s8(layer, elements(x), elements_mut(y), elements_mut(words));
+        }
         let scratch = elements_mut(scratch);
         match &self.work {
             Work::Conv2d(layer) => conv2d_s8(layer, elements(x), elements_mut(y), scratch),
@@ -115,7 +122,7 @@ impl Step<'_> {
                 let x = elements(x);
                 fully_connected_tflite(x, weights, channels, *requantize, elements_mut(y));
             }
-            Work::Add { .. } => {} // has three tensors: in `run`
+            Work::Add { .. } | Work::Packed(_) => {} // above
             Work::AddInPlace { own, constants, clamp } => {
                 let own = usize::from(*own);
                 add_in_place_s8(own, elements(x), constants, *clamp, elements_mut(y));

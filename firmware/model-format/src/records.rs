@@ -20,6 +20,8 @@ pub enum Profile {
 pub enum Isa {
     /// Runs everywhere, by the generic kernels.
     Generic,
+    /// Cortex-M with DSP extension and FPU (M4F, M7, M33F); runs elsewhere too, only slower.
+    Armv7em,
 }
 
 /// What the file says of itself.
@@ -176,7 +178,7 @@ pub struct Conv2d {
     pub padding: [u8; 4],
     /// The value of a padded position.
     pub pad_value: PadValue,
-    /// int8, as the kernel packs them.
+    /// As the kernel packs them: int8, or words that hold constants too.
     pub weights: DataRef,
     /// `[O]` requantization records of the profile.
     pub channels: DataRef,

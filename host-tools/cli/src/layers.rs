@@ -1,6 +1,7 @@
 //! What a model file says of each of its steps, without running it.
 
 use crate::failure::{Failure, Outcome};
+use resmcu_quantizer::kernels::kernel_name;
 use resmcu_model_format::{DataRef, ModelFile, Op, Step, Tensor};
 use serde::Serialize;
 
@@ -46,14 +47,6 @@ pub(crate) fn layers(file: &ModelFile<'_>) -> Outcome<Vec<Layer>> {
         })
     };
     (0..).zip(file.steps()).map(describe).collect()
-}
-
-/// The name of a kernel's number (README of `int8-kernels`).
-pub(crate) fn kernel_name(kernel: u16) -> &'static str {
-    match kernel {
-        0 => "generic",
-        _ => "unknown",
-    }
 }
 
 /// The operator's word in reports.

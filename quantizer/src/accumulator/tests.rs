@@ -17,14 +17,13 @@ fn graph(
     QuantizedGraph { name: String::new(), class_names: vec![], profile, tensors, nodes }
 }
 
-fn channel(bias: i32, skip_multiplier: i16, pre_shift: u8) -> NativeChannel {
+fn channel(bias: i32, skip_multiplier: i32, pre_shift: u8) -> NativeChannel {
     NativeChannel {
         bias,
         multiplier: 1,
         skip_multiplier,
         pre_shift,
         post_shift: 0,
-        reserved: [0; 2],
     }
 }
 

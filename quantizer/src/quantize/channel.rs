@@ -3,9 +3,14 @@
 //! Owns the choice of `j`, `m`, `e`, `R` and `bias` (README of `int8-kernels`) and the proof that
 //! the accumulator stays below its limit; knows no layer and no tensor.
 
+use resmcu_int8_kernels::packed::{PACKED_POST_SHIFT_MAX, PACKED_PRE_SHIFT_MAX};
 use resmcu_int8_kernels::requantize::{
-    NATIVE_ACCUMULATOR_MAX, NATIVE_POST_SHIFT_MAX, NATIVE_PRE_SHIFT_MAX, NativeChannel,
+    NATIVE_ACCUMULATOR_MAX, NATIVE_POST_SHIFT_MAX, NATIVE_PRE_SHIFT_MAX, NATIVE_SKIP_MAX,
+    NativeChannel,
 };
+
+/// A weight of the residual from here on is within 2^-13 of the real one.
+const PRECISE_SKIP: i32 = 1 << 12;
 
 /// What a channel has to compute: `q = zero_point + (sum_scale * a + constant + skip_scale *
 /// (skip - skip_zero)) / output_scale`.
@@ -28,17 +33,29 @@ pub(crate) struct Target {
 impl Target {
     /// The constants, or none where no shift keeps the accumulator inside its limit.
     ///
-    /// With a residual the largest `j` is taken, for the precision of `R`; without, the smallest
-    /// that meets `multiplier_max`, and failing that the largest that fits.
+    /// Taken is the largest `j` with which the packed kernels compute it, where that meets
+    /// `multiplier_max` and the precision of `R`. Else: with a residual the largest `j`, for the
+    /// precision of `R`; without, the smallest that meets `multiplier_max`, and failing that the
+    /// largest that fits.
     pub(crate) fn constants(&self) -> Option<NativeChannel> {
+        let precise = |c: &NativeChannel| {
+            let joined = self.skip.is_none() || c.skip_multiplier >= PRECISE_SKIP;
+            self.multiplier(c.pre_shift) <= self.multiplier_max && joined
+        };
+        let packed = (0..=PACKED_PRE_SHIFT_MAX).rev();
+        let packed = packed.filter_map(|j| self.with_shift(j, PACKED_POST_SHIFT_MAX));
+        if let Some(found) = packed.into_iter().find(precise) {
+            return Some(found);
+        }
+        let any = NATIVE_POST_SHIFT_MAX;
         let shifts = 0..=NATIVE_PRE_SHIFT_MAX;
         if self.skip.is_none() {
             let effective = |j: &u8| self.multiplier(*j) <= self.multiplier_max;
-            if let Some(found) = shifts.clone().filter(effective).find_map(|j| self.with_shift(j)) {
+            if let Some(found) = shifts.clone().filter(effective).find_map(|j| self.with_shift(j, any)) {
                 return Some(found);
             }
         }
-        shifts.rev().find_map(|j| self.with_shift(j))
+        shifts.rev().find_map(|j| self.with_shift(j, any))
     }
 
     /// Output steps for each step of `t` after a shift by `j`.
@@ -46,9 +63,9 @@ impl Target {
         self.sum_scale / self.output.0 / f64::from(1_u32 << j)
     }
 
-    fn with_shift(&self, pre_shift: u8) -> Option<NativeChannel> {
+    fn with_shift(&self, pre_shift: u8, post_shift_max: u8) -> Option<NativeChannel> {
         let unit = self.sum_scale / f64::from(1_u32 << pre_shift);
-        let (multiplier, post_shift) = multiplier_of(self.multiplier(pre_shift))?;
+        let (multiplier, post_shift) = multiplier_of(self.multiplier(pre_shift), post_shift_max)?;
         // The zero point and the half of the rounding go through the rounded multiplier.
         let effective = f64::from(multiplier) / 2_f64.powi(16 + i32::from(post_shift));
         let mut bias = self.constant / unit;
@@ -57,7 +74,9 @@ impl Target {
         }
         let mut skip_multiplier = 0;
         if let Some((scale, zero)) = self.skip {
-            skip_multiplier = to_i16((scale / unit).round())?;
+            let rounded = (scale / unit).round();
+            let fits = (0.0..=f64::from(NATIVE_SKIP_MAX)).contains(&rounded);
+            skip_multiplier = fits.then_some(rounded as i32)?;
             bias -= f64::from(skip_multiplier) * zero;
         }
         let bias = bias.round();
@@ -67,21 +86,14 @@ impl Target {
             return None;
         }
         let bias = bias as i32;
-        Some(NativeChannel {
-            bias,
-            multiplier,
-            skip_multiplier,
-            pre_shift,
-            post_shift,
-            reserved: [0; 2],
-        })
+        Some(NativeChannel { bias, skip_multiplier, multiplier, pre_shift, post_shift })
     }
 }
 
-/// `m` and `e` with `m / 2^(16 + e)` nearest to `real`; none where it is too large.
-fn multiplier_of(real: f64) -> Option<(i16, u8)> {
+/// `m` and `e <= most` with `m / 2^(16 + e)` nearest to `real`; none where it is too large.
+fn multiplier_of(real: f64, most: u8) -> Option<(i16, u8)> {
     let scaled = |e: u8| (real * 2_f64.powi(16 + i32::from(e))).round();
-    (0..=NATIVE_POST_SHIFT_MAX).rev().find_map(|e| Some((to_i16(scaled(e))?, e)))
+    (0..=most).rev().find_map(|e| Some((to_i16(scaled(e))?, e)))
 }
 
 fn to_i16(value: f64) -> Option<i16> {

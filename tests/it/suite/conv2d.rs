@@ -105,15 +105,8 @@ fn sweeps() -> Vec<Case> {
         for (bias, pre_shift) in
             [(0, 0), (1 << 15, 0), (-1, 15), ((1 << 29) - 1, 15), (-(1 << 29), 9)]
         {
-            let (skip_multiplier, reserved) = (0, [0; 2]);
-            native.push(NativeChannel {
-                bias,
-                multiplier,
-                skip_multiplier,
-                pre_shift,
-                post_shift,
-                reserved,
-            });
+            let skip_multiplier = 0;
+            native.push(NativeChannel { bias, skip_multiplier, multiplier, pre_shift, post_shift });
         }
     }
     let mut tflite = vec![];

@@ -8,6 +8,7 @@ mod fully_connected;
 mod global_mean;
 mod global_sum;
 mod max_pool2d;
+mod packed;
 mod softmax;
 mod subsample_pad;
 mod whole;
@@ -17,7 +18,8 @@ use crate::oracle::network::outputs;
 use crate::oracle::positions;
 use crate::rng::Rng;
 use resmcu_int8_kernels::requantize::{NativeChannel, TfliteChannel};
-use resmcu_quantizer::lower::{Lowered, lower};
+use resmcu_quantizer::kernels::Packing;
+use resmcu_quantizer::lower::{Lowered, lower_for};
 use resmcu_quantizer::quantized::{
     Channels, Dtype, Profile, QuantizedGraph, QuantizedNode, QuantizedOp, QuantizedTensor, Sliding,
     TensorId,
@@ -27,6 +29,8 @@ use resmcu_quantizer::quantized::{
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) graph: QuantizedGraph,
+    /// What its weights are packed for.
+    pub(crate) packing: Packing,
     pub(crate) input: Vec<i8>,
 }
 
@@ -34,7 +38,7 @@ impl Case {
     /// Its model file and its plan.
     #[track_caller]
     pub(crate) fn lower(&self) -> Lowered {
-        match lower(&self.graph) {
+        match lower_for(&self.graph, self.packing) {
             Ok(lowered) => lowered,
             Err(error) => panic!("{}: {error}", self.name),
         }
@@ -49,6 +53,7 @@ pub(crate) fn edges() -> Vec<Case> {
         add::edges(),
         average_pool2d::edges(),
         max_pool2d::edges(),
+        packed::edges(),
         global_sum::edges(),
         global_mean::edges(),
         softmax::edges(),
@@ -66,6 +71,7 @@ pub(crate) fn random(seed: u64) -> Vec<Case> {
         add::random(seed),
         average_pool2d::random(seed),
         max_pool2d::random(seed),
+        packed::random(seed),
         global_sum::random(seed),
         global_mean::random(seed),
         softmax::random(seed),
@@ -150,7 +156,7 @@ impl Build {
 
     pub(crate) fn case(self, name: impl Into<String>, input: Vec<i8>) -> Case {
         assert_eq!(input.len(), self.graph.tensors[0].bytes());
-        Case { name: name.into(), graph: self.graph, input }
+        Case { name: name.into(), graph: self.graph, packing: Packing::Generic, input }
     }
 
     /// The same with a random input, or now and then one of extremes only.
@@ -207,13 +213,15 @@ pub(crate) fn random_native(rng: &mut Rng, sum_max: i64) -> NativeChannel {
     let multiplier = rng.range(0, 32_767);
     let bits = (reach.max(bias.abs()) * multiplier.max(1)).ilog2().saturating_sub(16 + 7);
     let near = i64::from(bits).min(31);
+    let skip_max = (HALF - bias.abs()) / 128;
+    let skip_max = if rng.one_in(4) { skip_max } else { 32_767 };
+    let skip_multiplier = rng.range(0, skip_max);
     NativeChannel {
         bias: bias as i32,
         multiplier: multiplier as i16,
-        skip_multiplier: rng.range(0, 32_767) as i16,
+        skip_multiplier: skip_multiplier as i32,
         pre_shift,
         post_shift: if rng.one_in(8) { rng.range(0, 31) } else { near } as u8,
-        reserved: [0; 2],
     }
 }
 
@@ -268,5 +276,5 @@ pub(crate) fn check_all(edges: &[Case], seeds: u64, random: impl Fn(u64) -> Case
 #[test]
 fn the_lists_for_the_boards_are_there() {
     assert!(edges().len() > 100, "{} edges", edges().len());
-    assert_eq!(random(1).len(), 11);
+    assert_eq!(random(1).len(), 12);
 }

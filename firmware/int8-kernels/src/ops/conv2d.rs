@@ -145,7 +145,7 @@ impl<R: Requantize> Conv2d<'_, R> {
         if !in_place {
             let patch = self.window.patch_len().min(scratch.len());
             let (patch, _) = scratch.split_at_mut(patch);
-            self.gather(at, depth, x, patch);
+            gather(&self.window, self.pad, at, x, patch);
             return patch;
         }
         let [row, column] = [0, 1].map(|axis| at[axis] * usize::from(self.window.stride[axis]));
@@ -163,6 +163,44 @@ impl<R: Requantize> Conv2d<'_, R> {
             let sums = dot(weights, patch);
             for ((y, sum), channel) in y.iter_mut().zip(sums).zip(channels) {
                 self.requantize.requantize(sum, channel, y);
+            }
+        }
+    }
+}
+
+/// Copies the input under the window at output position `at` into `patch`, `[KH,KW,I]`, a row of
+/// the window at a time; what lies outside becomes `pad`.
+pub(crate) fn gather(window: &Window, pad: Pad<'_>, at: [usize; 2], x: &[i8], patch: &mut [i8]) {
+    let depth = usize::from(window.input[2]);
+    let [rows, columns] = [window.inside(0, at[0]), window.inside(1, at[1])];
+    let row_bytes = usize::from(window.size[1]) * depth;
+    let line_bytes = usize::from(window.input[1]) * depth;
+    let mut source = rows.input * line_bytes + columns.input * depth;
+    let (left, right) = (columns.begin * depth, columns.end * depth);
+    for (ky, row) in patch.chunks_exact_mut(row_bytes.max(1)).enumerate() {
+        if ky < rows.begin || ky >= rows.end {
+            fill(pad, row);
+            continue;
+        }
+        let inside = x.get(source..source + (right - left)).unwrap_or_default();
+        // The loader has proven the lengths; `min` tells it to the compiler, without a panic.
+        let (before, rest) = row.split_at_mut(left.min(row.len()));
+        let (middle, after) = rest.split_at_mut(inside.len().min(rest.len()));
+        let inside = inside.get(..middle.len()).unwrap_or_default();
+        fill(pad, before);
+        middle.copy_from_slice(inside);
+        fill(pad, after);
+        source += line_bytes;
+    }
+}
+
+/// Fills pixels with what lies outside of the input.
+fn fill(pad: Pad<'_>, pixels: &mut [i8]) {
+    match pad {
+        Pad::Uniform(value) => pixels.fill(value),
+        Pad::PerChannel(values) => {
+            for pixel in pixels.chunks_exact_mut(values.len().max(1)) {
+                pixel.iter_mut().zip(values).for_each(|(x, &value)| *x = value);
             }
         }
     }

@@ -16,40 +16,31 @@
 //! weight is 8 bytes; or the nine int8 are stored and transformed for as many tiles as the
 //! scratch memory holds. Owns packing and the walk; does not know how a pass is computed.
 
-#[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf"))]
-mod armv7em;
-#[cfg(not(all(target_arch = "arm", target_os = "none", target_abi = "eabihf")))]
-mod model;
-
-#[cfg(all(target_arch = "arm", target_os = "none", target_abi = "eabihf"))]
-use armv7em as passes;
-#[cfg(not(all(target_arch = "arm", target_os = "none", target_abi = "eabihf")))]
-use model as passes;
-
-use super::{PackedConv2d, Uniform};
-use crate::packed::dsp::int16_pair;
+use super::PackedConv2d;
+use super::dsp::int16_pair;
+use super::passes::winograd4 as passes;
 use crate::requantize::NativeChannel;
 use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Places in the transformed domain.
-const POINTS: usize = 36;
+pub(super) const POINTS: usize = 36;
 
 /// Input rows of a tile.
-const TILE_ROWS: usize = 6;
+pub(super) const TILE_ROWS: usize = 6;
 
 /// Input columns of two tiles.
-const TILE_COLUMNS: usize = 10;
+pub(super) const TILE_COLUMNS: usize = 10;
 
 /// What keeps the lower lane positive.
-const EPSILON: u32 = 0x3400;
+pub(super) const EPSILON: u32 = 0x3400;
 
 /// Words of one output channel besides its weights: a constant for each place, the multiplier
 /// that undoes the scale 2^6, the output's scale, and the weight of the residual.
-const CONSTANTS: usize = 19;
+pub(super) const CONSTANTS: usize = 19;
 
 /// `6 - k` is the sum over both dimensions.
-const SHIFTS: [u32; 4] = [0, 1, 2, 2];
+pub(super) const SHIFTS: [u32; 4] = [0, 1, 2, 2];
 
 /// The smallest `j`.
 const PRE_SHIFT_MIN: u8 = 6;
@@ -77,7 +68,7 @@ impl Weights {
 }
 
 /// Words of two output channels as `products` reads them.
-fn pair_words(channels: usize) -> usize {
+pub(super) fn pair_words(channels: usize) -> usize {
     POINTS * channels + 2 * CONSTANTS
 }
 
@@ -186,7 +177,7 @@ const OUTPUT: [[i32; 6]; 4] =
     [[2, 4, 4, 1, 1, 0], [0, 2, -2, 1, -1, 0], [0, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 2]];
 
 /// `G w G^T`.
-fn transform(w: &[i32; 9]) -> [i32; POINTS] {
+pub(super) fn transform(w: &[i32; 9]) -> [i32; POINTS] {
     let one = |a: i32, b: i32, c: i32| {
         [3 * a, -a - b - c, -a + b - c, a + 2 * b + 4 * c, a - 2 * b + 4 * c, 3 * c]
     };
@@ -199,38 +190,38 @@ fn transform(w: &[i32; 9]) -> [i32; POINTS] {
 }
 
 /// What the passes over transformed tiles need.
-struct Products<'a> {
+pub(super) struct Products<'a> {
     /// A pair of tiles: `[POINTS][C/4][2 tiles][2]`.
-    v: &'a [u32],
+    pub(super) v: &'a [u32],
     /// Pairs of output channels, [`pair_words`] each.
-    weights: &'a [u32],
+    pub(super) weights: &'a [u32],
     /// Input channels.
-    channels: usize,
+    pub(super) channels: usize,
     /// From pixel to pixel and from row to row of the output, in bytes.
-    pixel: usize,
-    row: usize,
+    pub(super) pixel: usize,
+    pub(super) row: usize,
     /// Whether the output holds a residual.
-    join: bool,
+    pub(super) join: bool,
 }
 
 /// Computes a layer. `scratch`: at least [`scratch_words`] for one pair of tiles; what is more
 /// lets transformed weights serve for more tiles.
 pub(super) fn run(
     layer: &PackedConv2d<'_>,
-    uniform: Uniform,
+    pad: i8,
     kind: Weights,
     x: &[i8],
     y: &mut [i8],
     scratch: &mut [u32],
 ) {
     let channels = usize::from(layer.window.input[2]);
-    let walk = Walk { layer, kind, channels, pairs_a_row: layer.window.columns().div_ceil(8) };
+    let walk = Walk { layer, channels, pairs_a_row: usize::from(layer.window.output[1]).div_ceil(8) };
     let Some((fill, rest)) = scratch.split_at_mut_checked(channels / 2 * 5) else { return };
     let Some((u, rest)) = rest.split_at_mut_checked(3 * TILE_COLUMNS * channels) else { return };
     let transformed = if kind == Weights::OnTheFly { pair_words(channels) } else { 0 };
     let Some((transformed, v)) = rest.split_at_mut_checked(transformed) else { return };
     let fill = <[i8]>::mut_from_bytes(fill.as_mut_bytes()).unwrap_or_default();
-    fill.fill(uniform.0);
+    fill.fill(pad);
     let (mut first, total) = (0, tile_pairs(&layer.window));
     let group = (v.len() / (POINTS * channels).max(1)).max(1);
     while first < total {
@@ -254,7 +245,6 @@ pub(super) fn run(
 
 struct Walk<'a, 'p> {
     layer: &'a PackedConv2d<'p>,
-    kind: Weights,
     channels: usize,
     pairs_a_row: usize,
 }
@@ -355,6 +345,3 @@ impl Walk<'_, '_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,12 +1,9 @@
-@ Winograd F(4x4, 3x3) on Armv7E-M and Armv8-M with DSP and FPU: the passes of `model.rs`.
+@ Winograd F(4x4, 3x3) on Armv7E-M and Armv8-M with DSP and FPU: the passes of `portable`.
 @
 @ General registers hold data and pointers only; what is needed once a loop (ends, strides,
 @ addresses) waits in the caller-saved half of the FPU's registers, which costs one VMOV instead
 @ of a load. The accumulators are pushed, so that the stack pointer is valid for interrupts at
 @ every instruction.
-    .syntax unified
-    .thumb
-
 @ ---------------------------------------------------------------------------------------------
 @ One dimension of the input transform, in place: \u0..\u5 become B^T u. \t is free.
 @ Results: t0 in \u0, t1 in \u1, t2 in \u4, t3 in \u3, t4 in \u2, t5 in \u5.
@@ -134,36 +131,13 @@ resmcu_winograd4_columns:
     pop     {r4-r11, pc}
     .size resmcu_winograd4_columns, . - resmcu_winograd4_columns
 
-@ ---------------------------------------------------------------------------------------------
-@ Four channels of two tiles and two outputs: r0 inputs, r1 weights, r2-r5 accumulators (output 0
-@ of tiles 0 and 1, output 1 of tiles 0 and 1), r6-r9 inputs, r10-r12, lr weights. 40 bytes.
-    .macro winograd4_step first
-    ldm     r0!, {r6-r9}
-    ldm     r1!, {r10-r12, lr}
-    .if \first
-    smuad   r2, r6, r10
-    smuad   r3, r8, r10
-    smuad   r4, r6, r12
-    smuad   r5, r8, r12
-    .else
-    smlad   r2, r6, r10, r2
-    smlad   r3, r8, r10, r3
-    smlad   r4, r6, r12, r4
-    smlad   r5, r8, r12, r5
-    .endif
-    smlad   r2, r7, r11, r2
-    smlad   r3, r9, r11, r3
-    smlad   r4, r7, lr, r4
-    smlad   r5, r9, lr, r5
-    .endm
-
 @ All points, \steps steps each, \unroll at a time.
     .macro winograd4_points steps, unroll
 7:
     .rept \unroll
-    winograd4_step 1
+    dual_step 1
     .rept \steps-1
-    winograd4_step 0
+    dual_step 0
     .endr
     push    {r2-r5}
     .endr
@@ -309,7 +283,7 @@ resmcu_winograd4_pair:
     bx      r6
     .balign 4
 9:  .rept 16
-    winograd4_step 0
+    dual_step 0
     .endr
     vmov    r6, s13
     cmp     r0, r6

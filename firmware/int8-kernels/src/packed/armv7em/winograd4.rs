@@ -1,9 +1,8 @@
-//! The passes in assembly (`armv7em.s`), behind the signatures of `model.rs`.
+//! Passes of Winograd's F(4x4, 3x3), behind the signatures of `portable`.
 
-use super::{POINTS, Products, TILE_COLUMNS, TILE_ROWS, pair_words};
-use core::arch::global_asm;
-
-global_asm!(include_str!("armv7em.s"), options(raw));
+use crate::packed::winograd4::{
+    CONSTANTS, POINTS, Products, TILE_COLUMNS, TILE_ROWS, pair_words,
+};
 
 /// What `resmcu_winograd4_rows` reads.
 #[repr(C)]
@@ -47,8 +46,8 @@ unsafe extern "C" {
     );
 }
 
-/// As `model::rows`.
-pub(super) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &mut [u32]) {
+/// As `portable::rows`.
+pub(in crate::packed) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &mut [u32]) {
     let bytes = rows[0].len();
     let columns = bytes / channels.max(1);
     let fits = rows.iter().all(|row| row.len() == bytes) && columns * channels == bytes;
@@ -71,8 +70,8 @@ pub(super) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &
     }
 }
 
-/// As `model::columns`.
-pub(super) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
+/// As `portable::columns`.
+pub(in crate::packed) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
     let quads = channels / 4;
     let words = quads * 2 * TILE_ROWS;
     // Ends six words into the last line, and one word into the last place.
@@ -88,8 +87,8 @@ pub(super) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
     }
 }
 
-/// As `model::products`.
-pub(super) fn products(p: &Products<'_>, y: &mut [i8]) {
+/// As `portable::products`.
+pub(in crate::packed) fn products(p: &Products<'_>, y: &mut [i8]) {
     let pairs = p.weights.len() / pair_words(p.channels);
     let last = 3 * p.row + 7 * p.pixel + 2 * pairs;
     let whole = pairs * pair_words(p.channels) == p.weights.len() && pairs != 0;
@@ -120,10 +119,10 @@ pub(super) fn products(p: &Products<'_>, y: &mut [i8]) {
     }
 }
 
-/// As `model::weights`.
-pub(super) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
+/// As `portable::weights`.
+pub(in crate::packed) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
     let quads = channels / 4;
-    let constants = 2 * super::CONSTANTS;
+    let constants = 2 * CONSTANTS;
     let fits = packed.len() == 18 * quads + constants && transformed.len() == pair_words(channels);
     if !fits || quads == 0 {
         return;

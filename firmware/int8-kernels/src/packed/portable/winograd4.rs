@@ -1,8 +1,10 @@
-//! The passes in plain Rust, word for word what the assembly computes: for cores that have none,
-//! and for the host, where tests see it.
+//! Passes of Winograd's F(4x4, 3x3).
 
-use super::{EPSILON, POINTS, Products, TILE_COLUMNS, TILE_ROWS};
-use crate::packed::dsp::{dual_multiply_accumulate, int16_pair, scale_and_saturate};
+use super::{dual_multiply_accumulate, scale_and_saturate};
+use crate::packed::dsp::int16_pair;
+use crate::packed::winograd4::{
+    CONSTANTS, EPSILON, POINTS, Products, SHIFTS, TILE_COLUMNS, TILE_ROWS, pair_words, transform,
+};
 
 /// `B^T u` of F(4,3). A word is two lanes as one number, so that sums need not know of them.
 fn input(u: [u32; 6]) -> [u32; 6] {
@@ -38,7 +40,7 @@ fn output(m: [i32; 6]) -> [i32; 4] {
 
 /// Vertical pass: pixels of six rows, from column `first` of the tiles on, into `u`,
 /// `[C/4][2][6][TILE_COLUMNS]`.
-pub(super) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &mut [u32]) {
+pub(in crate::packed) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &mut [u32]) {
     let quads = channels / 4;
     let words = rows[0].len() / 4;
     for index in 0..words {
@@ -60,7 +62,7 @@ pub(super) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &
 
 /// Horizontal pass of one tile, whose columns begin at `u[0]`: into `v`,
 /// `[POINTS][C/4][2 tiles][2]`, of which `v[0]` is the tile's first word.
-pub(super) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
+pub(in crate::packed) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
     let quads = channels / 4;
     for index in 0..2 * quads * TILE_ROWS {
         let (word, row) = (index / TILE_ROWS, index % TILE_ROWS);
@@ -79,9 +81,9 @@ pub(super) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
 }
 
 /// Products, output transform and requantization of one pair of tiles.
-pub(super) fn products(p: &Products<'_>, y: &mut [i8]) {
+pub(in crate::packed) fn products(p: &Products<'_>, y: &mut [i8]) {
     let steps = p.channels / 4;
-    let pair = super::pair_words(p.channels);
+    let pair = pair_words(p.channels);
     for (pair, weights) in p.weights.chunks_exact(pair).enumerate() {
         let (weights, constants) = weights.split_at(POINTS * p.channels);
         let mut sums = [[[0; POINTS]; 2]; 2];
@@ -100,7 +102,7 @@ pub(super) fn products(p: &Products<'_>, y: &mut [i8]) {
                 }
             }
         }
-        let constants = constants.chunks_exact(super::CONSTANTS);
+        let constants = constants.chunks_exact(CONSTANTS);
         for ((output, sums), constants) in sums.iter().enumerate().zip(constants) {
             for (tile, sums) in sums.iter().enumerate() {
                 let at = 4 * tile * p.pixel + 2 * pair + output;
@@ -118,7 +120,7 @@ fn finish(p: &Products<'_>, sums: &[i32; POINTS], constants: &[u32], y: &mut [i8
     for i in 0..4 {
         let row = output(columns.map(|column| column[i]));
         for (j, &sum) in row.iter().enumerate() {
-            let multiplier = multiplier << (super::SHIFTS[i] + super::SHIFTS[j]);
+            let multiplier = multiplier << (SHIFTS[i] + SHIFTS[j]);
             let mut t = sum.wrapping_mul(multiplier as i32);
             t = t.wrapping_add(constants[4 * i + j] as i32);
             let Some(y) = y.get_mut(i * p.row + j * p.pixel) else { continue };
@@ -131,8 +133,8 @@ fn finish(p: &Products<'_>, sums: &[i32; POINTS], constants: &[u32], y: &mut [i8
 }
 
 /// Transforms the weights of a pair of outputs, `[C/4][2][9]` words of four int8, and copies the
-/// constants that follow them: what [`super::pack`] stores for the same pair.
-pub(super) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
+/// constants that follow them: what `pack` stores for the same pair.
+pub(in crate::packed) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
     let quads = channels / 4;
     let (taps, constants) = packed.split_at((18 * quads).min(packed.len()));
     for (index, taps) in taps.chunks_exact(9).enumerate() {
@@ -141,7 +143,7 @@ pub(super) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) 
             let lanes = [0, 1].map(|l| {
                 let mut nine = [0; 9];
                 nine.iter_mut().zip(taps).for_each(|(n, &word)| *n = lane(word, l));
-                super::transform(&nine)
+                transform(&nine)
             });
             let at = 4 * (index / 2) + 2 * (index % 2) + half;
             for (point, slot) in

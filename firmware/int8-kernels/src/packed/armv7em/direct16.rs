@@ -1,0 +1,63 @@
+//! Passes of the direct kernel, behind the signatures of `portable`.
+
+use crate::packed::direct16::{CONSTANTS, Products};
+
+/// What `resmcu_direct16_products` reads.
+#[repr(C)]
+struct Pairs {
+    patches: *const u32,
+    patches_end: *const u32,
+    packed: *const u32,
+    packed_end: *const u32,
+    first: *mut i8,
+    second: *mut i8,
+    steps: usize,
+    join: usize,
+}
+
+#[expect(unsafe_code, reason = "declares the assembly of this kernel")]
+// SAFETY: the signatures are those that `direct16.s` states.
+unsafe extern "C" {
+    fn resmcu_direct16_widen_row(row: *const i8, patches: *mut u32, words: usize);
+    fn resmcu_direct16_products(context: *const Pairs);
+}
+
+/// As `portable::widen_row`.
+pub(in crate::packed) fn widen_row(row: &[i8], patches: &mut [u32]) {
+    let words = row.len() / 4;
+    if (4 * words).saturating_sub(2) > patches.len() {
+        return;
+    }
+    #[expect(unsafe_code, reason = "calls the assembly")]
+    // SAFETY: `row` has the words, and the last one's two halves lie inside of `patches`.
+    unsafe {
+        resmcu_direct16_widen_row(row.as_ptr(), patches.as_mut_ptr(), words);
+    }
+}
+
+/// As `portable::products`.
+pub(in crate::packed) fn products(p: &Products<'_>, first: &mut [i8], second: &mut [i8]) {
+    let steps = p.patches.len() / 4;
+    let pair = CONSTANTS + 4 * steps;
+    let pairs = p.packed.len() / pair;
+    let whole = 4 * steps == p.patches.len() && pairs * pair == p.packed.len();
+    if !whole || steps == 0 || pairs == 0 || first.len().min(second.len()) < 2 * pairs {
+        return;
+    }
+    let context = Pairs {
+        patches: p.patches.as_ptr(),
+        patches_end: p.patches.as_ptr_range().end,
+        packed: p.packed.as_ptr(),
+        packed_end: p.packed.as_ptr_range().end,
+        first: first.as_mut_ptr(),
+        second: second.as_mut_ptr(),
+        steps,
+        join: p.join.into(),
+    };
+    #[expect(unsafe_code, reason = "calls the assembly")]
+    // SAFETY: patches are whole steps, the stream whole pairs, and both pixels have two bytes for
+    // each pair.
+    unsafe {
+        resmcu_direct16_products(&raw const context);
+    }
+}

@@ -1,0 +1,27 @@
+@ What the kernels have in common.
+    .syntax unified
+    .arch armv7e-m
+    .fpu fpv4-sp-d16
+    .thumb
+
+@ Four channels of two tiles and two outputs: r0 inputs, r1 weights, r2-r5 accumulators (output 0
+@ of tiles 0 and 1, output 1 of tiles 0 and 1), r6-r9 inputs, r10-r12, lr weights. 40 bytes.
+    .macro dual_step first
+    ldm     r0!, {r6-r9}
+    ldm     r1!, {r10-r12, lr}
+    .if \first
+    smuad   r2, r6, r10
+    smuad   r3, r8, r10
+    smuad   r4, r6, r12
+    smuad   r5, r8, r12
+    .else
+    smlad   r2, r6, r10, r2
+    smlad   r3, r8, r10, r3
+    smlad   r4, r6, r12, r4
+    smlad   r5, r8, r12, r5
+    .endif
+    smlad   r2, r7, r11, r2
+    smlad   r3, r9, r11, r3
+    smlad   r4, r7, lr, r4
+    smlad   r5, r9, lr, r5
+    .endm

@@ -1,0 +1,15 @@
+//! The passes in assembly for Armv7E-M, and for Armv8-M with DSP extension and FPU.
+
+pub(super) mod direct16;
+pub(super) mod winograd4;
+
+#[expect(unsafe_code, reason = "brings in the assembly")]
+mod assembly {
+    // SAFETY: defines functions, which keep the procedure call standard.
+    core::arch::global_asm!(
+        include_str!("dual_step.s"),
+        include_str!("direct16.s"),
+        include_str!("winograd4.s"),
+        options(raw)
+    );
+}

@@ -1,0 +1,193 @@
+//! Convolutions whose weights are packed for one kernel: the fast ones.
+//!
+//! A kernel here computes what `ops::conv2d` computes in the profile `native`, to the byte, for
+//! the layers that it [accepts](Kernel::accepts): all else stays with the generic one. Weights and
+//! constants lie in one stream of words in the order in which they are read, which
+//! [`Kernel::pack`] makes on the host.
+//!
+//! Each kernel is a walk over the image (this folder) and a few passes over its innermost loops,
+//! once in plain Rust (`portable`: every core, the host, the tests) and once in assembly
+//! (`armv7em`: cores with the DSP extension and an FPU), which do the same word for word.
+//! Slices of other lengths than a layer's make a kernel compute less, never panic or read
+//! elsewhere.
+
+mod direct16;
+mod dsp;
+// A core with an FPU has the DSP extension too: M4F, M7, M33F, M55.
+#[cfg_attr(
+    all(target_arch = "arm", target_os = "none", target_abi = "eabihf"),
+    path = "armv7em/mod.rs"
+)]
+#[cfg_attr(
+    not(all(target_arch = "arm", target_os = "none", target_abi = "eabihf")),
+    path = "portable/mod.rs"
+)]
+mod passes;
+mod winograd4;
+
+use crate::ops::conv2d::Pad;
+use crate::requantize::NativeChannel;
+use crate::shape::Window;
+use winograd4::Weights;
+
+/// The kernels that have a packing of their own, with their numbers in model files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Kernel {
+    /// Any shape: patches and weights as int16, two pixels and two channels at once.
+    Direct16 = 1,
+    /// 3x3, stride 1: Winograd F(4x4,3x3), weights stored transformed (8 bytes for one).
+    Winograd4 = 2,
+    /// The same with int8 weights that are transformed on the fly.
+    Winograd4OnTheFly = 3,
+}
+
+impl Kernel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Direct16, Self::Winograd4, Self::Winograd4OnTheFly];
+
+    /// The kernel of this number.
+    #[must_use]
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kernel| kernel.number() == number)
+    }
+
+    /// Its number in model files; the generic kernel is 0.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self as u16
+    }
+
+    /// What reports call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct16 => "direct, int16",
+            Self::Winograd4 => "Winograd 4x4",
+            Self::Winograd4OnTheFly => "Winograd 4x4, int8",
+        }
+    }
+
+    /// Whether it computes this layer exactly: all of them need an even number of outputs, no
+    /// clamp but int8's own, and constants that one multiply scales.
+    #[must_use]
+    pub fn accepts(
+        self,
+        window: &Window,
+        pad: Pad<'_>,
+        clamp: [i8; 2],
+        channels: &[NativeChannel],
+    ) -> bool {
+        let fits = |c: &NativeChannel| {
+            c.pre_shift <= PACKED_PRE_SHIFT_MAX && c.post_shift <= PACKED_POST_SHIFT_MAX
+        };
+        let common = clamp == [i8::MIN, i8::MAX]
+            && window.output[2].is_multiple_of(2)
+            && channels.len() == usize::from(window.output[2])
+            && channels.iter().all(fits);
+        common
+            && match self {
+                Self::Direct16 => true,
+                Self::Winograd4 | Self::Winograd4OnTheFly => {
+                    matches!(pad, Pad::Uniform(_)) && winograd4::accepts(window, channels)
+                }
+            }
+    }
+
+    /// Length in words of the packed weights.
+    #[must_use]
+    pub fn packed_words(self, window: &Window) -> usize {
+        match self {
+            Self::Direct16 => direct16::packed_words(window),
+            Self::Winograd4 => winograd4::packed_words(window, Weights::Stored),
+            Self::Winograd4OnTheFly => winograd4::packed_words(window, Weights::OnTheFly),
+        }
+    }
+
+    /// Words of scratch memory that it needs.
+    #[must_use]
+    pub fn scratch_words_min(self, window: &Window) -> usize {
+        self.scratch_words(window, 1)
+    }
+
+    /// Words of scratch memory beyond which more makes it no faster.
+    #[must_use]
+    pub fn scratch_words_max(self, window: &Window) -> usize {
+        self.scratch_words(window, winograd4::tile_pairs(window))
+    }
+
+    /// How many pairs of tiles one transform of the weights serves in so much scratch memory.
+    #[must_use]
+    pub fn tile_pairs_at_once(self, window: &Window, scratch_words: usize) -> usize {
+        let [one, two] = [1, 2].map(|pairs| self.scratch_words(window, pairs));
+        1 + scratch_words.saturating_sub(one) / (two - one).max(1)
+    }
+
+    fn scratch_words(self, window: &Window, pairs: usize) -> usize {
+        match self {
+            Self::Direct16 => direct16::scratch_words(window),
+            Self::Winograd4 => winograd4::scratch_words(window, Weights::Stored, 1),
+            Self::Winograd4OnTheFly => {
+                winograd4::scratch_words(window, Weights::OnTheFly, pairs)
+            }
+        }
+    }
+
+    /// Packs the weights `[O,KH,KW,I]` of a layer that it [accepts](Self::accepts) into
+    /// [`packed_words`](Self::packed_words) words.
+    pub fn pack(
+        self,
+        window: &Window,
+        channels: &[NativeChannel],
+        weights: &[i8],
+        packed: &mut [u32],
+    ) {
+        debug_assert_eq!(packed.len(), self.packed_words(window));
+        match self {
+            Self::Direct16 => direct16::pack(window, channels, weights, packed),
+            Self::Winograd4 => winograd4::pack(weights, channels, window, Weights::Stored, packed),
+            Self::Winograd4OnTheFly => {
+                winograd4::pack(weights, channels, window, Weights::OnTheFly, packed);
+            }
+        }
+    }
+}
+
+/// The largest `pre_shift` of a packed kernel: a weight times `2^8` still is an int16.
+pub const PACKED_PRE_SHIFT_MAX: u8 = 8;
+
+/// The largest `post_shift` of a packed kernel: `m * 2^(16 - e)` is an integer.
+pub const PACKED_POST_SHIFT_MAX: u8 = 16;
+
+/// A convolution of a kernel with a packing of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedConv2d<'a> {
+    /// Which kernel.
+    pub kernel: Kernel,
+    /// Shapes, stride and padding.
+    pub window: Window,
+    /// What lies outside of the input.
+    pub pad: Pad<'a>,
+    /// [`Kernel::packed_words`] words of [`Kernel::pack`].
+    pub packed: &'a [u32],
+    /// Whether a residual is joined.
+    pub join: bool,
+}
+
+/// What `ops::conv2d_s8` computes for the same layer.
+///
+/// `x`: `[H,W,I]`. `y`: `[OH,OW,O]`, which holds the residual where one is joined. `scratch`: at
+/// least [`Kernel::scratch_words_min`] words; with more, weights transformed once serve longer.
+pub fn packed_conv2d_s8(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
+    debug_assert_eq!(layer.packed.len(), layer.kernel.packed_words(&layer.window));
+    match (layer.kernel, layer.pad) {
+        (Kernel::Direct16, _) => direct16::run(layer, x, y, scratch),
+        (Kernel::Winograd4, Pad::Uniform(pad)) => {
+            winograd4::run(layer, pad, Weights::Stored, x, y, scratch);
+        }
+        (Kernel::Winograd4OnTheFly, Pad::Uniform(pad)) => {
+            winograd4::run(layer, pad, Weights::OnTheFly, x, y, scratch);
+        }
+        (Kernel::Winograd4 | Kernel::Winograd4OnTheFly, Pad::PerChannel(_)) => {}
+    }
+}

@@ -1,0 +1,213 @@
+//! Which kernel computes each convolution of a planned graph.
+//!
+//! Owns the cost table: instructions and bytes of flash of every kernel for a layer, by the loops
+//! of its code. Picks the fastest kernels that a flash budget allows. Knows nothing of how a
+//! kernel computes, and nothing of memory beyond the scratch that a kernel asks for.
+
+use crate::quantized::{Channels, PadValue, QuantizedGraph, QuantizedOp, TensorId};
+use resmcu_int8_kernels::ops::conv2d::{self, Pad};
+use resmcu_int8_kernels::packed::Kernel;
+use resmcu_int8_kernels::requantize::NativeChannel;
+use resmcu_int8_kernels::shape::Window;
+use resmcu_model_format::Isa;
+
+/// What a model file is packed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Every core, by the generic kernels.
+    Generic,
+    /// The fastest of an instruction set's kernels within the limits.
+    Fastest(Limits),
+    /// One kernel for all layers that it computes: for tests and measurements.
+    Only(Kernel),
+}
+
+/// What the choice of kernels has to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The core's instructions.
+    pub isa: Isa,
+    /// The most bytes of packed weights; none where flash does not matter.
+    pub weight_bytes: Option<usize>,
+    /// Bytes of working memory beyond which no kernel is given more than its least.
+    pub scratch_bytes: usize,
+}
+
+/// The name of a kernel's number in a model file.
+#[must_use]
+pub fn kernel_name(number: u16) -> &'static str {
+    match (number, Kernel::from_number(number)) {
+        (0, _) => "generic",
+        (_, Some(kernel)) => kernel.name(),
+        (_, None) => "unknown",
+    }
+}
+
+/// A convolution of the profile `native` as kernels see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layer<'g> {
+    pub(crate) window: Window,
+    pad: Pad<'g>,
+    clamp: [i8; 2],
+    pub(crate) channels: &'g [NativeChannel],
+}
+
+impl<'g> Layer<'g> {
+    /// The node of this index, if it is one and its sizes fit.
+    pub(crate) fn of(graph: &'g QuantizedGraph, index: usize) -> Option<Self> {
+        let QuantizedOp::Conv2d { input, sliding, pad_value, channels, clamp, .. } =
+            &graph.nodes.get(index)?.op
+        else {
+            return None;
+        };
+        let Channels::Native(channels) = channels else { return None };
+        let shape = |tensor: TensorId| fit(graph.tensors[tensor.0].shape);
+        let window = Window {
+            input: shape(*input)?,
+            output: shape(TensorId(index + 1))?,
+            size: fit(sliding.size)?,
+            stride: fit(sliding.stride)?,
+            padding: fit([sliding.padding[0], sliding.padding[1]])?,
+        };
+        let pad = match pad_value {
+            PadValue::Uniform(value) => Pad::Uniform(*value),
+            PadValue::PerChannel(values) => Pad::PerChannel(values),
+        };
+        Some(Self { window, pad, clamp: *clamp, channels })
+    }
+
+    pub(crate) fn takes(&self, kernel: Kernel) -> bool {
+        kernel.accepts(&self.window, self.pad, self.clamp, self.channels)
+    }
+}
+
+fn fit<T: TryFrom<usize> + Default + Copy, const N: usize>(numbers: [usize; N]) -> Option<[T; N]> {
+    let mut fitted = [T::default(); N];
+    for (fitted, number) in fitted.iter_mut().zip(numbers) {
+        *fitted = T::try_from(number).ok()?;
+    }
+    Some(fitted)
+}
+
+/// A kernel for a layer, and what it costs there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The kernel; none is the generic one.
+    pub kernel: Option<Kernel>,
+    /// Instructions of one inference, estimated.
+    pub instructions: u64,
+    /// Bytes of packed weights.
+    pub weight_bytes: usize,
+    /// Bytes of working memory.
+    pub scratch_bytes: usize,
+}
+
+/// Every kernel of an instruction set that computes node `index`, the fastest first; empty where
+/// the node is not a convolution of the profile `native`.
+#[must_use]
+pub fn candidates(graph: &QuantizedGraph, index: usize, limits: &Limits) -> Vec<Candidate> {
+    let Some(layer) = Layer::of(graph, index) else { return vec![] };
+    let mut candidates = vec![generic(&layer.window)];
+    if limits.isa == Isa::Armv7em {
+        let kernels = Kernel::ALL.into_iter().filter(|&kernel| layer.takes(kernel));
+        candidates.extend(kernels.map(|kernel| packed(kernel, &layer.window, limits)));
+    }
+    candidates.sort_by_key(|candidate| candidate.instructions);
+    candidates
+}
+
+/// The kernel of each node of `graph` (none: generic), and the scratch that it is given in bytes.
+pub(crate) fn choose(graph: &QuantizedGraph, packing: Packing) -> Vec<(Option<Kernel>, usize)> {
+    let nodes = 0..graph.nodes.len();
+    match packing {
+        Packing::Generic => nodes.map(|_| (None, 0)).collect(),
+        Packing::Only(kernel) => nodes
+            .map(|index| {
+                let layer = Layer::of(graph, index).filter(|layer| layer.takes(kernel));
+                layer.map_or((None, 0), |l| (Some(kernel), 4 * kernel.scratch_words_min(&l.window)))
+            })
+            .collect(),
+        Packing::Fastest(limits) => {
+            let table: Vec<_> = nodes.map(|index| candidates(graph, index, &limits)).collect();
+            let picks = pick(&table, limits.weight_bytes.unwrap_or(usize::MAX));
+            let picked = picks.iter().zip(&table);
+            let kernel = |(&pick, table): (&usize, &Vec<Candidate>)| {
+                table.get(pick).map_or((None, 0), |c| (c.kernel, c.scratch_bytes))
+            };
+            picked.map(kernel).collect()
+        }
+    }
+}
+
+/// Which candidate of each layer: the fastest, and then, while they take too many bytes, the
+/// exchange that costs the fewest instructions for each byte that it saves.
+fn pick(table: &[Vec<Candidate>], budget: usize) -> Vec<usize> {
+    let mut picks = vec![0; table.len()];
+    let bytes = |picks: &[usize]| -> usize {
+        let picked = picks.iter().zip(table);
+        picked.filter_map(|(&pick, table)| table.get(pick)).map(|c| c.weight_bytes).sum()
+    };
+    while bytes(&picks) > budget {
+        let exchanges = picks.iter().zip(table).enumerate().flat_map(|(layer, (&pick, table))| {
+            (pick + 1..table.len()).filter_map(move |other| {
+                let saved = table[pick].weight_bytes.checked_sub(table[other].weight_bytes)?;
+                let slower = table[other].instructions - table[pick].instructions;
+                (saved > 0).then_some((layer, other, slower as f64 / saved as f64))
+            })
+        });
+        let Some((layer, other, _)) = exchanges.min_by(|a, b| a.2.total_cmp(&b.2)) else { break };
+        picks[layer] = other;
+    }
+    picks
+}
+
+/// Instructions for each product of the generic kernel on a Cortex-M4.
+const GENERIC_A_MAC: f64 = 3.2;
+
+fn generic(window: &Window) -> Candidate {
+    let macs = window.positions() * usize::from(window.output[2]) * window.patch_len();
+    Candidate {
+        kernel: None,
+        instructions: (macs as f64 * GENERIC_A_MAC) as u64,
+        weight_bytes: conv2d::packed_len(window),
+        scratch_bytes: conv2d::scratch_len(window),
+    }
+}
+
+fn packed(kernel: Kernel, window: &Window, limits: &Limits) -> Candidate {
+    let least = 4 * kernel.scratch_words_min(window);
+    let most = 4 * kernel.scratch_words_max(window);
+    let scratch_bytes = most.min(limits.scratch_bytes).max(least);
+    let instructions = match kernel {
+        Kernel::Direct16 => direct16(window),
+        Kernel::Winograd4 => winograd4(window, 0),
+        Kernel::Winograd4OnTheFly => {
+            let pairs = kernel.tile_pairs_at_once(window, scratch_bytes / 4);
+            winograd4(window, tile_pairs(window).div_ceil(pairs))
+        }
+    };
+    let weight_bytes = 4 * kernel.packed_words(window);
+    Candidate { kernel: Some(kernel), instructions: instructions as u64, weight_bytes, scratch_bytes }
+}
+
+fn tile_pairs(window: &Window) -> usize {
+    usize::from(window.output[0]).div_ceil(4) * usize::from(window.output[1]).div_ceil(8)
+}
+
+/// Pairs of pixels; each widens its patches, and multiplies them for each pair of channels.
+fn direct16(window: &Window) -> usize {
+    let rows = usize::from(window.size[0]);
+    let words = usize::from(window.size[1]) * usize::from(window.input[2]).div_ceil(4);
+    let widen = 2 * rows * (20 + 5 * words);
+    let products = usize::from(window.output[2]) / 2 * (40 + 10 * rows * words);
+    window.positions().div_ceil(2) * (100 + widen + products)
+}
+
+/// Pairs of tiles; each is transformed, and multiplied for each pair of channels. `passes`: how
+/// often all weights are transformed.
+fn winograd4(window: &Window, passes: usize) -> usize {
+    let (quads, outputs) = (usize::from(window.input[2]) / 4, usize::from(window.output[2]) / 2);
+    let transform = 8 * 72 * quads + 2 * 2 * 6 * 21 * quads + 300;
+    let products = outputs * (36 * (10 * quads + 2) + 1000);
+    tile_pairs(window) * (transform + products) + passes * outputs * (820 * quads + 60)
+}

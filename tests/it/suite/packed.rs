@@ -1,0 +1,161 @@
+//! Convolutions of the kernels that have a packing of their own: each layer that a kernel takes,
+//! with all of its kernels.
+
+use super::{Build, Case, check_all, random_weights};
+use crate::oracle::positions;
+use crate::rng::Rng;
+use resmcu_int8_kernels::packed::Kernel;
+use resmcu_int8_kernels::requantize::NativeChannel;
+use resmcu_quantizer::kernels::Packing;
+use resmcu_quantizer::quantized::{Channels, PadValue, Profile, QuantizedOp, Sliding, TensorId};
+
+/// `[H,W,I]`, O, and the window.
+type Shape = ([usize; 3], usize, Sliding);
+
+fn square(side: usize, stride: usize, padding: [usize; 4]) -> Sliding {
+    Sliding { size: [side, side], stride: [stride, stride], padding }
+}
+
+/// Shapes at the borders of tiles, steps and unrolled loops: 4, 8 and 16 steps have loops of
+/// their own, others enter a loop of 16 in its middle.
+fn shapes(kernel: Kernel) -> Vec<Shape> {
+    let same = [1; 4];
+    let mut shapes = vec![
+        ([4, 8, 4], 2, square(3, 1, same)),
+        ([1, 1, 4], 2, square(3, 1, same)),
+        ([5, 9, 16], 4, square(3, 1, same)),
+        ([8, 16, 32], 2, square(3, 1, same)),
+        ([3, 7, 64], 2, square(3, 1, same)),
+        ([4, 9, 20], 6, square(3, 1, same)),
+        ([6, 11, 8], 4, square(3, 1, [0; 4])),
+        ([4, 4, 12], 2, square(3, 1, [2, 2, 2, 2])),
+        ([2, 18, 4], 2, square(3, 1, [1, 0, 1, 2])),
+        ([4, 3, 68], 2, square(3, 1, same)),
+        ([3, 3, 132], 2, square(3, 1, same)),
+    ];
+    if kernel == Kernel::Direct16 {
+        shapes.extend([
+            ([1, 1, 1], 2, square(1, 1, [0; 4])),
+            ([3, 3, 5], 4, square(1, 1, [0; 4])),
+            ([5, 4, 64], 4, square(1, 2, [0; 4])),
+            ([4, 5, 72], 6, square(1, 1, [1; 4])),
+            ([9, 8, 3], 4, square(3, 2, [0, 0, 1, 1])),
+            ([6, 7, 1], 2, square(7, 2, [3; 4])),
+            ([2, 2, 3], 2, square(5, 1, [2; 4])),
+            ([6, 6, 2], 2, square(2, 2, [2; 4])),
+            ([7, 7, 9], 2, Sliding { size: [3, 2], stride: [2, 3], padding: [0, 1, 2, 0] }),
+        ]);
+    }
+    shapes
+}
+
+/// Constants that every kernel takes, whose accumulator stays below 2^30 where the sum of products
+/// stays below `sum_max`.
+fn channel(rng: &mut Rng, sum_max: i64) -> NativeChannel {
+    const HALF: i64 = 1 << 29;
+    let mut pre_shift = rng.range(6, 8);
+    while sum_max << pre_shift > HALF && pre_shift > 6 {
+        pre_shift -= 1;
+    }
+    let reach = (sum_max << pre_shift).min(HALF);
+    let bias = rng.range(-HALF, HALF) >> rng.range(0, 12);
+    let skip_max = (HALF - bias.abs()) / 128;
+    let skip_max = skip_max >> rng.range(0, 8);
+    let skip_multiplier = rng.range(0, skip_max);
+    let multiplier = rng.pick(&[0, 1, 32_767, 9_999, 20_000]);
+    let bits = (reach.max(bias.abs()) * multiplier.max(1)).ilog2().saturating_sub(16 + 7);
+    NativeChannel {
+        bias: bias as i32,
+        skip_multiplier: skip_multiplier as i32,
+        multiplier: multiplier as i16,
+        pre_shift: pre_shift as u8,
+        post_shift: bits.min(16) as u8,
+    }
+}
+
+/// Weights of one channel; extremes only where its sums allow it.
+fn weights(rng: &mut Rng, patch: usize) -> Vec<i8> {
+    // 128 * 128 * 2^6 * patch <= 2^29
+    let largest = (512 / patch).clamp(1, 128) as i64;
+    if largest < 128 {
+        let sign = |rng: &mut Rng| rng.pick(&[-1, 1]);
+        let mut row: Vec<i8> = (0..patch).map(|_| (sign(rng) * largest) as i8).collect();
+        if rng.one_in(2) {
+            row = (0..patch).map(|_| rng.range(-largest, largest) as i8).collect();
+        }
+        return row;
+    }
+    random_weights(rng, patch)
+}
+
+fn conv(rng: &mut Rng, kernel: Kernel, join: bool, (input, outputs, sliding): Shape) -> Case {
+    let [rows, columns] = positions(input, &sliding);
+    let patch = sliding.size[0] * sliding.size[1] * input[2];
+    let mut build = Build::new(Profile::Native, input);
+    let shape = [rows, columns, outputs];
+    let mut layer = |rng: &mut Rng, skip| {
+        let rows: Vec<Vec<i8>> = (0..outputs).map(|_| weights(rng, patch)).collect();
+        let sum = |row: &Vec<i8>| row.iter().map(|&w| i64::from(w).abs() * 128).sum();
+        let channels = rows.iter().map(|row| channel(rng, sum(row))).collect();
+        let per_channel = kernel == Kernel::Direct16 && rng.one_in(3);
+        let pad_value = if per_channel {
+            PadValue::PerChannel(rng.i8s(input[2]))
+        } else {
+            PadValue::Uniform(rng.pick(&[-128, 127, 0, 5]))
+        };
+        let op = QuantizedOp::Conv2d {
+            input: TensorId(0),
+            sliding,
+            pad_value,
+            weights: rows.concat(),
+            channels: Channels::Native(channels),
+            clamp: [-128, 127],
+            skip,
+        };
+        build.push_i8(op, shape)
+    };
+    let skip = join.then(|| layer(rng, None));
+    layer(rng, skip);
+    let name = format!("{kernel:?} {input:?} to {outputs}, {sliding:?}, join {join}");
+    Case { packing: Packing::Only(kernel), ..build.random_case(name, rng) }
+}
+
+pub(super) fn edges() -> Vec<Case> {
+    let mut rng = Rng::new(0x9AC);
+    let mut cases = vec![];
+    for kernel in Kernel::ALL {
+        for shape in shapes(kernel) {
+            for join in [false, true] {
+                cases.push(conv(&mut rng, kernel, join, shape));
+            }
+        }
+    }
+    cases
+}
+
+pub(super) fn random(seed: u64) -> Case {
+    let mut rng = Rng::new(seed);
+    let kernel = rng.pick(&Kernel::ALL);
+    let input = [rng.size(1, 17), rng.size(1, 19), 4 * rng.size(1, 20)];
+    let outputs = 2 * rng.size(1, 5);
+    let padding = [(); 4].map(|()| rng.size(1, 2));
+    let join = rng.one_in(2);
+    conv(&mut rng, kernel, join, (input, outputs, square(3, 1, padding)))
+}
+
+#[test]
+fn packed_convolutions_are_the_oracles() {
+    check_all(&edges(), 400, random);
+}
+
+#[test]
+fn each_case_is_computed_by_its_kernel() {
+    for case in edges() {
+        let lowered = case.lower();
+        let file = resmcu_model_format::ModelFile::parse(&lowered.file).unwrap();
+        let Packing::Only(kernel) = case.packing else { panic!("{}", case.name) };
+        for step in file.steps() {
+            assert_eq!(step.kernel, kernel.number(), "{}", case.name);
+        }
+    }
+}
