@@ -27,8 +27,8 @@ pub enum Packing {
 pub struct Limits {
     /// The core's instructions.
     pub isa: Isa,
-    /// The most bytes of packed weights; none where flash does not matter.
-    pub weight_bytes: Option<usize>,
+    /// The most bytes of the model file; none where flash does not matter.
+    pub file_bytes: Option<usize>,
     /// Bytes of working memory beyond which no kernel is given more than its least.
     pub scratch_bytes: usize,
 }
@@ -117,7 +117,12 @@ pub fn candidates(graph: &QuantizedGraph, index: usize, limits: &Limits) -> Vec<
 }
 
 /// The kernel of each node of `graph` (none: generic), and the scratch that it is given in bytes.
-pub(crate) fn choose(graph: &QuantizedGraph, packing: Packing) -> Vec<(Option<Kernel>, usize)> {
+/// The convolutions' weights take at most `budget` bytes, if any choice brings them down to that.
+pub(crate) fn choose(
+    graph: &QuantizedGraph,
+    packing: Packing,
+    budget: usize,
+) -> Vec<(Option<Kernel>, usize)> {
     let nodes = 0..graph.nodes.len();
     match packing {
         Packing::Generic => nodes.map(|_| (None, 0)).collect(),
@@ -129,7 +134,7 @@ pub(crate) fn choose(graph: &QuantizedGraph, packing: Packing) -> Vec<(Option<Ke
             .collect(),
         Packing::Fastest(limits) => {
             let table: Vec<_> = nodes.map(|index| candidates(graph, index, &limits)).collect();
-            let picks = pick(&table, limits.weight_bytes.unwrap_or(usize::MAX));
+            let picks = pick(&table, budget);
             let picked = picks.iter().zip(&table);
             let kernel = |(&pick, table): (&usize, &Vec<Candidate>)| {
                 table.get(pick).map_or((None, 0), |c| (c.kernel, c.scratch_bytes))
@@ -187,7 +192,12 @@ fn packed(kernel: Kernel, window: &Window, limits: &Limits) -> Candidate {
         }
     };
     let weight_bytes = 4 * kernel.packed_words(window);
-    Candidate { kernel: Some(kernel), instructions: instructions as u64, weight_bytes, scratch_bytes }
+    Candidate {
+        kernel: Some(kernel),
+        instructions: instructions as u64,
+        weight_bytes,
+        scratch_bytes,
+    }
 }
 
 fn tile_pairs(window: &Window) -> usize {

@@ -39,6 +39,14 @@ pub enum LowerError {
         /// Its limit.
         limit: u64,
     },
+    /// Weights that no choice of kernels makes small enough.
+    #[error("the model file takes {found} bytes at least, and its budget is {limit}")]
+    Budget {
+        /// Bytes of the smallest file.
+        found: usize,
+        /// The budget.
+        limit: usize,
+    },
     /// The file could not be laid out.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -69,15 +77,40 @@ pub fn lower(graph: &QuantizedGraph) -> Result<Lowered, LowerError> {
 /// # Errors
 /// As [`lower`].
 pub fn lower_for(graph: &QuantizedGraph, packing: Packing) -> Result<Lowered, LowerError> {
+    let limit = match packing {
+        Packing::Fastest(limits) => limits.file_bytes.unwrap_or(usize::MAX),
+        Packing::Generic | Packing::Only(_) => usize::MAX,
+    };
     let plan = plan(graph)?;
-    let kernels = choose(&plan.graph, packing);
+    let mut kernels = choose(&plan.graph, packing, usize::MAX);
+    loop {
+        let (file, weight_bytes) = write(&plan, packing, &kernels)?;
+        let excess = file.len().saturating_sub(limit);
+        if excess == 0 {
+            return Ok(Lowered { file, plan });
+        }
+        // What besides the convolutions' weights is in the file does not depend on the choice.
+        let smaller = choose(&plan.graph, packing, weight_bytes.saturating_sub(excess));
+        if smaller == kernels {
+            return Err(LowerError::Budget { found: file.len(), limit });
+        }
+        kernels = smaller;
+    }
+}
+
+/// The file, and how many bytes of it the convolutions' weights are.
+fn write(
+    plan: &Plan,
+    packing: Packing,
+    kernels: &[(Option<Kernel>, usize)],
+) -> Result<(Vec<u8>, usize), LowerError> {
     let isa = match packing {
         Packing::Generic => format::Isa::Generic,
         Packing::Fastest(limits) => limits.isa,
         Packing::Only(_) => format::Isa::Armv7em,
     };
     let data = DataSection::default();
-    let mut lowering = Lowering { plan: &plan, kernels: &kernels, data, scratch: 0 };
+    let mut lowering = Lowering { plan, kernels, data, scratch: 0, weight_bytes: 0 };
     let tensors = (0..plan.graph.tensors.len()).map(|t| lowering.tensor(TensorId(t)));
     let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
     let steps = (0..plan.graph.nodes.len()).map(|step| lowering.step(step));
@@ -98,7 +131,7 @@ pub fn lower_for(graph: &QuantizedGraph, packing: Packing) -> Result<Lowered, Lo
     };
     let file = encode(&header, &tensors, &steps, &lowering.data)?;
     ModelFile::parse(&file)?;
-    Ok(Lowered { file, plan })
+    Ok((file, lowering.weight_bytes))
 }
 
 struct Lowering<'p> {
@@ -108,6 +141,8 @@ struct Lowering<'p> {
     data: DataSection,
     /// Largest need of any kernel so far, in bytes.
     scratch: usize,
+    /// Bytes of the convolutions' weights so far.
+    weight_bytes: usize,
 }
 
 impl<'p> Lowering<'p> {
@@ -274,11 +309,13 @@ impl<'p> Lowering<'p> {
             let mut packed = vec![0; kernel.packed_words(window)];
             kernel.pack(window, layer.channels, weights, &mut packed);
             self.scratch = self.scratch.max(scratch);
+            self.weight_bytes += packed.as_bytes().len();
             return self.data.push(packed.as_bytes());
         }
         let mut packed = vec![0; conv2d::packed_len(window)];
         conv2d::pack(weights, window, &mut packed);
         self.scratch = self.scratch.max(conv2d::scratch_len(window));
+        self.weight_bytes += packed.len();
         self.data.push(packed.as_bytes())
     }
 

@@ -4,6 +4,7 @@ use crate::failure::{Failure, Outcome};
 use crate::model::Model;
 use resmcu_device_link::{Client, Firmware, LinkError, Qemu, Target, find_target};
 use resmcu_int8_runtime::pixel_to_input;
+use resmcu_model_format::Isa;
 use std::path::PathBuf;
 
 /// Where the firmware's images are, if the variable does not say it: where `cargo xtask boards`
@@ -40,6 +41,11 @@ impl Board {
 /// The target of that name, or `None` for the host itself.
 pub(crate) fn target(name: &str) -> Outcome<Option<&'static Target>> {
     if name == "host" { Ok(None) } else { Ok(Some(find_target(name)?)) }
+}
+
+/// The instruction set whose kernels a board's firmware has.
+pub(crate) fn isa(target: &Target) -> Isa {
+    if target.triple.ends_with("-eabihf") { Isa::Armv7em } else { Isa::Generic }
 }
 
 /// An image's bytes as the input tensor holds them.

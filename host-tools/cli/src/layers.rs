@@ -1,8 +1,8 @@
 //! What a model file says of each of its steps, without running it.
 
 use crate::failure::{Failure, Outcome};
-use resmcu_quantizer::kernels::kernel_name;
 use resmcu_model_format::{DataRef, ModelFile, Op, Step, Tensor};
+use resmcu_quantizer::kernels::kernel_name;
 use serde::Serialize;
 
 /// One step.

@@ -10,10 +10,14 @@ use resmcu_model_format::ModelFile;
 use resmcu_quantizer::calibrate::Ranges;
 use resmcu_quantizer::fold_batch_norm::fold;
 use resmcu_quantizer::graph::{Checkpoint, Graph, resnet};
-use resmcu_quantizer::lower::lower;
+use resmcu_quantizer::kernels::Packing;
+use resmcu_quantizer::lower::lower_for;
 use resmcu_quantizer::quantize::quantize;
 use std::path::Path;
 use zerocopy::IntoBytes;
+
+/// What helps where a model file becomes too large.
+pub(crate) const SMALLER: &str = "a larger --flash-budget or a smaller network";
 
 /// Steps that the host decodes at most; ResNet-152 has some 160.
 const STEPS_MAX: usize = 512;
@@ -91,7 +95,12 @@ impl Model {
 
     /// The model of `name`: a model file, or a network of the zoo with seeded weights.
     pub(crate) fn load(name: &str) -> Outcome<Self> {
-        match load(name)? {
+        Self::load_for(name, Packing::Generic)
+    }
+
+    /// The same, a network of the zoo with its weights packed as `packing` says.
+    pub(crate) fn load_for(name: &str, packing: Packing) -> Outcome<Self> {
+        match load_for(name, packing)? {
             Named::Model(model) => Ok(model),
             Named::Float(_) => Err(Failure::input("this is a float checkpoint, not a model file")
                 .at(name)
@@ -102,9 +111,13 @@ impl Model {
 
 /// What `name` stands for, by the content of the file, or by the zoo.
 pub(crate) fn load(name: &str) -> Outcome<Named> {
+    load_for(name, Packing::Generic)
+}
+
+fn load_for(name: &str, packing: Packing) -> Outcome<Named> {
     let path = Path::new(name);
     if !path.exists() && !looks_like_a_path(name) {
-        return seeded(name).map(Named::Model);
+        return seeded(name, packing).map(Named::Model);
     }
     let bytes = std::fs::read(path).map_err(|error| {
         Failure::input(format!("the file could not be read: {error}"))
@@ -138,7 +151,7 @@ fn looks_like_a_path(name: &str) -> bool {
 
 /// A network of the zoo with weights from seed 0, calibrated on noise: right in shape, memory and
 /// cost, and without any accuracy.
-fn seeded(name: &str) -> Outcome<Model> {
+fn seeded(name: &str, packing: Packing) -> Outcome<Model> {
     let graph = resnet::by_name(name)
         .and_then(|spec| spec.build(0))
         .or_fail("name a model file, a checkpoint, or one of these networks")?;
@@ -147,16 +160,17 @@ fn seeded(name: &str) -> Outcome<Model> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let noise =
         Array4::from_shape_simple_fn([2, height, width, channels], || rng.random_range(-2.0..2.0));
-    let mut model = quantized(&graph, &noise)?;
+    let mut model = quantized(&graph, &noise, packing)?;
     model.origin = Some("weights seeded with 0, not trained".to_owned());
     Ok(model)
 }
 
-fn quantized(graph: &Graph, images: &Array4<f32>) -> Outcome<Model> {
+fn quantized(graph: &Graph, images: &Array4<f32>, packing: Packing) -> Outcome<Model> {
     let mut ranges = Ranges::new(graph);
     ranges
         .observe(graph, &resmcu_quantizer::engine::Executor::new(), &images.view())
         .map_err(Failure::input)?;
     let quantized = quantize(graph, &ranges).map_err(Failure::input)?;
-    Model::new(&lower(&quantized).map_err(Failure::input)?.file)
+    let lowered = lower_for(&quantized, packing).or_fail(SMALLER)?;
+    Model::new(&lowered.file)
 }

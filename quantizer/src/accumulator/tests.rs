@@ -18,13 +18,7 @@ fn graph(
 }
 
 fn channel(bias: i32, skip_multiplier: i32, pre_shift: u8) -> NativeChannel {
-    NativeChannel {
-        bias,
-        multiplier: 1,
-        skip_multiplier,
-        pre_shift,
-        post_shift: 0,
-    }
+    NativeChannel { bias, multiplier: 1, skip_multiplier, pre_shift, post_shift: 0 }
 }
 
 fn conv(weights: Vec<i8>, channels: Channels, skip: Option<TensorId>) -> QuantizedOp {

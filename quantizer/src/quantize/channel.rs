@@ -51,7 +51,9 @@ impl Target {
         let shifts = 0..=NATIVE_PRE_SHIFT_MAX;
         if self.skip.is_none() {
             let effective = |j: &u8| self.multiplier(*j) <= self.multiplier_max;
-            if let Some(found) = shifts.clone().filter(effective).find_map(|j| self.with_shift(j, any)) {
+            if let Some(found) =
+                shifts.clone().filter(effective).find_map(|j| self.with_shift(j, any))
+            {
                 return Some(found);
             }
         }

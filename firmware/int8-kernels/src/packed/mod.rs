@@ -127,9 +127,7 @@ impl Kernel {
         match self {
             Self::Direct16 => direct16::scratch_words(window),
             Self::Winograd4 => winograd4::scratch_words(window, Weights::Stored, 1),
-            Self::Winograd4OnTheFly => {
-                winograd4::scratch_words(window, Weights::OnTheFly, pairs)
-            }
+            Self::Winograd4OnTheFly => winograd4::scratch_words(window, Weights::OnTheFly, pairs),
         }
     }
 

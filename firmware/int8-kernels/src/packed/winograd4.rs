@@ -154,7 +154,8 @@ fn pack_constants(row: &[i8], channel: &NativeChannel, depth: usize, slots: &mut
     // What the lower lanes' addend makes: the transform of the sum of their weights.
     let mut low = [0; 9];
     for (tap, pixel) in low.iter_mut().zip(row.chunks_exact(depth)) {
-        *tap = pixel.iter().enumerate().filter(|(i, _)| i % 4 < 2).map(|(_, &w)| i32::from(w)).sum();
+        *tap =
+            pixel.iter().enumerate().filter(|(i, _)| i % 4 < 2).map(|(_, &w)| i32::from(w)).sum();
     }
     let low = transform(&low);
     for i in 0..4 {
@@ -163,7 +164,8 @@ fn pack_constants(row: &[i8], channel: &NativeChannel, depth: usize, slots: &mut
                 OUTPUT[i][point / 6].wrapping_mul(OUTPUT[j][point % 6]).wrapping_mul(u)
             });
             let sum = terms.fold(0, i32::wrapping_add) as u32;
-            let scaled = sum.wrapping_mul(EPSILON).wrapping_mul(multiplier << (SHIFTS[i] + SHIFTS[j]));
+            let scaled =
+                sum.wrapping_mul(EPSILON).wrapping_mul(multiplier << (SHIFTS[i] + SHIFTS[j]));
             slots[4 * i + j] = bias.wrapping_sub(scaled);
         }
     }
@@ -215,7 +217,8 @@ pub(super) fn run(
     scratch: &mut [u32],
 ) {
     let channels = usize::from(layer.window.input[2]);
-    let walk = Walk { layer, channels, pairs_a_row: usize::from(layer.window.output[1]).div_ceil(8) };
+    let walk =
+        Walk { layer, channels, pairs_a_row: usize::from(layer.window.output[1]).div_ceil(8) };
     let Some((fill, rest)) = scratch.split_at_mut_checked(channels / 2 * 5) else { return };
     let Some((u, rest)) = rest.split_at_mut_checked(3 * TILE_COLUMNS * channels) else { return };
     let transformed = if kind == Weights::OnTheFly { pair_words(channels) } else { 0 };

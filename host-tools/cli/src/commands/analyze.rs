@@ -18,6 +18,8 @@ pub(crate) struct Analyze {
     #[arg(long, value_name = "B")]
     board: Option<String>,
     #[command(flatten)]
+    pack: super::Pack,
+    #[command(flatten)]
     json: super::Json,
 }
 
@@ -46,12 +48,12 @@ struct Fit {
 
 impl Analyze {
     pub(crate) fn run(&self) -> Outcome {
-        let model = Model::load(&self.model)?;
+        let board = self.board.as_deref().map(find_target).transpose()?;
+        let model = Model::load_for(&self.model, self.pack.packing(board))?;
         let file = model.file()?;
         let header = file.header();
         let layers = layers(&file)?;
         let (flash, ram) = (model.bytes().len() as u64, header.arena_bytes + header.scratch_bytes);
-        let board = self.board.as_deref().map(find_target).transpose()?;
         let fit = board.map(|board| Fit {
             name: board.name.to_owned(),
             ram: board.ram_bytes,

@@ -72,7 +72,7 @@ struct Flash {
 
 impl Bench {
     pub(crate) fn run(&self) -> Outcome {
-        let model = Model::load(&self.model)?;
+        let model = self.on.load(&self.model)?;
         let layers = layers(&model.file()?)?;
         let (shape, _) = model.input_and_classes()?;
         // The cost does not depend on the picture; noise shows it where it did.

@@ -16,6 +16,12 @@ pub(crate) mod run;
 pub(crate) mod train;
 pub(crate) mod validate;
 
+use crate::failure::Outcome;
+use crate::model::Model;
+use resmcu_device_link::Target;
+use resmcu_model_format::Isa;
+use resmcu_quantizer::kernels::{Limits, Packing};
+
 /// The choice of every report.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Json {
@@ -35,6 +41,28 @@ pub(crate) struct Data {
     pub(crate) images: Option<usize>,
 }
 
+/// What a model's weights are packed for.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Packing")]
+pub(crate) struct Pack {
+    /// The most bytes of the model file: where the fastest packing takes more, layers get smaller
+    /// and slower ones
+    #[arg(long, value_name = "BYTES")]
+    flash_budget: Option<usize>,
+    /// Bytes of working memory beyond which a kernel gets no more than its least
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 10)]
+    scratch_budget: usize,
+}
+
+impl Pack {
+    /// For the core of a board, or for every core.
+    pub(crate) fn packing(&self, board: Option<&Target>) -> Packing {
+        let isa = board.map_or(Isa::Generic, crate::device::isa);
+        let (file_bytes, scratch_bytes) = (self.flash_budget, self.scratch_budget);
+        Packing::Fastest(Limits { isa, file_bytes, scratch_bytes })
+    }
+}
+
 /// Where a command runs a model.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct On {
@@ -44,4 +72,14 @@ pub(crate) struct On {
     /// Print the device's log on standard error
     #[arg(long)]
     pub(crate) log: bool,
+    #[command(flatten)]
+    pack: Pack,
+}
+
+impl On {
+    /// The model of this name, a network of the zoo packed for the target.
+    fn load(&self, model: &str) -> Outcome<Model> {
+        let target = crate::device::target(&self.target)?;
+        Model::load_for(model, self.pack.packing(target))
+    }
 }

@@ -5,17 +5,18 @@ mod errors;
 use crate::accuracy::{Accuracy, Answers};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::images::Wanted;
-use crate::model::{Model, load_checkpoint};
+use crate::model::{Model, SMALLER, load_checkpoint};
 use crate::output::{Opening, Report, grouped, percent, size, table, write_file};
 use crate::progress::Stages;
 use crate::statistics::Paired;
 use clap::{Args, ValueEnum};
 use errors::{LayerError, layer_errors};
+use resmcu_device_link::find_target;
 use resmcu_quantizer::calibrate::Images;
 use resmcu_quantizer::data::{Dataset, Split};
 use resmcu_quantizer::fold_batch_norm::fold;
 use resmcu_quantizer::graph::Graph;
-use resmcu_quantizer::lower::lower;
+use resmcu_quantizer::lower::lower_for;
 use resmcu_quantizer::post_training::{
     Adaptive, BlockFit, Calibration, Choice, PostTrainingError, Rounding, Settings, Stage,
     post_training,
@@ -72,6 +73,12 @@ pub(crate) struct Quantize {
     /// Seed of the images that adaptive rounding draws
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
+    /// The board for whose core the weights are packed (`resmcu boards` lists them); such a model
+    /// runs on every core, elsewhere only slower [default: the generic kernels]
+    #[arg(long, value_name = "B", help_heading = "Packing")]
+    board: Option<String>,
+    #[command(flatten)]
+    pack: super::Pack,
     #[command(flatten)]
     json: super::Json,
 }
@@ -143,7 +150,8 @@ impl Quantize {
             quantized.name.push_str(" (4-bit weights, stored as int8)");
         }
         let seconds = start.elapsed().as_secs_f64();
-        let lowered = lower(&quantized).or_fail("a smaller network fits the model format")?;
+        let board = self.board.as_deref().map(find_target).transpose()?;
+        let lowered = lower_for(&quantized, self.pack.packing(board)).or_fail(SMALLER)?;
         let model = Model::new(&lowered.file)?;
         let float = Answers::float(&graph, &test)?;
         let int8 = Answers::int8(&model, &test)?;

@@ -70,7 +70,7 @@ enum Cost {
 
 impl Run {
     pub(crate) fn run(&self) -> Outcome {
-        let model = Model::load(&self.model)?;
+        let model = self.on.load(&self.model)?;
         let images = self.pixels(&model)?;
         let mut outputs = match target(&self.on.target)? {
             None => on_host(&model, &images)?,

@@ -78,7 +78,7 @@ impl Observer for Checksums {
 
 impl Validate {
     pub(crate) fn run(&self) -> Outcome {
-        let model = Model::load(&self.model)?;
+        let model = self.on.load(&self.model)?;
         let (shape, classes) = model.input_and_classes()?;
         let (data, images) = (&self.data.data, self.data.images);
         let data = Wanted { data, split: Split::Test, images, shape, classes }.load()?;

@@ -1,8 +1,6 @@
 //! Passes of Winograd's F(4x4, 3x3), behind the signatures of `portable`.
 
-use crate::packed::winograd4::{
-    CONSTANTS, POINTS, Products, TILE_COLUMNS, TILE_ROWS, pair_words,
-};
+use crate::packed::winograd4::{CONSTANTS, POINTS, Products, TILE_COLUMNS, TILE_ROWS, pair_words};
 
 /// What `resmcu_winograd4_rows` reads.
 #[repr(C)]
@@ -47,7 +45,12 @@ unsafe extern "C" {
 }
 
 /// As `portable::rows`.
-pub(in crate::packed) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &mut [u32]) {
+pub(in crate::packed) fn rows(
+    rows: [&[i8]; TILE_ROWS],
+    channels: usize,
+    first: usize,
+    u: &mut [u32],
+) {
     let bytes = rows[0].len();
     let columns = bytes / channels.max(1);
     let fits = rows.iter().all(|row| row.len() == bytes) && columns * channels == bytes;

@@ -1,7 +1,7 @@
 //! Passes of the direct kernel.
 
-use crate::packed::direct16::{CONSTANTS, Products};
 use super::{dual_multiply_accumulate, scale_and_saturate};
+use crate::packed::direct16::{CONSTANTS, Products};
 use crate::packed::dsp::widen;
 
 /// Widens whole words of int8 into the first two of every four words of `patches`.

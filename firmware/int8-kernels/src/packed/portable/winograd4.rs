@@ -40,7 +40,12 @@ fn output(m: [i32; 6]) -> [i32; 4] {
 
 /// Vertical pass: pixels of six rows, from column `first` of the tiles on, into `u`,
 /// `[C/4][2][6][TILE_COLUMNS]`.
-pub(in crate::packed) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &mut [u32]) {
+pub(in crate::packed) fn rows(
+    rows: [&[i8]; TILE_ROWS],
+    channels: usize,
+    first: usize,
+    u: &mut [u32],
+) {
     let quads = channels / 4;
     let words = rows[0].len() / 4;
     for index in 0..words {
