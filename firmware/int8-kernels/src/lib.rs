@@ -6,6 +6,7 @@
 //! less, but never panics or reads elsewhere in a release build. Specified in `README.md`.
 #![no_std]
 
+mod arch;
 pub mod ops;
 pub mod packed;
 pub mod requantize;

@@ -67,8 +67,8 @@ fn a_convolution_reaches_its_bound_and_no_more() {
     check(&[127, -128, 0, 1], channel(-5, 0, 0), false);
     check(&[-1, -1, -1], channel(100, 3, 4), false);
     check(&[-1, -1, -1], channel(100, 3, 4), true);
-    check(&[1, 2, 3], channel(i32::MIN, i16::MAX, 15), true);
-    check(&[-128; 5], channel(i32::MAX, i16::MAX, 15), true);
+    check(&[1, 2, 3], channel(i32::MIN, (1 << 23) - 1, 15), true);
+    check(&[-128; 5], channel(i32::MAX, (1 << 23) - 1, 15), true);
     let mut state = 1_u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -77,7 +77,7 @@ fn a_convolution_reaches_its_bound_and_no_more() {
     for _ in 0..300 {
         let weights: Vec<i8> = (0..1 + next() % 6).map(|_| next() as i8).collect();
         let bias = (next() as i32 - (1 << 23)) << (next() % 8);
-        check(&weights, channel(bias, (next() & 0x7fff) as i16, (next() % 16) as u8), true);
+        check(&weights, channel(bias, (next() & 0x7f_ffff) as i32, (next() % 16) as u8), true);
     }
 }
 

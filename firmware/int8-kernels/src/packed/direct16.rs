@@ -11,7 +11,7 @@
 
 use super::PackedConv2d;
 use super::dsp::{int16_pair, widen};
-use super::passes::direct16 as passes;
+use crate::arch::passes::direct16 as passes;
 use crate::ops::conv2d::gather;
 use crate::requantize::NativeChannel;
 use crate::shape::Window;
@@ -22,17 +22,17 @@ const STEP: usize = 4;
 
 /// Words of a pair of outputs besides its weights: four biases, two scales, two weights of the
 /// residual.
-pub(super) const CONSTANTS: usize = 8;
+pub(crate) const CONSTANTS: usize = 8;
 
 /// What the pass over one pair of pixels reads.
-pub(super) struct Products<'a> {
+pub(crate) struct Products<'a> {
     /// `[steps][2 pixels][2]`.
-    pub(super) patches: &'a [u32],
+    pub(crate) patches: &'a [u32],
     /// Pairs of output channels: four biases, `[steps][2 outputs][2]` weights, then scales and
     /// weights of the residual.
-    pub(super) packed: &'a [u32],
+    pub(crate) packed: &'a [u32],
     /// Whether the output holds a residual.
-    pub(super) join: bool,
+    pub(crate) join: bool,
 }
 
 /// Bytes of a window's row in whole words, and what remains.
@@ -48,19 +48,19 @@ fn steps(window: &Window) -> usize {
 }
 
 /// Length in words of the packed weights.
-pub(super) fn packed_words(window: &Window) -> usize {
+pub(crate) fn packed_words(window: &Window) -> usize {
     usize::from(window.output[2]) / 2 * (CONSTANTS + STEP * steps(window))
 }
 
 /// Words of scratch memory: two widened patches, a pixel that nobody wants, a gathered patch.
-pub(super) fn scratch_words(window: &Window) -> usize {
+pub(crate) fn scratch_words(window: &Window) -> usize {
     STEP * steps(window)
         + usize::from(window.output[2]).div_ceil(4)
         + window.patch_len().div_ceil(4)
 }
 
 /// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels.
-pub(super) fn pack(
+pub(crate) fn pack(
     window: &Window,
     channels: &[NativeChannel],
     weights: &[i8],
@@ -100,7 +100,7 @@ fn for_each_step(window: &Window, patch: &[i8], mut f: impl FnMut([i8; 4])) {
 }
 
 /// Computes a layer.
-pub(super) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
+pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
     let window = &layer.window;
     let outputs = usize::from(window.output[2]);
     let Some((patches, rest)) = scratch.split_at_mut_checked(STEP * steps(window)) else { return };

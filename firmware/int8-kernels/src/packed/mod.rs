@@ -6,24 +6,14 @@
 //! [`Kernel::pack`] makes on the host.
 //!
 //! Each kernel is a walk over the image (this folder) and a few passes over its innermost loops,
-//! once in plain Rust (`portable`: every core, the host, the tests) and once in assembly
-//! (`armv7em`: cores with the DSP extension and an FPU), which do the same word for word.
+//! once in plain Rust (`arch::portable`: every core, the host, the tests) and once in assembly
+//! (`arch::armv7em`: cores with the DSP extension and an FPU), which do the same word for word.
 //! Slices of other lengths than a layer's make a kernel compute less, never panic or read
 //! elsewhere.
 
-mod direct16;
-mod dsp;
-// A core with an FPU has the DSP extension too: M4F, M7, M33F, M55.
-#[cfg_attr(
-    all(target_arch = "arm", target_os = "none", target_abi = "eabihf"),
-    path = "armv7em/mod.rs"
-)]
-#[cfg_attr(
-    not(all(target_arch = "arm", target_os = "none", target_abi = "eabihf")),
-    path = "portable/mod.rs"
-)]
-mod passes;
-mod winograd4;
+pub(crate) mod direct16;
+pub(crate) mod dsp;
+pub(crate) mod winograd4;
 
 use crate::ops::conv2d::Pad;
 use crate::requantize::NativeChannel;

@@ -18,29 +18,29 @@
 
 use super::PackedConv2d;
 use super::dsp::int16_pair;
-use super::passes::winograd4 as passes;
+use crate::arch::passes::winograd4 as passes;
 use crate::requantize::NativeChannel;
 use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Places in the transformed domain.
-pub(super) const POINTS: usize = 36;
+pub(crate) const POINTS: usize = 36;
 
 /// Input rows of a tile.
-pub(super) const TILE_ROWS: usize = 6;
+pub(crate) const TILE_ROWS: usize = 6;
 
 /// Input columns of two tiles.
-pub(super) const TILE_COLUMNS: usize = 10;
+pub(crate) const TILE_COLUMNS: usize = 10;
 
 /// What keeps the lower lane positive.
-pub(super) const EPSILON: u32 = 0x3400;
+pub(crate) const EPSILON: u32 = 0x3400;
 
 /// Words of one output channel besides its weights: a constant for each place, the multiplier
 /// that undoes the scale 2^6, the output's scale, and the weight of the residual.
-pub(super) const CONSTANTS: usize = 19;
+pub(crate) const CONSTANTS: usize = 19;
 
 /// `6 - k` is the sum over both dimensions.
-pub(super) const SHIFTS: [u32; 4] = [0, 1, 2, 2];
+pub(crate) const SHIFTS: [u32; 4] = [0, 1, 2, 2];
 
 /// The smallest `j`.
 const PRE_SHIFT_MIN: u8 = 6;
@@ -50,7 +50,7 @@ const INVERSE_OF_9: u32 = 954_437_177;
 
 /// How the weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Weights {
+pub(crate) enum Weights {
     /// Transformed, 36 int16 for nine int8.
     Stored,
     /// As they are, transformed on the fly.
@@ -68,12 +68,12 @@ impl Weights {
 }
 
 /// Words of two output channels as `products` reads them.
-pub(super) fn pair_words(channels: usize) -> usize {
+pub(crate) fn pair_words(channels: usize) -> usize {
     POINTS * channels + 2 * CONSTANTS
 }
 
 /// Whether a convolution has the shape and the constants for this kernel.
-pub(super) fn accepts(window: &Window, channels: &[NativeChannel]) -> bool {
+pub(crate) fn accepts(window: &Window, channels: &[NativeChannel]) -> bool {
     window.size == [3, 3]
         && window.stride == [1, 1]
         && window.input[2].is_multiple_of(4)
@@ -82,12 +82,12 @@ pub(super) fn accepts(window: &Window, channels: &[NativeChannel]) -> bool {
 }
 
 /// Words of the packed weights.
-pub(super) fn packed_words(window: &Window, weights: Weights) -> usize {
+pub(crate) fn packed_words(window: &Window, weights: Weights) -> usize {
     usize::from(window.output[2]) / 2 * weights.packed_pair(window.input[2].into())
 }
 
 /// Words of scratch memory for the passes over `pairs` pairs of tiles at once.
-pub(super) fn scratch_words(window: &Window, weights: Weights, pairs: usize) -> usize {
+pub(crate) fn scratch_words(window: &Window, weights: Weights, pairs: usize) -> usize {
     let channels = usize::from(window.input[2]);
     let transformed = if weights == Weights::OnTheFly { pair_words(channels) } else { 0 };
     fixed_words(channels) + transformed + pairs.max(1) * POINTS * channels
@@ -99,13 +99,13 @@ fn fixed_words(channels: usize) -> usize {
 }
 
 /// Pairs of tiles of a whole layer.
-pub(super) fn tile_pairs(window: &Window) -> usize {
+pub(crate) fn tile_pairs(window: &Window) -> usize {
     let [rows, columns, _] = window.output.map(usize::from);
     rows.div_ceil(4) * columns.div_ceil(8)
 }
 
 /// Packs `weights`, `[O,3,3,I]`, with the constants of their channels.
-pub(super) fn pack(
+pub(crate) fn pack(
     weights: &[i8],
     channels: &[NativeChannel],
     window: &Window,
@@ -120,29 +120,34 @@ pub(super) fn pack(
     {
         let (slots, constants) = packed.split_at_mut(pair - 2 * CONSTANTS);
         for (index, (row, channel)) in weights.chunks_exact(9 * depth).zip(channels).enumerate() {
-            let tap = |tap: usize, i: usize| row[tap * depth + i];
-            let nine = |i: usize| [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|t| i32::from(tap(t, i)));
-            for quad in 0..depth / 4 {
-                let four = [0, 1, 2, 3].map(|i| 4 * quad + i);
-                match kind {
-                    Weights::Stored => {
-                        let u = four.map(|i| transform(&nine(i)));
-                        for point in 0..POINTS {
-                            let at = (point * depth / 4 + quad) * 4 + 2 * index;
-                            slots[at] = int16_pair(u[0][point], u[2][point]);
-                            slots[at + 1] = int16_pair(u[1][point], u[3][point]);
-                        }
-                    }
-                    Weights::OnTheFly => {
-                        for t in 0..9 {
-                            let bytes = four.map(|i| tap(t, i) as u8);
-                            slots[quad * 18 + 9 * index + t] = u32::from_le_bytes(bytes);
-                        }
-                    }
-                }
-            }
+            pack_row(row, depth, kind, index, slots);
             let slots = constants.chunks_exact_mut(CONSTANTS).nth(index);
             pack_constants(row, channel, depth, slots.unwrap_or_default());
+        }
+    }
+}
+
+/// Packs the weights `[3,3,depth]` of channel `index` (0 or 1) of a pair.
+fn pack_row(row: &[i8], depth: usize, kind: Weights, index: usize, slots: &mut [u32]) {
+    let taps = |i: usize| [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|tap| row[tap * depth + i]);
+    for quad in 0..depth / 4 {
+        let four = [0, 1, 2, 3].map(|i| taps(4 * quad + i));
+        match kind {
+            Weights::Stored => {
+                let [a, b, c, d] = four.map(|taps| transform(&taps.map(i32::from)));
+                let points = slots.chunks_exact_mut(depth).zip(a).zip(b).zip(c).zip(d);
+                for ((((slots, a), b), c), d) in points {
+                    let at = 4 * quad + 2 * index;
+                    slots[at] = int16_pair(a, c);
+                    slots[at + 1] = int16_pair(b, d);
+                }
+            }
+            Weights::OnTheFly => {
+                let slots = slots.iter_mut().skip(18 * quad + 9 * index);
+                for (tap, slot) in slots.take(9).enumerate() {
+                    *slot = u32::from_le_bytes(four.map(|taps| taps[tap] as u8));
+                }
+            }
         }
     }
 }
@@ -179,7 +184,7 @@ const OUTPUT: [[i32; 6]; 4] =
     [[2, 4, 4, 1, 1, 0], [0, 2, -2, 1, -1, 0], [0, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 2]];
 
 /// `G w G^T`.
-pub(super) fn transform(w: &[i32; 9]) -> [i32; POINTS] {
+pub(crate) fn transform(w: &[i32; 9]) -> [i32; POINTS] {
     let one = |a: i32, b: i32, c: i32| {
         [3 * a, -a - b - c, -a + b - c, a + 2 * b + 4 * c, a - 2 * b + 4 * c, 3 * c]
     };
@@ -192,23 +197,23 @@ pub(super) fn transform(w: &[i32; 9]) -> [i32; POINTS] {
 }
 
 /// What the passes over transformed tiles need.
-pub(super) struct Products<'a> {
+pub(crate) struct Products<'a> {
     /// A pair of tiles: `[POINTS][C/4][2 tiles][2]`.
-    pub(super) v: &'a [u32],
+    pub(crate) v: &'a [u32],
     /// Pairs of output channels, [`pair_words`] each.
-    pub(super) weights: &'a [u32],
+    pub(crate) weights: &'a [u32],
     /// Input channels.
-    pub(super) channels: usize,
+    pub(crate) channels: usize,
     /// From pixel to pixel and from row to row of the output, in bytes.
-    pub(super) pixel: usize,
-    pub(super) row: usize,
+    pub(crate) pixel: usize,
+    pub(crate) row: usize,
     /// Whether the output holds a residual.
-    pub(super) join: bool,
+    pub(crate) join: bool,
 }
 
 /// Computes a layer. `scratch`: at least [`scratch_words`] for one pair of tiles; what is more
 /// lets transformed weights serve for more tiles.
-pub(super) fn run(
+pub(crate) fn run(
     layer: &PackedConv2d<'_>,
     pad: i8,
     kind: Weights,
@@ -217,8 +222,11 @@ pub(super) fn run(
     scratch: &mut [u32],
 ) {
     let channels = usize::from(layer.window.input[2]);
-    let walk =
-        Walk { layer, channels, pairs_a_row: usize::from(layer.window.output[1]).div_ceil(8) };
+    let walk = Walk {
+        layer,
+        channels,
+        pairs_a_row: usize::from(layer.window.output[1]).div_ceil(8).max(1),
+    };
     let Some((fill, rest)) = scratch.split_at_mut_checked(channels / 2 * 5) else { return };
     let Some((u, rest)) = rest.split_at_mut_checked(3 * TILE_COLUMNS * channels) else { return };
     let transformed = if kind == Weights::OnTheFly { pair_words(channels) } else { 0 };

@@ -40,12 +40,7 @@ fn output(m: [i32; 6]) -> [i32; 4] {
 
 /// Vertical pass: pixels of six rows, from column `first` of the tiles on, into `u`,
 /// `[C/4][2][6][TILE_COLUMNS]`.
-pub(in crate::packed) fn rows(
-    rows: [&[i8]; TILE_ROWS],
-    channels: usize,
-    first: usize,
-    u: &mut [u32],
-) {
+pub(crate) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &mut [u32]) {
     let quads = channels / 4;
     let words = rows[0].len() / 4;
     for index in 0..words {
@@ -67,7 +62,7 @@ pub(in crate::packed) fn rows(
 
 /// Horizontal pass of one tile, whose columns begin at `u[0]`: into `v`,
 /// `[POINTS][C/4][2 tiles][2]`, of which `v[0]` is the tile's first word.
-pub(in crate::packed) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
+pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
     let quads = channels / 4;
     for index in 0..2 * quads * TILE_ROWS {
         let (word, row) = (index / TILE_ROWS, index % TILE_ROWS);
@@ -86,7 +81,7 @@ pub(in crate::packed) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
 }
 
 /// Products, output transform and requantization of one pair of tiles.
-pub(in crate::packed) fn products(p: &Products<'_>, y: &mut [i8]) {
+pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
     let steps = p.channels / 4;
     let pair = pair_words(p.channels);
     for (pair, weights) in p.weights.chunks_exact(pair).enumerate() {
@@ -139,7 +134,7 @@ fn finish(p: &Products<'_>, sums: &[i32; POINTS], constants: &[u32], y: &mut [i8
 
 /// Transforms the weights of a pair of outputs, `[C/4][2][9]` words of four int8, and copies the
 /// constants that follow them: what `pack` stores for the same pair.
-pub(in crate::packed) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
+pub(crate) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
     let quads = channels / 4;
     let (taps, constants) = packed.split_at((18 * quads).min(packed.len()));
     for (index, taps) in taps.chunks_exact(9).enumerate() {

@@ -1,8 +1,8 @@
 //! The passes in plain Rust, word for word what the assembly computes: for cores that have none,
 //! and for the host, where tests see it.
 
-pub(super) mod direct16;
-pub(super) mod winograd4;
+pub(crate) mod direct16;
+pub(crate) mod winograd4;
 
 /// `SMLAD`: `sum + a.low * b.low + a.high * b.high`.
 #[inline]

@@ -23,7 +23,7 @@ unsafe extern "C" {
 }
 
 /// As `portable::widen_row`.
-pub(in crate::packed) fn widen_row(row: &[i8], patches: &mut [u32]) {
+pub(crate) fn widen_row(row: &[i8], patches: &mut [u32]) {
     let words = row.len() / 4;
     if (4 * words).saturating_sub(2) > patches.len() {
         return;
@@ -36,7 +36,7 @@ pub(in crate::packed) fn widen_row(row: &[i8], patches: &mut [u32]) {
 }
 
 /// As `portable::products`.
-pub(in crate::packed) fn products(p: &Products<'_>, first: &mut [i8], second: &mut [i8]) {
+pub(crate) fn products(p: &Products<'_>, first: &mut [i8], second: &mut [i8]) {
     let steps = p.patches.len() / 4;
     let pair = CONSTANTS + 4 * steps;
     let pairs = p.packed.len() / pair;

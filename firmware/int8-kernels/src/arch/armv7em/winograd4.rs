@@ -45,12 +45,7 @@ unsafe extern "C" {
 }
 
 /// As `portable::rows`.
-pub(in crate::packed) fn rows(
-    rows: [&[i8]; TILE_ROWS],
-    channels: usize,
-    first: usize,
-    u: &mut [u32],
-) {
+pub(crate) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &mut [u32]) {
     let bytes = rows[0].len();
     let columns = bytes / channels.max(1);
     let fits = rows.iter().all(|row| row.len() == bytes) && columns * channels == bytes;
@@ -74,7 +69,7 @@ pub(in crate::packed) fn rows(
 }
 
 /// As `portable::columns`.
-pub(in crate::packed) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
+pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
     let quads = channels / 4;
     let words = quads * 2 * TILE_ROWS;
     // Ends six words into the last line, and one word into the last place.
@@ -91,7 +86,7 @@ pub(in crate::packed) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
 }
 
 /// As `portable::products`.
-pub(in crate::packed) fn products(p: &Products<'_>, y: &mut [i8]) {
+pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
     let pairs = p.weights.len() / pair_words(p.channels);
     let last = 3 * p.row + 7 * p.pixel + 2 * pairs;
     let whole = pairs * pair_words(p.channels) == p.weights.len() && pairs != 0;
@@ -123,7 +118,7 @@ pub(in crate::packed) fn products(p: &Products<'_>, y: &mut [i8]) {
 }
 
 /// As `portable::weights`.
-pub(in crate::packed) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
+pub(crate) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
     let quads = channels / 4;
     let constants = 2 * CONSTANTS;
     let fits = packed.len() == 18 * quads + constants && transformed.len() == pair_words(channels);

@@ -5,7 +5,7 @@ use crate::packed::direct16::{CONSTANTS, Products};
 use crate::packed::dsp::widen;
 
 /// Widens whole words of int8 into the first two of every four words of `patches`.
-pub(in crate::packed) fn widen_row(row: &[i8], patches: &mut [u32]) {
+pub(crate) fn widen_row(row: &[i8], patches: &mut [u32]) {
     let (words, _) = row.as_chunks::<4>();
     for (slot, &word) in patches.chunks_mut(4).zip(words) {
         let Some(slot) = slot.first_chunk_mut::<2>() else { return };
@@ -14,7 +14,7 @@ pub(in crate::packed) fn widen_row(row: &[i8], patches: &mut [u32]) {
 }
 
 /// All output channels of two pixels.
-pub(in crate::packed) fn products(p: &Products<'_>, first: &mut [i8], second: &mut [i8]) {
+pub(crate) fn products(p: &Products<'_>, first: &mut [i8], second: &mut [i8]) {
     let (steps, _) = p.patches.as_chunks::<4>();
     let pairs = p.packed.chunks_exact(CONSTANTS + 4 * steps.len());
     let outputs = first.chunks_exact_mut(2).zip(second.chunks_exact_mut(2));

@@ -1,7 +1,7 @@
 //! The passes in assembly for Armv7E-M, and for Armv8-M with DSP extension and FPU.
 
-pub(super) mod direct16;
-pub(super) mod winograd4;
+pub(crate) mod direct16;
+pub(crate) mod winograd4;
 
 #[expect(unsafe_code, reason = "brings in the assembly")]
 mod assembly {
