@@ -32,6 +32,14 @@ pub enum LoadError {
         /// Number of the kernel.
         kernel: u16,
     },
+    /// A kernel that does not compute such a layer exactly.
+    #[error("step {step} asks for kernel {kernel}, which does not compute such a layer")]
+    NotForKernel {
+        /// Index of the step.
+        step: u16,
+        /// Number of the kernel.
+        kernel: u16,
+    },
     /// Weights or constants of another size than their kernel reads.
     #[error("step {step}: its data have {found} bytes, and its kernel reads {expected}")]
     DataSize {
@@ -85,6 +93,7 @@ impl LoadError {
             Self::Channel { .. } => 104,
             Self::Accumulator { .. } => 105,
             Self::Scratch { .. } => 106,
+            Self::NotForKernel { .. } => 107,
         }
     }
 
@@ -95,7 +104,9 @@ impl LoadError {
             Self::Parse(error) => [error.at, 0],
             Self::Arena { need, have } => [need, have],
             Self::TooManySteps { steps, capacity } => [steps as u32, capacity as u32],
-            Self::Kernel { step, kernel } => [step as u32, kernel as u32],
+            Self::Kernel { step, kernel } | Self::NotForKernel { step, kernel } => {
+                [step as u32, kernel as u32]
+            }
             Self::DataSize { step, found, .. } => [step as u32, found],
             Self::Channel { step, channel } => [step as u32, channel as u32],
             Self::Accumulator { step, found, .. } => [step as u32, found],

@@ -35,7 +35,7 @@ impl<'m> Decoder<'_, 'm> {
             return Ok(Step { x: span(&self.tensor(conv.input)?), y: span(&y), work });
         }
         if record.kernel != GENERIC {
-            return Err(self.kernel(record.kernel));
+            return Err(LoadError::Kernel { step: self.step, kernel: record.kernel });
         }
         let (x, work) = match &record.op {
             Op::Conv2d(conv) => (conv.input, self.conv2d(conv, &y)?),
@@ -123,14 +123,15 @@ impl<'m> Decoder<'_, 'm> {
         conv: &format::Conv2d,
         y: &Tensor<'_>,
     ) -> Result<Work<'m>, LoadError> {
+        let not_for = LoadError::NotForKernel { step: self.step, kernel: number };
         if self.file.header().profile != Profile::Native {
-            return Err(self.kernel(number));
+            return Err(not_for);
         }
         let (window, pad) = self.sliding(conv, y)?;
         self.accumulator(conv.accumulator_bound)?;
         let channels = self.native_channels(conv.channels, usize::from(y.shape[2]))?;
         if !kernel.accepts(&window, pad, conv.clamp, channels) {
-            return Err(self.kernel(number));
+            return Err(not_for);
         }
         self.scratch(kernel.scratch_words_min(&window).saturating_mul(4))?;
         let packed = self.records(conv.weights, kernel.packed_words(&window))?;
@@ -161,10 +162,6 @@ impl<'m> Decoder<'_, 'm> {
         }
         let need = u32::try_from(need).unwrap_or(u32::MAX);
         Err(LoadError::Scratch { step: self.step, need, declared })
-    }
-
-    fn kernel(&self, kernel: u16) -> LoadError {
-        LoadError::Kernel { step: self.step, kernel }
     }
 
     fn fully_connected(
