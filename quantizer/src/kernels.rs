@@ -183,13 +183,14 @@ fn packed(kernel: Kernel, window: &Window, limits: &Limits) -> Candidate {
     let least = 4 * kernel.scratch_words_min(window);
     let most = 4 * kernel.scratch_words_max(window);
     let scratch_bytes = most.min(limits.scratch_bytes).max(least);
+    let pairs = kernel.tile_pairs(window);
+    let passes = pairs.div_ceil(kernel.tile_pairs_at_once(window, scratch_bytes / 4));
     let instructions = match kernel {
         Kernel::Direct16 => direct16(window),
-        Kernel::Winograd4 => winograd4(window, 0),
-        Kernel::Winograd4OnTheFly => {
-            let pairs = kernel.tile_pairs_at_once(window, scratch_bytes / 4);
-            winograd4(window, tile_pairs(window).div_ceil(pairs))
-        }
+        Kernel::Winograd4 => winograd4(window, pairs, 0),
+        Kernel::Winograd4OnTheFly => winograd4(window, pairs, passes),
+        Kernel::Polyphase2 => polyphase2(window, pairs, 0),
+        Kernel::Polyphase2OnTheFly => polyphase2(window, pairs, passes),
     };
     let weight_bytes = 4 * kernel.packed_words(window);
     Candidate {
@@ -198,10 +199,6 @@ fn packed(kernel: Kernel, window: &Window, limits: &Limits) -> Candidate {
         weight_bytes,
         scratch_bytes,
     }
-}
-
-fn tile_pairs(window: &Window) -> usize {
-    usize::from(window.output[0]).div_ceil(4) * usize::from(window.output[1]).div_ceil(8)
 }
 
 /// Pairs of pixels; each widens its patches, and multiplies them for each pair of channels.
@@ -215,9 +212,17 @@ fn direct16(window: &Window) -> usize {
 
 /// Pairs of tiles; each is transformed, and multiplied for each pair of channels. `passes`: how
 /// often all weights are transformed.
-fn winograd4(window: &Window, passes: usize) -> usize {
+fn winograd4(window: &Window, pairs: usize, passes: usize) -> usize {
     let (quads, outputs) = (usize::from(window.input[2]) / 4, usize::from(window.output[2]) / 2);
     let transform = 8 * 72 * quads + 2 * 2 * 6 * 21 * quads + 300;
     let products = outputs * (36 * (10 * quads + 2) + 1000);
-    tile_pairs(window) * (transform + products) + passes * outputs * (820 * quads + 60)
+    pairs * (transform + products) + passes * outputs * (820 * quads + 60)
+}
+
+/// The same by phases.
+fn polyphase2(window: &Window, pairs: usize, passes: usize) -> usize {
+    let (quads, outputs) = (usize::from(window.input[2]) / 4, usize::from(window.output[2]) / 2);
+    let transform = 8 * 45 * quads + 2 * 2 * 55 * quads + 300;
+    let products = outputs * (250 * quads + 330);
+    pairs * (transform + products) + passes * outputs * (240 * quads + 60)
 }

@@ -20,6 +20,19 @@ fn square(side: usize, stride: usize, padding: [usize; 4]) -> Sliding {
 /// their own, others enter a loop of 16 in its middle.
 fn shapes(kernel: Kernel) -> Vec<Shape> {
     let same = [1; 4];
+    if matches!(kernel, Kernel::Polyphase2 | Kernel::Polyphase2OnTheFly) {
+        return vec![
+            ([4, 8, 4], 2, square(3, 2, same)),
+            ([1, 1, 4], 2, square(3, 2, same)),
+            ([8, 16, 16], 4, square(3, 2, [0, 0, 1, 1])), // TensorFlow's SAME
+            ([7, 15, 8], 2, square(3, 2, same)),
+            ([5, 9, 12], 4, square(3, 2, [0; 4])),
+            ([6, 11, 32], 2, square(3, 2, [1, 0, 1, 0])),
+            ([4, 4, 20], 6, square(3, 2, [2, 2, 2, 2])),
+            ([3, 9, 64], 2, square(3, 2, same)),
+            ([3, 5, 132], 2, square(3, 2, same)),
+        ];
+    }
     let mut shapes = vec![
         ([4, 8, 4], 2, square(3, 1, same)),
         ([1, 1, 4], 2, square(3, 1, same)),
@@ -140,12 +153,17 @@ pub(super) fn random(seed: u64) -> Case {
     let outputs = 2 * rng.size(1, 5);
     let padding = [(); 4].map(|()| rng.size(1, 2));
     let join = rng.one_in(2);
-    conv(&mut rng, kernel, join, (input, outputs, square(3, 1, padding)))
+    let stride = match kernel {
+        Kernel::Polyphase2 | Kernel::Polyphase2OnTheFly => 2,
+        Kernel::Winograd4 | Kernel::Winograd4OnTheFly => 1,
+        Kernel::Direct16 => rng.size(1, 3),
+    };
+    conv(&mut rng, kernel, join, (input, outputs, square(3, stride, padding)))
 }
 
 #[test]
 fn packed_convolutions_are_the_oracles() {
-    check_all(&edges(), 400, random);
+    check_all(&edges(), 600, random);
 }
 
 #[test]

@@ -13,12 +13,14 @@
 
 pub(crate) mod direct16;
 pub(crate) mod dsp;
+pub(crate) mod polyphase2;
+pub(crate) mod tiles;
 pub(crate) mod winograd4;
 
 use crate::ops::conv2d::Pad;
 use crate::requantize::NativeChannel;
 use crate::shape::Window;
-use winograd4::Weights;
+use tiles::{Method, Weights};
 
 /// The kernels that have a packing of their own, with their numbers in model files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +32,21 @@ pub enum Kernel {
     Winograd4 = 2,
     /// The same with int8 weights that are transformed on the fly.
     Winograd4OnTheFly = 3,
+    /// 3x3, stride 2: F(2x2,3x3) of the phases, weights stored transformed (50 bytes for nine).
+    Polyphase2 = 4,
+    /// The same with int8 weights that are transformed on the fly.
+    Polyphase2OnTheFly = 5,
 }
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Direct16, Self::Winograd4, Self::Winograd4OnTheFly];
+    pub const ALL: [Self; 5] = [
+        Self::Direct16,
+        Self::Winograd4,
+        Self::Winograd4OnTheFly,
+        Self::Polyphase2,
+        Self::Polyphase2OnTheFly,
+    ];
 
     /// The kernel of this number.
     #[must_use]
@@ -55,6 +67,8 @@ impl Kernel {
             Self::Direct16 => "direct, int16",
             Self::Winograd4 => "Winograd 4x4",
             Self::Winograd4OnTheFly => "Winograd 4x4, int8",
+            Self::Polyphase2 => "polyphase 2x2",
+            Self::Polyphase2OnTheFly => "polyphase 2x2, int8",
         }
     }
 
@@ -75,22 +89,29 @@ impl Kernel {
             && window.output[2].is_multiple_of(2)
             && channels.len() == usize::from(window.output[2])
             && channels.iter().all(fits);
-        common
-            && match self {
-                Self::Direct16 => true,
-                Self::Winograd4 | Self::Winograd4OnTheFly => {
-                    matches!(pad, Pad::Uniform(_)) && winograd4::accepts(window, channels)
-                }
-            }
+        let tiles = |(method, _): (Method, Weights)| {
+            matches!(pad, Pad::Uniform(_)) && method.accepts(window, channels)
+        };
+        common && self.tiles().is_none_or(tiles)
+    }
+
+    /// Its transforms, if it has them.
+    const fn tiles(self) -> Option<(Method, Weights)> {
+        match self {
+            Self::Direct16 => None,
+            Self::Winograd4 => Some((Method::Winograd4, Weights::Stored)),
+            Self::Winograd4OnTheFly => Some((Method::Winograd4, Weights::OnTheFly)),
+            Self::Polyphase2 => Some((Method::Polyphase2, Weights::Stored)),
+            Self::Polyphase2OnTheFly => Some((Method::Polyphase2, Weights::OnTheFly)),
+        }
     }
 
     /// Length in words of the packed weights.
     #[must_use]
     pub fn packed_words(self, window: &Window) -> usize {
-        match self {
-            Self::Direct16 => direct16::packed_words(window),
-            Self::Winograd4 => winograd4::packed_words(window, Weights::Stored),
-            Self::Winograd4OnTheFly => winograd4::packed_words(window, Weights::OnTheFly),
+        match self.tiles() {
+            None => direct16::packed_words(window),
+            Some((method, weights)) => method.packed_words(window, weights),
         }
     }
 
@@ -103,7 +124,17 @@ impl Kernel {
     /// Words of scratch memory beyond which more makes it no faster.
     #[must_use]
     pub fn scratch_words_max(self, window: &Window) -> usize {
-        self.scratch_words(window, winograd4::tile_pairs(window))
+        let pairs = match self.tiles() {
+            Some((method, Weights::OnTheFly)) => method.tile_pairs(window),
+            Some((_, Weights::Stored)) | None => 1,
+        };
+        self.scratch_words(window, pairs)
+    }
+
+    /// Pairs of tiles of a whole layer; none for a kernel without tiles.
+    #[must_use]
+    pub fn tile_pairs(self, window: &Window) -> usize {
+        self.tiles().map_or(0, |(method, _)| method.tile_pairs(window))
     }
 
     /// How many pairs of tiles one transform of the weights serves in so much scratch memory.
@@ -114,10 +145,9 @@ impl Kernel {
     }
 
     fn scratch_words(self, window: &Window, pairs: usize) -> usize {
-        match self {
-            Self::Direct16 => direct16::scratch_words(window),
-            Self::Winograd4 => winograd4::scratch_words(window, Weights::Stored, 1),
-            Self::Winograd4OnTheFly => winograd4::scratch_words(window, Weights::OnTheFly, pairs),
+        match self.tiles() {
+            None => direct16::scratch_words(window),
+            Some((method, weights)) => method.scratch_words(window, weights, pairs),
         }
     }
 
@@ -131,12 +161,9 @@ impl Kernel {
         packed: &mut [u32],
     ) {
         debug_assert_eq!(packed.len(), self.packed_words(window));
-        match self {
-            Self::Direct16 => direct16::pack(window, channels, weights, packed),
-            Self::Winograd4 => winograd4::pack(weights, channels, window, Weights::Stored, packed),
-            Self::Winograd4OnTheFly => {
-                winograd4::pack(weights, channels, window, Weights::OnTheFly, packed);
-            }
+        match self.tiles() {
+            None => direct16::pack(window, channels, weights, packed),
+            Some((method, kind)) => method.pack(window, channels, weights, kind, packed),
         }
     }
 }
@@ -168,14 +195,9 @@ pub struct PackedConv2d<'a> {
 /// least [`Kernel::scratch_words_min`] words; with more, weights transformed once serve longer.
 pub fn packed_conv2d_s8(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
     debug_assert_eq!(layer.packed.len(), layer.kernel.packed_words(&layer.window));
-    match (layer.kernel, layer.pad) {
-        (Kernel::Direct16, _) => direct16::run(layer, x, y, scratch),
-        (Kernel::Winograd4, Pad::Uniform(pad)) => {
-            winograd4::run(layer, pad, Weights::Stored, x, y, scratch);
-        }
-        (Kernel::Winograd4OnTheFly, Pad::Uniform(pad)) => {
-            winograd4::run(layer, pad, Weights::OnTheFly, x, y, scratch);
-        }
-        (Kernel::Winograd4 | Kernel::Winograd4OnTheFly, Pad::PerChannel(_)) => {}
+    match (layer.kernel.tiles(), layer.pad) {
+        (None, _) => direct16::run(layer, x, y, scratch),
+        (Some(tiles), Pad::Uniform(pad)) => tiles::run(layer, tiles, pad, x, y, scratch),
+        (Some(_), Pad::PerChannel(_)) => {} // not accepted
     }
 }

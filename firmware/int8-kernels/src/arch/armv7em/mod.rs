@@ -1,6 +1,7 @@
 //! The passes in assembly for Armv7E-M, and for Armv8-M with DSP extension and FPU.
 
 pub(crate) mod direct16;
+pub(crate) mod polyphase2;
 pub(crate) mod winograd4;
 
 #[expect(unsafe_code, reason = "brings in the assembly")]
@@ -9,6 +10,7 @@ mod assembly {
     core::arch::global_asm!(
         include_str!("dual_step.s"),
         include_str!("direct16.s"),
+        include_str!("polyphase2.s"),
         include_str!("winograd4.s"),
         options(raw)
     );

@@ -1,11 +1,14 @@
 //! Passes of Winograd's F(4x4, 3x3), behind the signatures of `portable`.
 
-use crate::packed::winograd4::{CONSTANTS, POINTS, Products, TILE_COLUMNS, TILE_ROWS, pair_words};
+use crate::packed::tiles::{Method, Products};
+use crate::packed::winograd4::{COLUMNS, CONSTANTS, POINTS, ROWS};
+
+const METHOD: Method = Method::Winograd4;
 
 /// What `resmcu_winograd4_rows` reads.
 #[repr(C)]
 struct Rows {
-    rows: [*const i8; TILE_ROWS],
+    rows: [*const i8; ROWS],
     u: *mut u32,
     pixel_bytes: usize,
     end: *const i8,
@@ -31,7 +34,7 @@ struct Pairs {
 }
 
 #[expect(unsafe_code, reason = "declares the assembly of this kernel")]
-// SAFETY: the signatures are those that `armv7em.s` states.
+// SAFETY: the signatures are those that its file of assembly states.
 unsafe extern "C" {
     fn resmcu_winograd4_rows(context: *const Rows);
     fn resmcu_winograd4_columns(u: *const u32, v: *mut u32, quads: usize, point_bytes: usize);
@@ -45,11 +48,11 @@ unsafe extern "C" {
 }
 
 /// As `portable::rows`.
-pub(crate) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &mut [u32]) {
+pub(crate) fn rows(rows: [&[i8]; ROWS], channels: usize, first: usize, u: &mut [u32]) {
     let bytes = rows[0].len();
     let columns = bytes / channels.max(1);
     let fits = rows.iter().all(|row| row.len() == bytes) && columns * channels == bytes;
-    let inside = first + columns <= TILE_COLUMNS && u.len() >= 3 * TILE_COLUMNS * channels;
+    let inside = first + columns <= COLUMNS && u.len() >= 3 * COLUMNS * channels;
     if !fits || !inside || bytes == 0 || !channels.is_multiple_of(4) {
         return;
     }
@@ -61,7 +64,7 @@ pub(crate) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &
         step_back: 120 * channels - 4,
     };
     #[expect(unsafe_code, reason = "calls the assembly")]
-    // SAFETY: the six rows have `bytes` readable bytes, whole pixels of whole words; column
+    // SAFETY: the rows have `bytes` readable bytes, whole pixels of whole words; column
     // `first + columns - 1` of the last quad ends inside of `u`.
     unsafe {
         resmcu_winograd4_rows(&raw const context);
@@ -71,9 +74,9 @@ pub(crate) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &
 /// As `portable::columns`.
 pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
     let quads = channels / 4;
-    let words = quads * 2 * TILE_ROWS;
+    let words = quads * 2 * ROWS;
     // Ends six words into the last line, and one word into the last place.
-    let reads = words.saturating_sub(1) * TILE_COLUMNS + 6;
+    let reads = words.saturating_sub(1) * COLUMNS + 6;
     let writes = (POINTS * quads).saturating_sub(1) * 4 + 2;
     if quads == 0 || u.len() < reads || v.len() < writes {
         return;
@@ -87,9 +90,9 @@ pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
 
 /// As `portable::products`.
 pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
-    let pairs = p.weights.len() / pair_words(p.channels);
+    let pairs = p.weights.len() / METHOD.pair_words(p.channels);
     let last = 3 * p.row + 7 * p.pixel + 2 * pairs;
-    let whole = pairs * pair_words(p.channels) == p.weights.len() && pairs != 0;
+    let whole = pairs * METHOD.pair_words(p.channels) == p.weights.len() && pairs != 0;
     let quads = p.channels / 4;
     if !whole || quads == 0 || y.len() < last || p.v.len() < 4 * POINTS * quads {
         return;
@@ -121,7 +124,8 @@ pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
 pub(crate) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
     let quads = channels / 4;
     let constants = 2 * CONSTANTS;
-    let fits = packed.len() == 18 * quads + constants && transformed.len() == pair_words(channels);
+    let fits =
+        packed.len() == 18 * quads + constants && transformed.len() == METHOD.pair_words(channels);
     if !fits || quads == 0 {
         return;
     }

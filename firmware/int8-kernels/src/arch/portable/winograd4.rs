@@ -1,10 +1,8 @@
 //! Passes of Winograd's F(4x4, 3x3).
 
-use super::{dual_multiply_accumulate, scale_and_saturate};
-use crate::packed::dsp::int16_pair;
-use crate::packed::winograd4::{
-    CONSTANTS, EPSILON, POINTS, Products, SHIFTS, TILE_COLUMNS, TILE_ROWS, pair_words, transform,
-};
+use super::{lanes_of, multiply, scale_and_saturate, transform_weights};
+use crate::packed::tiles::{Method, Products};
+use crate::packed::winograd4::{COLUMNS, CONSTANTS, EPSILON, POINTS, ROWS, SHIFTS};
 
 /// `B^T u` of F(4,3). A word is two lanes as one number, so that sums need not know of them.
 fn input(u: [u32; 6]) -> [u32; 6] {
@@ -39,21 +37,17 @@ fn output(m: [i32; 6]) -> [i32; 4] {
 }
 
 /// Vertical pass: pixels of six rows, from column `first` of the tiles on, into `u`,
-/// `[C/4][2][6][TILE_COLUMNS]`.
-pub(crate) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &mut [u32]) {
-    let quads = channels / 4;
-    let words = rows[0].len() / 4;
+/// `[C/4][2][6][COLUMNS]`.
+pub(crate) fn rows(rows: [&[i8]; ROWS], channels: usize, first: usize, u: &mut [u32]) {
+    let (quads, words) = ((channels / 4).max(1), rows[0].len() / 4);
     for index in 0..words {
         let (column, quad) = (first + index / quads, index % quads);
-        let word = rows.map(|row| {
-            let bytes = row.get(4 * index..4 * index + 4).unwrap_or_default();
-            bytes.iter().rev().fold(0, |word, &q| word << 8 | u32::from(q as u8 ^ 0x80))
-        });
+        let word = rows.map(|row| lanes_of(row, index) ^ 0x8080_8080);
         for half in 0..2 {
             let lanes = word.map(|word| (word >> (8 * half)) & 0x00ff_00ff);
-            let at = (2 * quad + half) * TILE_ROWS * TILE_COLUMNS + column;
+            let at = (2 * quad + half) * ROWS * COLUMNS + column;
             let transformed = input(lanes);
-            for (slot, value) in u.iter_mut().skip(at).step_by(TILE_COLUMNS).zip(transformed) {
+            for (slot, value) in u.iter_mut().skip(at).step_by(COLUMNS).zip(transformed) {
                 *slot = value;
             }
         }
@@ -64,11 +58,11 @@ pub(crate) fn rows(rows: [&[i8]; TILE_ROWS], channels: usize, first: usize, u: &
 /// `[POINTS][C/4][2 tiles][2]`, of which `v[0]` is the tile's first word.
 pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
     let quads = channels / 4;
-    for index in 0..2 * quads * TILE_ROWS {
-        let (word, row) = (index / TILE_ROWS, index % TILE_ROWS);
+    for index in 0..2 * quads * ROWS {
+        let (word, row) = (index / ROWS, index % ROWS);
         let (quad, half) = (word / 2, word % 2);
         let mut six = [0; 6];
-        for (value, &u) in six.iter_mut().zip(u.iter().skip(index * TILE_COLUMNS)) {
+        for (value, &u) in six.iter_mut().zip(u.iter().skip(index * COLUMNS)) {
             *value = u;
         }
         six[4] = six[4].wrapping_add(EPSILON);
@@ -82,26 +76,10 @@ pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
 
 /// Products, output transform and requantization of one pair of tiles.
 pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
-    let steps = p.channels / 4;
-    let pair = pair_words(p.channels);
-    for (pair, weights) in p.weights.chunks_exact(pair).enumerate() {
-        let (weights, constants) = weights.split_at(POINTS * p.channels);
-        let mut sums = [[[0; POINTS]; 2]; 2];
-        let points = p.v.chunks_exact(steps * 4).zip(weights.chunks_exact(steps * 4));
-        for (point, (v, w)) in points.enumerate() {
-            let (v, _) = v.as_chunks::<4>();
-            let (w, _) = w.as_chunks::<4>();
-            for (v, w) in v.iter().zip(w) {
-                for (output, sums) in sums.iter_mut().enumerate() {
-                    for (tile, sums) in sums.iter_mut().enumerate() {
-                        for half in 0..2 {
-                            let (v, w) = (v[2 * tile + half], w[2 * output + half]);
-                            sums[point] = dual_multiply_accumulate(v, w, sums[point]);
-                        }
-                    }
-                }
-            }
-        }
+    let pair = Method::Winograd4.pair_words(p.channels);
+    for (pair, weights) in p.weights.chunks_exact(pair.max(1)).enumerate() {
+        let (weights, constants) = weights.split_at((POINTS * p.channels).min(weights.len()));
+        let sums = multiply::<POINTS>(p, weights, [1; POINTS]);
         let constants = constants.chunks_exact(CONSTANTS);
         for ((output, sums), constants) in sums.iter().enumerate().zip(constants) {
             for (tile, sums) in sums.iter().enumerate() {
@@ -116,43 +94,25 @@ pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
 fn finish(p: &Products<'_>, sums: &[i32; POINTS], constants: &[u32], y: &mut [i8]) {
     let column = |j: usize| output([0, 1, 2, 3, 4, 5].map(|i| sums[6 * i + j]));
     let columns = [0, 1, 2, 3, 4, 5].map(column);
-    let [multiplier, scale, residual] = [16, 17, 18].map(|at| constants[at]);
+    let Some((places, [multiplier, scale, residual])) = constants.split_last_chunk() else {
+        return;
+    };
     for i in 0..4 {
         let row = output(columns.map(|column| column[i]));
         for (j, &sum) in row.iter().enumerate() {
             let multiplier = multiplier << (SHIFTS[i] + SHIFTS[j]);
             let mut t = sum.wrapping_mul(multiplier as i32);
-            t = t.wrapping_add(constants[4 * i + j] as i32);
+            t = t.wrapping_add(places.get(4 * i + j).copied().unwrap_or(0) as i32);
             let Some(y) = y.get_mut(i * p.row + j * p.pixel) else { continue };
             if p.join {
-                t = t.wrapping_add((residual as i32).wrapping_mul(i32::from(*y)));
+                t = t.wrapping_add((*residual as i32).wrapping_mul(i32::from(*y)));
             }
-            *y = scale_and_saturate(t, scale as i32);
+            *y = scale_and_saturate(t, *scale as i32);
         }
     }
 }
 
-/// Transforms the weights of a pair of outputs, `[C/4][2][9]` words of four int8, and copies the
-/// constants that follow them: what `pack` stores for the same pair.
+/// Transforms the weights of a pair of outputs, `[C/4][2][9]` words of four int8.
 pub(crate) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
-    let quads = channels / 4;
-    let (taps, constants) = packed.split_at((18 * quads).min(packed.len()));
-    for (index, taps) in taps.chunks_exact(9).enumerate() {
-        for half in 0..2 {
-            let lane = |word: u32, lane: usize| i32::from((word >> (8 * (2 * lane + half))) as i8);
-            let lanes = [0, 1].map(|l| {
-                let mut nine = [0; 9];
-                nine.iter_mut().zip(taps).for_each(|(n, &word)| *n = lane(word, l));
-                transform(&nine)
-            });
-            let at = 4 * (index / 2) + 2 * (index % 2) + half;
-            for (point, slot) in
-                transformed.iter_mut().skip(at).step_by(4 * quads).take(POINTS).enumerate()
-            {
-                *slot = int16_pair(lanes[0][point], lanes[1][point]);
-            }
-        }
-    }
-    let rest = transformed.iter_mut().skip(POINTS * channels);
-    rest.zip(constants).for_each(|(slot, &word)| *slot = word);
+    transform_weights(Method::Winograd4, packed, channels, transformed);
 }

@@ -1,0 +1,410 @@
+//! Convolutions by transformed tiles: what Winograd's method and its polyphase form have in common.
+//!
+//! A pair of tiles side by side is transformed, `V = B^T x B`, multiplied point by point with the
+//! transformed weights and summed over the channels, two outputs at once, and transformed back.
+//! Weights are stored transformed; or they are stored as int8, and transformed for as many pairs of
+//! tiles as the scratch memory holds. Owns the walk over the image, its edges and the memory; does
+//! not know the transforms.
+
+use super::{PackedConv2d, polyphase2, winograd4};
+use crate::arch::passes;
+use crate::requantize::NativeChannel;
+use crate::shape::Window;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Which transforms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// F(4x4, 3x3), stride 1.
+    Winograd4,
+    /// F(2x2, 3x3) of the four phases of stride 2.
+    Polyphase2,
+}
+
+/// How the weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weights {
+    /// Transformed, an int16 for each point.
+    Stored,
+    /// As they are, transformed on the fly.
+    OnTheFly,
+}
+
+/// The sizes of a method.
+pub(crate) struct Geometry {
+    /// Places in the transformed domain.
+    pub(crate) points: usize,
+    /// Input rows of a tile.
+    pub(crate) rows: usize,
+    /// Input columns of a pair of tiles.
+    pub(crate) columns: usize,
+    /// How many of them are the first of the next pair.
+    carried: usize,
+    /// Output rows and columns of a pair.
+    output: [usize; 2],
+    /// Words of one output channel besides its weights.
+    pub(crate) constants: usize,
+}
+
+/// Input rows and columns from one pair of tiles to the next.
+const STEP: [usize; 2] = [4, 8];
+
+/// Input rows of the largest tile, and outputs of the largest pair.
+const ROWS_MAX: usize = 6;
+const OUTPUTS_MAX: usize = 32;
+
+impl Method {
+    pub(crate) const fn geometry(self) -> Geometry {
+        match self {
+            Self::Winograd4 => Geometry {
+                points: winograd4::POINTS,
+                rows: winograd4::ROWS,
+                columns: winograd4::COLUMNS,
+                carried: 2,
+                output: [4, 8],
+                constants: winograd4::CONSTANTS,
+            },
+            Self::Polyphase2 => Geometry {
+                points: polyphase2::POINTS,
+                rows: polyphase2::ROWS,
+                columns: polyphase2::COLUMNS,
+                carried: 1,
+                output: [2, 4],
+                constants: polyphase2::CONSTANTS,
+            },
+        }
+    }
+
+    /// Whether a convolution has the shape and the constants for this method.
+    pub(super) fn accepts(self, window: &Window, channels: &[NativeChannel]) -> bool {
+        let stride = match self {
+            Self::Winograd4 => [1, 1],
+            Self::Polyphase2 => [2, 2],
+        };
+        window.size == [3, 3]
+            && window.stride == stride
+            && window.input[2].is_multiple_of(4)
+            && (self == Self::Polyphase2 || winograd4::accepts(channels))
+    }
+
+    /// Words of two output channels as they are multiplied: transformed, and their constants.
+    pub(crate) const fn pair_words(self, channels: usize) -> usize {
+        let geometry = self.geometry();
+        geometry.points * channels + 2 * geometry.constants
+    }
+
+    /// Words of two output channels as they are stored.
+    fn stored_words(self, weights: Weights, channels: usize) -> usize {
+        match weights {
+            Weights::Stored => self.pair_words(channels),
+            Weights::OnTheFly => channels / 4 * 18 + 2 * self.geometry().constants,
+        }
+    }
+
+    /// Words of the packed weights.
+    pub(super) fn packed_words(self, window: &Window, weights: Weights) -> usize {
+        usize::from(window.output[2]) / 2 * self.stored_words(weights, window.input[2].into())
+    }
+
+    /// Words of scratch memory for the passes over `pairs` pairs of tiles at once.
+    pub(super) fn scratch_words(self, window: &Window, weights: Weights, pairs: usize) -> usize {
+        let channels = usize::from(window.input[2]);
+        let memory = Memory::new(self, weights, channels);
+        memory.fill + memory.vertical + memory.transformed + pairs.max(1) * memory.pair
+    }
+
+    /// Pairs of tiles of a whole layer.
+    pub(super) fn tile_pairs(self, window: &Window) -> usize {
+        let [rows, columns] = self.geometry().output;
+        usize::from(window.output[0]).div_ceil(rows)
+            * usize::from(window.output[1]).div_ceil(columns)
+    }
+
+    /// Packs `weights`, `[O,3,3,I]`, with the constants of their channels.
+    pub(super) fn pack(
+        self,
+        window: &Window,
+        channels: &[NativeChannel],
+        weights: &[i8],
+        kind: Weights,
+        packed: &mut [u32],
+    ) {
+        let depth = usize::from(window.input[2]);
+        let (pair, constants) = (self.stored_words(kind, depth), self.geometry().constants);
+        let weights = weights.chunks_exact(2 * 9 * depth);
+        for ((packed, weights), channels) in
+            packed.chunks_exact_mut(pair).zip(weights).zip(channels.chunks_exact(2))
+        {
+            let (slots, rest) = packed.split_at_mut(pair - 2 * constants);
+            let rows = weights.chunks_exact(9 * depth).zip(channels);
+            for (index, (row, channel)) in rows.enumerate() {
+                self.pack_row(row, depth, kind, index, slots);
+                let rest = &mut rest[constants * index..constants * (index + 1)];
+                match self {
+                    Self::Winograd4 => winograd4::pack_constants(row, channel, depth, rest),
+                    Self::Polyphase2 => polyphase2::pack_constants(channel, rest),
+                }
+            }
+        }
+    }
+
+    /// Packs the weights `[3,3,depth]` of channel `index` (0 or 1) of a pair.
+    fn pack_row(self, row: &[i8], depth: usize, kind: Weights, index: usize, slots: &mut [u32]) {
+        let taps = |i: usize| [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|tap| row[tap * depth + i]);
+        for quad in 0..depth / 4 {
+            let four = [0, 1, 2, 3].map(|i| taps(4 * quad + i));
+            match kind {
+                Weights::Stored => {
+                    for (point, slots) in slots.chunks_exact_mut(depth).enumerate() {
+                        let [a, b, c, d] =
+                            four.map(|taps| self.weight(&taps.map(i32::from), point));
+                        let at = 4 * quad + 2 * index;
+                        slots[at] = super::dsp::int16_pair(a, c);
+                        slots[at + 1] = super::dsp::int16_pair(b, d);
+                    }
+                }
+                Weights::OnTheFly => {
+                    let slots = slots.iter_mut().skip(18 * quad + 9 * index);
+                    for (tap, slot) in slots.take(9).enumerate() {
+                        *slot = u32::from_le_bytes(four.map(|taps| taps[tap] as u8));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One point of the transform of nine weights.
+    pub(crate) fn weight(self, taps: &[i32; 9], point: usize) -> i32 {
+        let [vertical, horizontal] = match self {
+            Self::Winograd4 => winograd4::weight_rows(point),
+            Self::Polyphase2 => polyphase2::weight_rows(point),
+        };
+        let mut sum = 0;
+        for (v, row) in vertical.iter().zip(taps.as_chunks::<3>().0) {
+            for (h, &w) in horizontal.iter().zip(row) {
+                sum += v * h * w;
+            }
+        }
+        sum
+    }
+}
+
+/// Words of each part of the scratch memory.
+struct Memory {
+    /// Rows of padding.
+    fill: usize,
+    /// The vertical pass of a pair of tiles.
+    vertical: usize,
+    /// The transformed weights of two outputs.
+    transformed: usize,
+    /// A transformed pair of tiles.
+    pair: usize,
+}
+
+impl Memory {
+    fn new(method: Method, weights: Weights, channels: usize) -> Self {
+        let geometry = method.geometry();
+        let on_the_fly = weights == Weights::OnTheFly;
+        Self {
+            fill: geometry.columns * channels / 4,
+            vertical: geometry.rows * geometry.columns * channels / 2,
+            transformed: if on_the_fly { method.pair_words(channels) } else { 0 },
+            pair: geometry.points * channels,
+        }
+    }
+}
+
+/// What the passes over transformed tiles need.
+pub(crate) struct Products<'a> {
+    /// A pair of tiles: `[points][C/4][2 tiles][2]`.
+    pub(crate) v: &'a [u32],
+    /// Pairs of output channels, [`Method::pair_words`] each.
+    pub(crate) weights: &'a [u32],
+    /// Input channels.
+    pub(crate) channels: usize,
+    /// From pixel to pixel and from row to row of the output, in bytes.
+    pub(crate) pixel: usize,
+    pub(crate) row: usize,
+    /// Whether the output holds a residual.
+    pub(crate) join: bool,
+}
+
+/// Computes a layer. `scratch`: at least [`Method::scratch_words`] for one pair of tiles; what is
+/// more lets transformed weights serve for more tiles.
+pub(super) fn run(
+    layer: &PackedConv2d<'_>,
+    (method, kind): (Method, Weights),
+    pad: i8,
+    x: &[i8],
+    y: &mut [i8],
+    scratch: &mut [u32],
+) {
+    let channels = usize::from(layer.window.input[2]);
+    let memory = Memory::new(method, kind, channels);
+    let geometry = method.geometry();
+    let pairs_a_row = usize::from(layer.window.output[1]).div_ceil(geometry.output[1]).max(1);
+    let walk = Walk { layer, method, geometry, channels, pairs_a_row };
+    let Some((fill, rest)) = scratch.split_at_mut_checked(memory.fill) else { return };
+    let Some((u, rest)) = rest.split_at_mut_checked(memory.vertical) else { return };
+    let Some((transformed, v)) = rest.split_at_mut_checked(memory.transformed) else { return };
+    let fill = <[i8]>::mut_from_bytes(fill.as_mut_bytes()).unwrap_or_default();
+    fill.fill(pad);
+    let (mut first, total) = (0, method.tile_pairs(&layer.window));
+    let pair_words = memory.pair.max(1);
+    let group = (v.len() / pair_words).max(1);
+    while first < total {
+        let pairs = first..(first + group).min(total);
+        for (pair, v) in pairs.clone().zip(v.chunks_exact_mut(pair_words)) {
+            walk.transform(pair, x, fill, u, v);
+        }
+        match kind {
+            Weights::Stored => walk.products(pairs.clone(), v, layer.packed, 0, y),
+            Weights::OnTheFly => {
+                let packed = layer.packed.chunks_exact(method.stored_words(kind, channels).max(1));
+                for (output, packed) in packed.enumerate() {
+                    match method {
+                        Method::Winograd4 => {
+                            passes::winograd4::weights(packed, channels, transformed);
+                        }
+                        Method::Polyphase2 => {
+                            passes::polyphase2::weights(packed, channels, transformed);
+                        }
+                    }
+                    walk.products(pairs.clone(), v, transformed, 2 * output, y);
+                }
+            }
+        }
+        first = pairs.end;
+    }
+}
+
+struct Walk<'a, 'p> {
+    layer: &'a PackedConv2d<'p>,
+    method: Method,
+    geometry: Geometry,
+    channels: usize,
+    pairs_a_row: usize,
+}
+
+impl Walk<'_, '_> {
+    /// Transforms a pair of tiles into `v`. `u` holds the vertical pass of the pair before, of
+    /// which the last columns are this one's first.
+    fn transform(&self, pair: usize, x: &[i8], fill: &[i8], u: &mut [u32], v: &mut [u32]) {
+        let (row, column) = (pair / self.pairs_a_row, pair % self.pairs_a_row);
+        let Geometry { columns, carried, .. } = self.geometry;
+        let mut done = 0;
+        if column != 0 {
+            for line in u.chunks_exact_mut(columns) {
+                line.copy_within(columns - carried.., 0);
+            }
+            done = carried;
+        }
+        let [top, left] = self.layer.window.padding.map(usize::from);
+        let [height, width, _] = self.layer.window.input.map(usize::from);
+        while done < columns {
+            // The next columns that lie wholly before, in or behind the image.
+            let at = STEP[1] * column + done;
+            let (count, inside) = if at < left {
+                (left - at, None)
+            } else if at - left < width {
+                (width - (at - left), Some(at - left))
+            } else {
+                (columns, None)
+            };
+            let count = count.min(columns - done);
+            let bytes = count * self.channels;
+            let rows: [&[i8]; ROWS_MAX] = core::array::from_fn(|i| {
+                let line = (STEP[0] * row + i).checked_sub(top).filter(|&line| line < height);
+                let start = line.zip(inside).map(|(line, c)| (line * width + c) * self.channels);
+                let pixels = start.and_then(|start| x.get(start..start + bytes));
+                pixels.or_else(|| fill.get(..bytes)).unwrap_or_default()
+            });
+            match (self.method, rows) {
+                (Method::Winograd4, rows) => passes::winograd4::rows(rows, self.channels, done, u),
+                (Method::Polyphase2, [a, b, c, d, e, _]) => {
+                    passes::polyphase2::rows([a, b, c, d, e], self.channels, done, u);
+                }
+            }
+            done += count;
+        }
+        for tile in 0..2 {
+            let (Some(u), Some(v)) = (u.get(4 * tile..), v.get_mut(2 * tile..)) else { continue };
+            match self.method {
+                Method::Winograd4 => passes::winograd4::columns(u, self.channels, v),
+                Method::Polyphase2 => passes::polyphase2::columns(u, self.channels, v),
+            }
+        }
+    }
+
+    /// Outputs of pairs of tiles from channel `output` on, of which `v` holds the transforms.
+    fn products(
+        &self,
+        pairs: core::ops::Range<usize>,
+        v: &[u32],
+        weights: &[u32],
+        output: usize,
+        y: &mut [i8],
+    ) {
+        let [height, width, outputs] = self.layer.window.output.map(usize::from);
+        let [rows, columns] = self.geometry.output;
+        let pair_words = (self.geometry.points * self.channels).max(1);
+        for (pair, v) in pairs.zip(v.chunks_exact(pair_words)) {
+            let (row, column) = (pair / self.pairs_a_row, pair % self.pairs_a_row);
+            let (row, column) = (rows * row, columns * column);
+            let y = y.get_mut((row * width + column) * outputs + output..).unwrap_or_default();
+            let place = Products {
+                v,
+                weights,
+                channels: self.channels,
+                pixel: outputs,
+                row: width * outputs,
+                join: self.layer.join,
+            };
+            if row + rows <= height && column + columns <= width {
+                self.multiply(&place, y);
+            } else {
+                self.edge(&place, [height.saturating_sub(row), width.saturating_sub(column)], y);
+            }
+        }
+    }
+
+    fn multiply(&self, place: &Products<'_>, y: &mut [i8]) {
+        match self.method {
+            Method::Winograd4 => passes::winograd4::products(place, y),
+            Method::Polyphase2 => passes::polyphase2::products(place, y),
+        }
+    }
+
+    /// A pair of tiles of which only `size` lies in the output: aside, two channels at a time.
+    fn edge(&self, place: &Products<'_>, size: [usize; 2], y: &mut [i8]) {
+        let pair = self.method.pair_words(self.channels);
+        let line = 2 * self.geometry.output[1];
+        for (index, weights) in place.weights.chunks_exact(pair.max(1)).enumerate() {
+            let mut aside = [0; 2 * OUTPUTS_MAX];
+            let aside_len = line * self.geometry.output[0];
+            let aside = aside.get_mut(..aside_len).unwrap_or_default();
+            let inside = |row: usize, column: usize| {
+                let start = row * place.row + column * place.pixel + 2 * index;
+                start..start + 2
+            };
+            if place.join {
+                for (row, line) in aside.chunks_exact_mut(line).enumerate().take(size[0]) {
+                    for (column, two) in line.as_chunks_mut().0.iter_mut().enumerate().take(size[1])
+                    {
+                        let skip = y.get(inside(row, column)).and_then(<[i8]>::first_chunk::<2>);
+                        *two = *skip.unwrap_or(&[0, 0]);
+                    }
+                }
+            }
+            self.multiply(&Products { weights, pixel: 2, row: line, ..*place }, aside);
+            for (row, line) in aside.chunks_exact(line).enumerate().take(size[0]) {
+                for (column, two) in line.as_chunks::<2>().0.iter().enumerate().take(size[1]) {
+                    let y = y.get_mut(inside(row, column));
+                    if let Some(y) = y.and_then(<[i8]>::first_chunk_mut::<2>) {
+                        *y = *two;
+                    }
+                }
+            }
+        }
+    }
+}
