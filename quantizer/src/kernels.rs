@@ -4,8 +4,8 @@
 //! of its code. Picks the fastest kernels that a flash budget allows. Knows nothing of how a
 //! kernel computes, and nothing of memory beyond the scratch that a kernel asks for.
 
-use crate::quantized::{Channels, PadValue, QuantizedGraph, QuantizedOp, TensorId};
-use resmcu_int8_kernels::ops::conv2d::{self, Pad};
+use crate::quantized::{Channels, QuantizedGraph, QuantizedOp, TensorId};
+use resmcu_int8_kernels::ops::conv2d;
 use resmcu_int8_kernels::packed::Kernel;
 use resmcu_int8_kernels::requantize::NativeChannel;
 use resmcu_int8_kernels::shape::Window;
@@ -47,7 +47,6 @@ pub fn kernel_name(number: u16) -> &'static str {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layer<'g> {
     pub(crate) window: Window,
-    pad: Pad<'g>,
     clamp: [i8; 2],
     pub(crate) channels: &'g [NativeChannel],
 }
@@ -55,7 +54,7 @@ pub(crate) struct Layer<'g> {
 impl<'g> Layer<'g> {
     /// The node of this index, if it is one and its sizes fit.
     pub(crate) fn of(graph: &'g QuantizedGraph, index: usize) -> Option<Self> {
-        let QuantizedOp::Conv2d { input, sliding, pad_value, channels, clamp, .. } =
+        let QuantizedOp::Conv2d { input, sliding, channels, clamp, .. } =
             &graph.nodes.get(index)?.op
         else {
             return None;
@@ -69,15 +68,11 @@ impl<'g> Layer<'g> {
             stride: fit(sliding.stride)?,
             padding: fit([sliding.padding[0], sliding.padding[1]])?,
         };
-        let pad = match pad_value {
-            PadValue::Uniform(value) => Pad::Uniform(*value),
-            PadValue::PerChannel(values) => Pad::PerChannel(values),
-        };
-        Some(Self { window, pad, clamp: *clamp, channels })
+        Some(Self { window, clamp: *clamp, channels })
     }
 
     pub(crate) fn takes(&self, kernel: Kernel) -> bool {
-        kernel.accepts(&self.window, self.pad, self.clamp, self.channels)
+        kernel.accepts(&self.window, self.clamp, self.channels)
     }
 }
 
@@ -213,7 +208,8 @@ fn direct16(window: &Window) -> usize {
 /// Pairs of tiles; each is transformed, and multiplied for each pair of channels. `passes`: how
 /// often all weights are transformed.
 fn winograd4(window: &Window, pairs: usize, passes: usize) -> usize {
-    let (quads, outputs) = (usize::from(window.input[2]) / 4, usize::from(window.output[2]) / 2);
+    let (quads, outputs) =
+        (usize::from(window.input[2]).div_ceil(4), usize::from(window.output[2]) / 2);
     let transform = 8 * 72 * quads + 2 * 2 * 6 * 21 * quads + 300;
     let products = outputs * (36 * (10 * quads + 2) + 1000);
     pairs * (transform + products) + passes * outputs * (820 * quads + 60)
@@ -221,7 +217,8 @@ fn winograd4(window: &Window, pairs: usize, passes: usize) -> usize {
 
 /// The same by phases.
 fn polyphase2(window: &Window, pairs: usize, passes: usize) -> usize {
-    let (quads, outputs) = (usize::from(window.input[2]) / 4, usize::from(window.output[2]) / 2);
+    let (quads, outputs) =
+        (usize::from(window.input[2]).div_ceil(4), usize::from(window.output[2]) / 2);
     let transform = 8 * 45 * quads + 2 * 2 * 55 * quads + 300;
     let products = outputs * (250 * quads + 330);
     pairs * (transform + products) + passes * outputs * (240 * quads + 60)

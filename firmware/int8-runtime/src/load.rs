@@ -130,7 +130,7 @@ impl<'m> Decoder<'_, 'm> {
         let (window, pad) = self.sliding(conv, y)?;
         self.accumulator(conv.accumulator_bound)?;
         let channels = self.native_channels(conv.channels, usize::from(y.shape[2]))?;
-        if !kernel.accepts(&window, pad, conv.clamp, channels) {
+        if !kernel.accepts(&window, conv.clamp, channels) {
             return Err(not_for);
         }
         self.scratch(kernel.scratch_words_min(&window).saturating_mul(4))?;

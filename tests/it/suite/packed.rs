@@ -23,6 +23,8 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
     if matches!(kernel, Kernel::Polyphase2 | Kernel::Polyphase2OnTheFly) {
         return vec![
             ([4, 8, 4], 2, square(3, 2, same)),
+            ([5, 13, 3], 4, square(3, 2, same)),
+            ([4, 9, 17], 2, square(3, 2, same)),
             ([1, 1, 4], 2, square(3, 2, same)),
             ([8, 16, 16], 4, square(3, 2, [0, 0, 1, 1])), // TensorFlow's SAME
             ([7, 15, 8], 2, square(3, 2, same)),
@@ -35,6 +37,9 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
     }
     let mut shapes = vec![
         ([4, 8, 4], 2, square(3, 1, same)),
+        ([6, 17, 3], 4, square(3, 1, same)),
+        ([5, 9, 1], 2, square(3, 1, same)),
+        ([4, 8, 18], 2, square(3, 1, same)),
         ([1, 1, 4], 2, square(3, 1, same)),
         ([5, 9, 16], 4, square(3, 1, same)),
         ([8, 16, 32], 2, square(3, 1, same)),
@@ -110,7 +115,7 @@ fn conv(rng: &mut Rng, kernel: Kernel, join: bool, (input, outputs, sliding): Sh
         let rows: Vec<Vec<i8>> = (0..outputs).map(|_| weights(rng, patch)).collect();
         let sum = |row: &Vec<i8>| row.iter().map(|&w| i64::from(w).abs() * 128).sum();
         let channels = rows.iter().map(|row| channel(rng, sum(row))).collect();
-        let per_channel = kernel == Kernel::Direct16 && rng.one_in(3);
+        let per_channel = rng.one_in(3);
         let pad_value = if per_channel {
             PadValue::PerChannel(rng.i8s(input[2]))
         } else {
@@ -149,7 +154,7 @@ pub(super) fn edges() -> Vec<Case> {
 pub(super) fn random(seed: u64) -> Case {
     let mut rng = Rng::new(seed);
     let kernel = rng.pick(&Kernel::ALL);
-    let input = [rng.size(1, 17), rng.size(1, 19), 4 * rng.size(1, 20)];
+    let input = [rng.size(1, 17), rng.size(1, 19), rng.size(1, 80)];
     let outputs = 2 * rng.size(1, 5);
     let padding = [(); 4].map(|()| rng.size(1, 2));
     let join = rng.one_in(2);

@@ -10,7 +10,7 @@
 //! passes are computed.
 
 use super::PackedConv2d;
-use super::dsp::{int16_pair, widen};
+use super::dsp::int16_pair;
 use crate::arch::passes::direct16 as passes;
 use crate::ops::conv2d::gather;
 use crate::requantize::NativeChannel;
@@ -23,6 +23,19 @@ const STEP: usize = 4;
 /// Words of a pair of outputs besides its weights: four biases, two scales, two weights of the
 /// residual.
 pub(crate) const CONSTANTS: usize = 8;
+
+/// A patch of the input as it lies in memory.
+pub(crate) struct Patch<'a> {
+    /// From its first byte on.
+    pub(crate) bytes: &'a [i8],
+    /// Bytes from row to row.
+    pub(crate) pitch: usize,
+    /// Rows of the window.
+    pub(crate) rows: usize,
+    /// Whole words of a row, and the bytes that remain of it.
+    pub(crate) words: usize,
+    pub(crate) rest: usize,
+}
 
 /// What the pass over one pair of pixels reads.
 pub(crate) struct Products<'a> {
@@ -184,29 +197,6 @@ impl Places {
         };
         let [words, rest] = row_words(&layer.window);
         let rows = usize::from(layer.window.size[0]);
-        let mut done = 0;
-        for row in 0..rows {
-            let row = source.get(row * pitch..row * pitch + 4 * words).unwrap_or_default();
-            passes::widen_row(row, patches.get_mut(done * STEP..).unwrap_or_default());
-            done += words;
-        }
-        if rest != 0 {
-            let rests = (0..rows).flat_map(|row| {
-                let start = row * pitch + 4 * words;
-                source.get(start..start + rest).unwrap_or_default()
-            });
-            widen_rests(rests.copied(), patches.get_mut(done * STEP..).unwrap_or_default());
-        }
-    }
-}
-
-/// Widens bytes four by four, the last ones filled up with zeros.
-fn widen_rests(mut rests: impl Iterator<Item = i8>, patches: &mut [u32]) {
-    let mut slots = patches.chunks_mut(STEP);
-    while let Some(first) = rests.next() {
-        let bytes = [(); 3].map(|()| rests.next().unwrap_or(0) as u8);
-        let word = u32::from_le_bytes([first as u8, bytes[0], bytes[1], bytes[2]]);
-        let Some([low, high, ..]) = slots.next() else { return };
-        [*low, *high] = widen(word);
+        passes::widen_patch(&Patch { bytes: source, pitch, rows, words, rest }, patches);
     }
 }

@@ -75,13 +75,7 @@ impl Kernel {
     /// Whether it computes this layer exactly: all of them need an even number of outputs, no
     /// clamp but int8's own, and constants that one multiply scales.
     #[must_use]
-    pub fn accepts(
-        self,
-        window: &Window,
-        pad: Pad<'_>,
-        clamp: [i8; 2],
-        channels: &[NativeChannel],
-    ) -> bool {
+    pub fn accepts(self, window: &Window, clamp: [i8; 2], channels: &[NativeChannel]) -> bool {
         let fits = |c: &NativeChannel| {
             c.pre_shift <= PACKED_PRE_SHIFT_MAX && c.post_shift <= PACKED_POST_SHIFT_MAX
         };
@@ -89,9 +83,7 @@ impl Kernel {
             && window.output[2].is_multiple_of(2)
             && channels.len() == usize::from(window.output[2])
             && channels.iter().all(fits);
-        let tiles = |(method, _): (Method, Weights)| {
-            matches!(pad, Pad::Uniform(_)) && method.accepts(window, channels)
-        };
+        let tiles = |(method, _): (Method, Weights)| method.accepts(window, channels);
         common && self.tiles().is_none_or(tiles)
     }
 
@@ -195,9 +187,8 @@ pub struct PackedConv2d<'a> {
 /// least [`Kernel::scratch_words_min`] words; with more, weights transformed once serve longer.
 pub fn packed_conv2d_s8(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
     debug_assert_eq!(layer.packed.len(), layer.kernel.packed_words(&layer.window));
-    match (layer.kernel.tiles(), layer.pad) {
-        (None, _) => direct16::run(layer, x, y, scratch),
-        (Some(tiles), Pad::Uniform(pad)) => tiles::run(layer, tiles, pad, x, y, scratch),
-        (Some(_), Pad::PerChannel(_)) => {} // not accepted
+    match layer.kernel.tiles() {
+        None => direct16::run(layer, x, y, scratch),
+        Some(tiles) => tiles::run(layer, tiles, x, y, scratch),
     }
 }

@@ -8,6 +8,7 @@
 
 use super::{PackedConv2d, polyphase2, winograd4};
 use crate::arch::passes;
+use crate::ops::conv2d::Pad;
 use crate::requantize::NativeChannel;
 use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
@@ -38,8 +39,6 @@ pub(crate) struct Geometry {
     pub(crate) rows: usize,
     /// Input columns of a pair of tiles.
     pub(crate) columns: usize,
-    /// How many of them are the first of the next pair.
-    carried: usize,
     /// Output rows and columns of a pair.
     output: [usize; 2],
     /// Words of one output channel besides its weights.
@@ -60,7 +59,6 @@ impl Method {
                 points: winograd4::POINTS,
                 rows: winograd4::ROWS,
                 columns: winograd4::COLUMNS,
-                carried: 2,
                 output: [4, 8],
                 constants: winograd4::CONSTANTS,
             },
@@ -68,7 +66,6 @@ impl Method {
                 points: polyphase2::POINTS,
                 rows: polyphase2::ROWS,
                 columns: polyphase2::COLUMNS,
-                carried: 1,
                 output: [2, 4],
                 constants: polyphase2::CONSTANTS,
             },
@@ -83,7 +80,6 @@ impl Method {
         };
         window.size == [3, 3]
             && window.stride == stride
-            && window.input[2].is_multiple_of(4)
             && (self == Self::Polyphase2 || winograd4::accepts(channels))
     }
 
@@ -103,14 +99,17 @@ impl Method {
 
     /// Words of the packed weights.
     pub(super) fn packed_words(self, window: &Window, weights: Weights) -> usize {
-        usize::from(window.output[2]) / 2 * self.stored_words(weights, window.input[2].into())
+        usize::from(window.output[2]) / 2 * self.stored_words(weights, padded_channels(window))
     }
 
     /// Words of scratch memory for the passes over `pairs` pairs of tiles at once.
     pub(super) fn scratch_words(self, window: &Window, weights: Weights, pairs: usize) -> usize {
-        let channels = usize::from(window.input[2]);
-        let memory = Memory::new(self, weights, channels);
-        memory.fill + memory.vertical + memory.transformed + pairs.max(1) * memory.pair
+        let memory = Memory::new(self, weights, window);
+        memory.fill
+            + memory.padded
+            + memory.vertical
+            + memory.transformed
+            + pairs.max(1) * memory.pair
     }
 
     /// Pairs of tiles of a whole layer.
@@ -129,8 +128,8 @@ impl Method {
         kind: Weights,
         packed: &mut [u32],
     ) {
-        let depth = usize::from(window.input[2]);
-        let (pair, constants) = (self.stored_words(kind, depth), self.geometry().constants);
+        let (depth, words) = (usize::from(window.input[2]), padded_channels(window));
+        let (pair, constants) = (self.stored_words(kind, words), self.geometry().constants);
         let weights = weights.chunks_exact(2 * 9 * depth);
         for ((packed, weights), channels) in
             packed.chunks_exact_mut(pair).zip(weights).zip(channels.chunks_exact(2))
@@ -150,12 +149,14 @@ impl Method {
 
     /// Packs the weights `[3,3,depth]` of channel `index` (0 or 1) of a pair.
     fn pack_row(self, row: &[i8], depth: usize, kind: Weights, index: usize, slots: &mut [u32]) {
-        let taps = |i: usize| [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|tap| row[tap * depth + i]);
-        for quad in 0..depth / 4 {
+        let weight = |tap: usize, i: usize| if i < depth { row[tap * depth + i] } else { 0 };
+        let taps = |i: usize| [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|tap| weight(tap, i));
+        for quad in 0..depth.div_ceil(4) {
             let four = [0, 1, 2, 3].map(|i| taps(4 * quad + i));
             match kind {
                 Weights::Stored => {
-                    for (point, slots) in slots.chunks_exact_mut(depth).enumerate() {
+                    for (point, slots) in slots.chunks_exact_mut(4 * depth.div_ceil(4)).enumerate()
+                    {
                         let [a, b, c, d] =
                             four.map(|taps| self.weight(&taps.map(i32::from), point));
                         let at = 4 * quad + 2 * index;
@@ -169,6 +170,23 @@ impl Method {
                         *slot = u32::from_le_bytes(four.map(|taps| taps[tap] as u8));
                     }
                 }
+            }
+        }
+    }
+
+    /// Copies the last columns of a vertical pass to where the next pair of tiles has them first.
+    /// Answers how many they are.
+    fn carry(self, u: &mut [u32]) -> usize {
+        match self {
+            Self::Winograd4 => {
+                let lines = u.as_chunks_mut::<{ winograd4::COLUMNS }>().0;
+                lines.iter_mut().for_each(|line| [line[0], line[1]] = [line[8], line[9]]);
+                2
+            }
+            Self::Polyphase2 => {
+                let lines = u.as_chunks_mut::<{ polyphase2::COLUMNS }>().0;
+                lines.iter_mut().for_each(|line| line[0] = line[8]);
+                1
             }
         }
     }
@@ -191,8 +209,10 @@ impl Method {
 
 /// Words of each part of the scratch memory.
 struct Memory {
-    /// Rows of padding.
+    /// A row of padding.
     fill: usize,
+    /// The pair's input, where its channels have to be filled up to a multiple of four.
+    padded: usize,
     /// The vertical pass of a pair of tiles.
     vertical: usize,
     /// The transformed weights of two outputs.
@@ -202,16 +222,23 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(method: Method, weights: Weights, channels: usize) -> Self {
-        let geometry = method.geometry();
+    fn new(method: Method, weights: Weights, window: &Window) -> Self {
+        let (channels, geometry) = (padded_channels(window), method.geometry());
+        let is_padded = channels != usize::from(window.input[2]);
         let on_the_fly = weights == Weights::OnTheFly;
         Self {
             fill: geometry.columns * channels / 4,
+            padded: if is_padded { geometry.rows * geometry.columns * channels / 4 } else { 0 },
             vertical: geometry.rows * geometry.columns * channels / 2,
             transformed: if on_the_fly { method.pair_words(channels) } else { 0 },
             pair: geometry.points * channels,
         }
     }
+}
+
+/// Input channels as they are multiplied, four at once.
+fn padded_channels(window: &Window) -> usize {
+    usize::from(window.input[2]).next_multiple_of(4)
 }
 
 /// What the passes over transformed tiles need.
@@ -234,28 +261,35 @@ pub(crate) struct Products<'a> {
 pub(super) fn run(
     layer: &PackedConv2d<'_>,
     (method, kind): (Method, Weights),
-    pad: i8,
     x: &[i8],
     y: &mut [i8],
     scratch: &mut [u32],
 ) {
-    let channels = usize::from(layer.window.input[2]);
-    let memory = Memory::new(method, kind, channels);
+    let channels = padded_channels(&layer.window);
+    let memory = Memory::new(method, kind, &layer.window);
     let geometry = method.geometry();
     let pairs_a_row = usize::from(layer.window.output[1]).div_ceil(geometry.output[1]).max(1);
     let walk = Walk { layer, method, geometry, channels, pairs_a_row };
     let Some((fill, rest)) = scratch.split_at_mut_checked(memory.fill) else { return };
+    let Some((padded, rest)) = rest.split_at_mut_checked(memory.padded) else { return };
     let Some((u, rest)) = rest.split_at_mut_checked(memory.vertical) else { return };
     let Some((transformed, v)) = rest.split_at_mut_checked(memory.transformed) else { return };
     let fill = <[i8]>::mut_from_bytes(fill.as_mut_bytes()).unwrap_or_default();
-    fill.fill(pad);
+    let padded = <[i8]>::mut_from_bytes(padded.as_mut_bytes()).unwrap_or_default();
+    match layer.pad {
+        Pad::Uniform(value) => fill.fill(value),
+        Pad::PerChannel(values) => {
+            let pixels = fill.chunks_exact_mut(channels.max(1));
+            pixels.for_each(|pixel| pixel.iter_mut().zip(values).for_each(|(x, &v)| *x = v));
+        }
+    }
     let (mut first, total) = (0, method.tile_pairs(&layer.window));
     let pair_words = memory.pair.max(1);
     let group = (v.len() / pair_words).max(1);
     while first < total {
         let pairs = first..(first + group).min(total);
         for (pair, v) in pairs.clone().zip(v.chunks_exact_mut(pair_words)) {
-            walk.transform(pair, x, fill, u, v);
+            walk.transform(pair, x, [fill, padded], u, v);
         }
         match kind {
             Weights::Stored => walk.products(pairs.clone(), v, layer.packed, 0, y),
@@ -278,6 +312,33 @@ pub(super) fn run(
     }
 }
 
+/// Copies rows of pixels of `depth` bytes to where a pixel has a multiple of four. Rows of padding,
+/// which have that already, stay.
+fn fill_up<'a>(
+    rows: [&'a [i8]; ROWS_MAX],
+    depth: usize,
+    filled: usize,
+    padded: &'a mut [i8],
+) -> [&'a [i8]; ROWS_MAX] {
+    let mut places = padded.chunks_exact_mut(filled.max(1));
+    rows.map(|row| {
+        if row.len() == filled {
+            return row;
+        }
+        let Some(place) = places.next() else { return Default::default() };
+        if depth == 3 {
+            let pixels = place.as_chunks_mut::<4>().0.iter_mut();
+            pixels.zip(row.as_chunks::<3>().0).for_each(|(y, &[r, g, b])| *y = [r, g, b, 0]);
+        } else {
+            let pixels = place.chunks_exact_mut(depth.next_multiple_of(4).max(1));
+            for (y, x) in pixels.zip(row.chunks_exact(depth.max(1))) {
+                y.iter_mut().zip(x).for_each(|(y, &x)| *y = x);
+            }
+        }
+        place
+    })
+}
+
 struct Walk<'a, 'p> {
     layer: &'a PackedConv2d<'p>,
     method: Method,
@@ -289,15 +350,19 @@ struct Walk<'a, 'p> {
 impl Walk<'_, '_> {
     /// Transforms a pair of tiles into `v`. `u` holds the vertical pass of the pair before, of
     /// which the last columns are this one's first.
-    fn transform(&self, pair: usize, x: &[i8], fill: &[i8], u: &mut [u32], v: &mut [u32]) {
+    fn transform(
+        &self,
+        pair: usize,
+        x: &[i8],
+        [fill, padded]: [&mut [i8]; 2],
+        u: &mut [u32],
+        v: &mut [u32],
+    ) {
         let (row, column) = (pair / self.pairs_a_row, pair % self.pairs_a_row);
-        let Geometry { columns, carried, .. } = self.geometry;
+        let (columns, depth) = (self.geometry.columns, usize::from(self.layer.window.input[2]));
         let mut done = 0;
         if column != 0 {
-            for line in u.chunks_exact_mut(columns) {
-                line.copy_within(columns - carried.., 0);
-            }
-            done = carried;
+            done = self.method.carry(u);
         }
         let [top, left] = self.layer.window.padding.map(usize::from);
         let [height, width, _] = self.layer.window.input.map(usize::from);
@@ -312,13 +377,18 @@ impl Walk<'_, '_> {
                 (columns, None)
             };
             let count = count.min(columns - done);
-            let bytes = count * self.channels;
+            let (bytes, filled) = (count * depth, count * self.channels);
             let rows: [&[i8]; ROWS_MAX] = core::array::from_fn(|i| {
                 let line = (STEP[0] * row + i).checked_sub(top).filter(|&line| line < height);
-                let start = line.zip(inside).map(|(line, c)| (line * width + c) * self.channels);
+                let start = line.zip(inside).map(|(line, c)| (line * width + c) * depth);
                 let pixels = start.and_then(|start| x.get(start..start + bytes));
-                pixels.or_else(|| fill.get(..bytes)).unwrap_or_default()
+                pixels.or_else(|| fill.get(..filled)).unwrap_or_default()
             });
+            let rows = if depth == self.channels || inside.is_none() {
+                rows
+            } else {
+                fill_up(rows, depth, filled, padded)
+            };
             match (self.method, rows) {
                 (Method::Winograd4, rows) => passes::winograd4::rows(rows, self.channels, done, u),
                 (Method::Polyphase2, [a, b, c, d, e, _]) => {

@@ -1,6 +1,18 @@
 //! Passes of the direct kernel, behind the signatures of `portable`.
 
-use crate::packed::direct16::{CONSTANTS, Products};
+use crate::packed::direct16::{CONSTANTS, Patch, Products};
+
+/// What `resmcu_direct16_widen_patch` reads.
+#[repr(C)]
+struct Rows {
+    row: *const i8,
+    pitch: usize,
+    rows: usize,
+    patches: *mut u32,
+    words: usize,
+    rest: usize,
+    rests: *mut u32,
+}
 
 /// What `resmcu_direct16_products` reads.
 #[repr(C)]
@@ -18,20 +30,32 @@ struct Pairs {
 #[expect(unsafe_code, reason = "declares the assembly of this kernel")]
 // SAFETY: the signatures are those that `direct16.s` states.
 unsafe extern "C" {
-    fn resmcu_direct16_widen_row(row: *const i8, patches: *mut u32, words: usize);
+    fn resmcu_direct16_widen_patch(context: *const Rows);
     fn resmcu_direct16_products(context: *const Pairs);
 }
 
-/// As `portable::widen_row`.
-pub(crate) fn widen_row(row: &[i8], patches: &mut [u32]) {
-    let words = row.len() / 4;
-    if (4 * words).saturating_sub(2) > patches.len() {
+/// As `portable::widen_patch`.
+pub(crate) fn widen_patch(patch: &Patch<'_>, patches: &mut [u32]) {
+    let Patch { bytes, pitch, rows, words, rest } = *patch;
+    let row = 4 * words + rest;
+    let reads = pitch * rows.saturating_sub(1) + row;
+    let steps = rows * words + (rows * rest).div_ceil(4);
+    if rows == 0 || row == 0 || bytes.len() < reads || patches.len() + 2 < 4 * steps {
         return;
     }
+    let context = Rows {
+        row: bytes.as_ptr(),
+        pitch,
+        rows,
+        patches: patches.as_mut_ptr(),
+        words,
+        rest,
+        rests: patches.as_mut_ptr().wrapping_add(4 * rows * words),
+    };
     #[expect(unsafe_code, reason = "calls the assembly")]
-    // SAFETY: `row` has the words, and the last one's two halves lie inside of `patches`.
+    // SAFETY: the last row ends inside of `bytes`, and the last step's first half in `patches`.
     unsafe {
-        resmcu_direct16_widen_row(row.as_ptr(), patches.as_mut_ptr(), words);
+        resmcu_direct16_widen_patch(&raw const context);
     }
 }
 

@@ -1,35 +1,63 @@
 @ The direct kernel on Armv7E-M and Armv8-M with DSP and FPU: the passes of `portable`.
 
-@ void widen_row(const i8 *row, u32 *patches, words)
-@ Four words of five instructions each a round, and what remains one by one.
-    .section .text.resmcu_direct16_widen_row, "ax", %progbits
+@ Widens the four bytes of \word to the next two words of every four at \to. \t is free.
+    .macro direct16_widen word, t, to
+    sxtb16  \t, \word, ror #8
+    sxtb16  \word, \word
+    strd    \word, \t, [\to], #16
+    .endm
+
+@ void widen_patch(const context *)
+@ context: patch, from row to row, rows, patches, whole words of a row, bytes that remain of it,
+@ where the steps of what remains begin
+@ r0 row, r1 to the next, r2 rows, r3 patches, r4 words, r5 bytes that remain, r6 their steps, r7
+@ of four such bytes those so far, r8 how many, r9 place in the row, r10-r12 free.
+    .section .text.resmcu_direct16_widen_patch, "ax", %progbits
     .balign 4
-    .global resmcu_direct16_widen_row
-    .type resmcu_direct16_widen_row, %function
+    .global resmcu_direct16_widen_patch
+    .type resmcu_direct16_widen_patch, %function
     .thumb_func
-resmcu_direct16_widen_row:
-    push    {r4, lr}
-    subs    r2, r2, #4
-    blo     2f
-1:
-    .rept 4
-    ldr     r3, [r0], #4
-    sxtb16  r4, r3, ror #8
-    sxtb16  r3, r3
-    strd    r3, r4, [r1], #16
+resmcu_direct16_widen_patch:
+    push    {r4-r11, lr}
+    ldm     r0, {r0-r6}
+    mov     r8, #4
+1:  mov     r9, r0
+    subs    r12, r4, #4
+    blo     3f
+2:  .rept 4
+    ldr     r10, [r9], #4
+    direct16_widen r10, r11, r3
     .endr
-    subs    r2, r2, #4
-    bhs     1b
-2:  adds    r2, r2, #4
-    beq     4f
-3:  ldr     r3, [r0], #4
-    sxtb16  r4, r3, ror #8
-    sxtb16  r3, r3
-    strd    r3, r4, [r1], #16
+    subs    r12, r12, #4
+    bhs     2b
+3:  adds    r12, r12, #4
+    beq     5f
+4:  ldr     r10, [r9], #4
+    direct16_widen r10, r11, r3
+    subs    r12, r12, #1
+    bne     4b
+5:  movs    r12, r5
+    beq     7f
+6:  ldrb    r10, [r9], #1
+    lsr     r7, r7, #8
+    orr     r7, r7, r10, lsl #24
+    subs    r8, r8, #1
+    bne     8f
+    direct16_widen r7, r11, r6
+    mov     r8, #4
+8:  subs    r12, r12, #1
+    bne     6b
+7:  add     r0, r0, r1
     subs    r2, r2, #1
-    bne     3b
-4:  pop     {r4, pc}
-    .size resmcu_direct16_widen_row, . - resmcu_direct16_widen_row
+    bne     1b
+    @ The last ones, filled up with zeros.
+    cmp     r8, #4
+    beq     9f
+    lsl     r8, r8, #3
+    lsr     r7, r7, r8
+    direct16_widen r7, r11, r6
+9:  pop     {r4-r11, pc}
+    .size resmcu_direct16_widen_patch, . - resmcu_direct16_widen_patch
 
 @ void products(const context *)
 @ context: patches, their end, stream of weights, its end, both outputs, steps, join

@@ -1,15 +1,30 @@
 //! Passes of the direct kernel.
 
 use super::{dual_multiply_accumulate, scale_and_saturate};
-use crate::packed::direct16::{CONSTANTS, Products};
+use crate::packed::direct16::{CONSTANTS, Patch, Products};
 use crate::packed::dsp::widen;
 
-/// Widens whole words of int8 into the first two of every four words of `patches`.
-pub(crate) fn widen_row(row: &[i8], patches: &mut [u32]) {
-    let (words, _) = row.as_chunks::<4>();
-    for (slot, &word) in patches.chunks_mut(4).zip(words) {
-        let Some(slot) = slot.first_chunk_mut::<2>() else { return };
-        *slot = widen(u32::from_le_bytes(word.map(|q| q as u8)));
+/// Widens a patch into the first two of every four words of `patches`: the whole words of its
+/// rows, then what remains of them, filled up with zeros.
+pub(crate) fn widen_patch(patch: &Patch<'_>, patches: &mut [u32]) {
+    let rows = || {
+        let row = |row| patch.bytes.get(row * patch.pitch..).unwrap_or_default();
+        (0..patch.rows).map(row)
+    };
+    let mut slots = patches.chunks_mut(4);
+    let mut push = |bytes: [i8; 4]| {
+        let slot = slots.next().and_then(|slot| slot.first_chunk_mut::<2>());
+        let word = u32::from_le_bytes(bytes.map(|q| q as u8));
+        slot.into_iter().for_each(|slot| *slot = widen(word));
+    };
+    for row in rows() {
+        row.as_chunks().0.iter().take(patch.words).for_each(|&four| push(four));
+    }
+    let mut rests = rows().flat_map(|row| row.iter().skip(4 * patch.words).take(patch.rest));
+    while let Some(&first) = rests.next() {
+        let mut four = [first, 0, 0, 0];
+        four[1..].iter_mut().zip(rests.by_ref()).for_each(|(slot, &q)| *slot = q);
+        push(four);
     }
 }
 
