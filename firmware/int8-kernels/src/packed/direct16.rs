@@ -24,28 +24,84 @@ const STEP: usize = 4;
 /// residual.
 pub(crate) const CONSTANTS: usize = 8;
 
-/// A patch of the input as it lies in memory.
-pub(crate) struct Patch<'a> {
-    /// From its first byte on.
-    pub(crate) bytes: &'a [i8],
-    /// Bytes from row to row.
-    pub(crate) pitch: usize,
-    /// Rows of the window.
-    pub(crate) rows: usize,
-    /// Whole words of a row, and the bytes that remain of it.
-    pub(crate) words: usize,
-    pub(crate) rest: usize,
+/// How a patch lies in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Patch {
+    pitch: usize,
+    rows: usize,
+    words: usize,
+    rest: usize,
+    bytes: usize,
+    steps: usize,
 }
 
-/// What the pass over one pair of pixels reads.
-pub(crate) struct Products<'a> {
-    /// `[steps][2 pixels][2]`.
-    pub(crate) patches: &'a [u32],
-    /// Pairs of output channels: four biases, `[steps][2 outputs][2]` weights, then scales and
-    /// weights of the residual.
-    pub(crate) packed: &'a [u32],
+impl Patch {
+    /// The patches of `window` where their rows lie `pitch` bytes apart.
+    fn new(window: &Window, pitch: usize) -> Self {
+        let ([words, rest], rows) = (row_words(window), usize::from(window.size[0]));
+        let bytes = pitch * rows.saturating_sub(1) + 4 * words + rest;
+        Self { pitch, rows, words, rest, bytes, steps: steps(window) }
+    }
+
+    /// Bytes from row to row.
+    pub(crate) fn pitch(&self) -> usize {
+        self.pitch
+    }
+
+    /// Rows of the window.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whole words of a row, and the bytes that remain of it.
+    pub(crate) fn row(&self) -> [usize; 2] {
+        [self.words, self.rest]
+    }
+
+    /// Bytes from the first to the end of the last row.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Steps of four: `rows * words`, and what the remaining bytes fill.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps
+    }
+}
+
+/// Pairs of output channels.
+pub(crate) struct Stream<'a> {
+    packed: &'a [u32],
+    steps: usize,
+    pairs: usize,
     /// Whether the output holds a residual.
     pub(crate) join: bool,
+}
+
+impl<'a> Stream<'a> {
+    /// `packed`: for each pair four biases, `[steps][2 outputs][2]` weights, then scales and
+    /// weights of the residual. None if it has another length, or no step or no pair.
+    fn new(packed: &'a [u32], steps: usize, join: bool) -> Option<Self> {
+        let pair = CONSTANTS + STEP * steps;
+        let pairs = packed.len() / pair.max(1);
+        let whole = packed.len() == pairs * pair && pairs != 0 && steps != 0;
+        whole.then_some(Self { packed, steps, pairs, join })
+    }
+
+    /// `pairs * (CONSTANTS + 4 * steps)` words.
+    pub(crate) fn packed(&self) -> &'a [u32] {
+        self.packed
+    }
+
+    /// At least one.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// At least one.
+    pub(crate) fn pairs(&self) -> usize {
+        self.pairs
+    }
 }
 
 /// Bytes of a window's row in whole words, and what remains.
@@ -122,81 +178,89 @@ pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mu
     let gathered = <[i8]>::mut_from_bytes(gathered.as_mut_bytes()).unwrap_or_default();
     let Some(spare) = spare.get_mut(..outputs) else { return };
     let Some(gathered) = gathered.get_mut(..window.patch_len()) else { return };
-    let places = Places::new(window);
-    let mut at = [0, 0];
+    let Some(stream) = Stream::new(layer.packed, steps(window), layer.join) else { return };
+    let mut places = Places::new(layer);
     for y in y.chunks_mut((2 * outputs).max(1)) {
-        places.widen(layer, at, x, gathered, patches);
-        at = places.after(at);
-        let second = patches.get_mut(2..).unwrap_or_default();
-        let (first, y) = y.split_at_mut(outputs.min(y.len()));
-        let y = if y.is_empty() {
-            &mut *spare
+        places.widen_next(x, gathered, patches);
+        let (first, mut second) = y.split_at_mut(outputs.min(y.len()));
+        if second.is_empty() {
+            second = &mut *spare;
         } else {
-            places.widen(layer, at, x, gathered, second);
-            at = places.after(at);
-            y
-        };
-        let pair = Products { patches, packed: layer.packed, join: layer.join };
-        passes::products(&pair, first, y);
-    }
-}
-
-/// Where the patches of a layer lie.
-struct Places {
-    columns: usize,
-    stride: [usize; 2],
-    padding: [usize; 2],
-    /// Bytes of a pixel and of a row of the input, and of a row of the window.
-    pixel: usize,
-    line: usize,
-    row: usize,
-    /// The last places at which the window lies wholly inside, of its upper left corner.
-    last: [usize; 2],
-}
-
-impl Places {
-    fn new(window: &Window) -> Self {
-        let pixel = usize::from(window.input[2]);
-        let [height, width] = [0, 1].map(|axis| usize::from(window.input[axis]));
-        let size = window.size.map(usize::from);
-        // With a window that is larger than the image, no place is inside.
-        let last = |side: usize, size: usize| (side + 1).saturating_sub(size);
-        Self {
-            columns: window.output[1].into(),
-            stride: window.stride.map(usize::from),
-            padding: window.padding.map(usize::from),
-            pixel,
-            line: width * pixel,
-            row: size[1] * pixel,
-            last: [last(height, size[0]), last(width, size[1])],
+            places.widen_next(x, gathered, patches.get_mut(2..).unwrap_or_default());
         }
+        passes::products(&stream, patches, first, second);
     }
+}
 
-    /// The place after this one.
-    fn after(&self, [row, column]: [usize; 2]) -> [usize; 2] {
-        if column + 1 == self.columns { [row + 1, 0] } else { [row, column + 1] }
-    }
+/// The patches of a layer, one after another.
+struct Places<'a, 'p> {
+    layer: &'a PackedConv2d<'p>,
+    /// Patches in the input, and gathered ones.
+    inside: Patch,
+    gathered: Patch,
+    /// Output position.
+    at: [usize; 2],
+    /// Input column of the window's left end, and its first byte: before the image, both wrap
+    /// around and are larger than any.
+    left: usize,
+    start: usize,
+    /// Whether the window's rows all lie inside.
+    row_is_inside: bool,
+    /// Input columns and bytes from one position to the next.
+    columns: usize,
+    bytes: usize,
+    /// Input columns at which a window begins that ends inside.
+    last: usize,
+}
 
-    /// Widens the patch of an output position into every other two words of `patches`.
-    fn widen(
-        &self,
-        layer: &PackedConv2d<'_>,
-        at: [usize; 2],
-        x: &[i8],
-        gathered: &mut [i8],
-        patches: &mut [u32],
-    ) {
-        let corner = [0, 1].map(|axis| at[axis] * self.stride[axis]);
-        // Before the image, this wraps around and is larger than any place.
-        let [top, left] = [0, 1].map(|axis| corner[axis].wrapping_sub(self.padding[axis]));
-        let (source, pitch) = if top < self.last[0] && left < self.last[1] {
-            (x.get(top * self.line + left * self.pixel..).unwrap_or_default(), self.line)
-        } else {
-            gather(&layer.window, layer.pad, at, x, gathered);
-            (&*gathered, self.row)
+impl<'a, 'p> Places<'a, 'p> {
+    fn new(layer: &'a PackedConv2d<'p>) -> Self {
+        let window = &layer.window;
+        let pixel = usize::from(window.input[2]);
+        let (columns, row) = (usize::from(window.stride[1]), usize::from(window.size[1]));
+        let mut places = Self {
+            layer,
+            inside: Patch::new(window, usize::from(window.input[1]) * pixel),
+            gathered: Patch::new(window, row * pixel),
+            at: [0, 0],
+            left: 0,
+            start: 0,
+            row_is_inside: false,
+            columns,
+            bytes: columns * pixel,
+            // With a window that is wider than the image, no place is inside.
+            last: (usize::from(window.input[1]) + 1).saturating_sub(row),
         };
-        let [words, rest] = row_words(&layer.window);
-        let rows = usize::from(layer.window.size[0]);
-        passes::widen_patch(&Patch { bytes: source, pitch, rows, words, rest }, patches);
+        places.begin_row();
+        places
+    }
+
+    fn begin_row(&mut self) {
+        let window = &self.layer.window;
+        let [top, left] = window.padding.map(usize::from);
+        let top = (self.at[0] * usize::from(window.stride[0])).wrapping_sub(top);
+        let last = (usize::from(window.input[0]) + 1).saturating_sub(window.size[0].into());
+        self.row_is_inside = top < last;
+        self.left = 0_usize.wrapping_sub(left);
+        let first = top.wrapping_mul(usize::from(window.input[1])).wrapping_sub(left);
+        self.start = first.wrapping_mul(usize::from(window.input[2]));
+    }
+
+    /// Widens the next patch into the first two of every four words of `patches`.
+    fn widen_next(&mut self, x: &[i8], gathered: &mut [i8], patches: &mut [u32]) {
+        if self.row_is_inside && self.left < self.last {
+            passes::widen_patch(&self.inside, x.get(self.start..).unwrap_or_default(), patches);
+        } else {
+            gather(&self.layer.window, self.layer.pad, self.at, x, gathered);
+            passes::widen_patch(&self.gathered, gathered, patches);
+        }
+        self.at[1] += 1;
+        if self.at[1] == usize::from(self.layer.window.output[1]) {
+            self.at = [self.at[0] + 1, 0];
+            self.begin_row();
+        } else {
+            self.left = self.left.wrapping_add(self.columns);
+            self.start = self.start.wrapping_add(self.bytes);
+        }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Pack {
     #[arg(long, value_name = "BYTES")]
     flash_budget: Option<usize>,
     /// Bytes of working memory beyond which a kernel gets no more than its least
-    #[arg(long, value_name = "BYTES", default_value_t = 32 << 10)]
+    #[arg(long, value_name = "BYTES", default_value_t = 52 << 10)]
     scratch_budget: usize,
 }
 

@@ -1,6 +1,6 @@
 //! Passes of the direct kernel, behind the signatures of `portable`.
 
-use crate::packed::direct16::{CONSTANTS, Patch, Products};
+use crate::packed::direct16::{Patch, Stream};
 
 /// What `resmcu_direct16_widen_patch` reads.
 #[repr(C)]
@@ -28,24 +28,21 @@ struct Pairs {
 }
 
 #[expect(unsafe_code, reason = "declares the assembly of this kernel")]
-// SAFETY: the signatures are those that `direct16.s` states.
+// SAFETY: the signatures are those that its file of assembly states.
 unsafe extern "C" {
     fn resmcu_direct16_widen_patch(context: *const Rows);
     fn resmcu_direct16_products(context: *const Pairs);
 }
 
 /// As `portable::widen_patch`.
-pub(crate) fn widen_patch(patch: &Patch<'_>, patches: &mut [u32]) {
-    let Patch { bytes, pitch, rows, words, rest } = *patch;
-    let row = 4 * words + rest;
-    let reads = pitch * rows.saturating_sub(1) + row;
-    let steps = rows * words + (rows * rest).div_ceil(4);
-    if rows == 0 || row == 0 || bytes.len() < reads || patches.len() + 2 < 4 * steps {
+pub(crate) fn widen_patch(patch: &Patch, bytes: &[i8], patches: &mut [u32]) {
+    let ([words, rest], rows) = (patch.row(), patch.rows());
+    if rows == 0 || bytes.len() < patch.bytes() || patches.len() + 2 < 4 * patch.steps() {
         return;
     }
     let context = Rows {
         row: bytes.as_ptr(),
-        pitch,
+        pitch: patch.pitch(),
         rows,
         patches: patches.as_mut_ptr(),
         words,
@@ -60,27 +57,24 @@ pub(crate) fn widen_patch(patch: &Patch<'_>, patches: &mut [u32]) {
 }
 
 /// As `portable::products`.
-pub(crate) fn products(p: &Products<'_>, first: &mut [i8], second: &mut [i8]) {
-    let steps = p.patches.len() / 4;
-    let pair = CONSTANTS + 4 * steps;
-    let pairs = p.packed.len() / pair;
-    let whole = 4 * steps == p.patches.len() && pairs * pair == p.packed.len();
-    if !whole || steps == 0 || pairs == 0 || first.len().min(second.len()) < 2 * pairs {
+pub(crate) fn products(p: &Stream<'_>, patches: &[u32], first: &mut [i8], second: &mut [i8]) {
+    let outputs = 2 * p.pairs();
+    if patches.len() != 4 * p.steps() || first.len() < outputs || second.len() < outputs {
         return;
     }
     let context = Pairs {
-        patches: p.patches.as_ptr(),
-        patches_end: p.patches.as_ptr_range().end,
-        packed: p.packed.as_ptr(),
-        packed_end: p.packed.as_ptr_range().end,
+        patches: patches.as_ptr(),
+        patches_end: patches.as_ptr_range().end,
+        packed: p.packed().as_ptr(),
+        packed_end: p.packed().as_ptr_range().end,
         first: first.as_mut_ptr(),
         second: second.as_mut_ptr(),
-        steps,
+        steps: p.steps(),
         join: p.join.into(),
     };
     #[expect(unsafe_code, reason = "calls the assembly")]
-    // SAFETY: patches are whole steps, the stream whole pairs, and both pixels have two bytes for
-    // each pair.
+    // SAFETY: patches are whole steps, the stream whole pairs of as many, at least one of both,
+    // and both pixels have two bytes for each pair.
     unsafe {
         resmcu_direct16_products(&raw const context);
     }

@@ -156,6 +156,39 @@ resmcu_polyphase2_columns:
     push    {r2-r5}
     .endm
 
+@ One sum of \steps steps.
+    .macro polyphase2_fixed_sum steps
+    dual_step 1
+    .rept \steps-1
+    dual_step 0
+    .endr
+    push    {r2-r5}
+    .endm
+
+@ All sums of points of \steps steps. s10, s11: where the first two sums of a third end, and bytes of
+@ a third.
+    .macro polyphase2_fixed steps
+    vmov    r6, s4
+    add     r7, r0, r6, lsl #1
+    lsl     r8, r6, #1
+    add     r6, r8, r6, lsr #1
+    vmov    s10, s11, r7, r6
+6:  polyphase2_fixed_sum 4*\steps
+    vmov    r6, r7, s10, s11
+    cmp     r0, r6
+    bne.w   6b
+    polyphase2_fixed_sum 2*\steps
+    vmov    r6, r7, s10, s11
+    add     r6, r6, r7
+    vmov    s10, r6
+    vmov    r6, s22
+    cmp     r0, r6
+    bne.w   6b
+    polyphase2_fixed_sum 2*\steps
+    polyphase2_fixed_sum 2*\steps
+    polyphase2_fixed_sum \steps
+    .endm
+
 @ The entry into 16 steps of 40 bytes for s9 times 2^\n steps, in r6.
     .macro polyphase2_entry n
     vmov    r6, s9
@@ -234,7 +267,12 @@ resmcu_polyphase2_products:
     vmov    r1, s3
 resmcu_polyphase2_pair:
     vmov    r0, s0
-    vmov.f32 s10, s16
+    vmov    r6, s9
+    cmp     r6, #4
+    bne.w   7f
+    polyphase2_fixed 4
+    b.w     2f
+7:  vmov.f32 s10, s16
     vmov.f32 s11, s17
     vmov.f32 s12, s18
     vmov.f32 s13, s19
@@ -246,7 +284,7 @@ resmcu_polyphase2_pair:
     blo.w   1b
     vmov    r7, s5
     cmp     r0, r7
-    beq     2f
+    beq.w   2f
     vmov.f32 s10, s18
     vmov.f32 s11, s19
     vmov.f32 s12, s20

@@ -234,12 +234,16 @@ resmcu_winograd4_products:
     vldmia  r0, {s0-s12}
     vmov.f32 s15, s8
     vmov    r1, s7
-    @ The loop for the number of steps: 4, 8, 16, or any.
+    @ The loop for the number of steps: 1, 4, 8, 16, or any.
     vmov    r2, s4
+    adr.w   r7, 2f
     adr.w   r3, 4f
     adr.w   r4, 5f
     adr.w   r5, 6f
     adr.w   r6, 8f
+    cmp     r2, #16
+    it      eq
+    moveq   r6, r7
     cmp     r2, #64
     it      eq
     moveq   r6, r3
@@ -265,6 +269,8 @@ resmcu_winograd4_pair:
     vmov    r0, s0
     vmov    r6, s3
     bx      r6
+    .balign 4
+2:  winograd4_points 1, 12
     .balign 4
 4:  winograd4_points 4, 3
     .balign 4

@@ -1,15 +1,18 @@
 //! Passes of the direct kernel.
 
-use super::{dual_multiply_accumulate, scale_and_saturate};
-use crate::packed::direct16::{CONSTANTS, Patch, Products};
-use crate::packed::dsp::widen;
+use super::{dual_multiply_accumulate, scale_and_saturate, widen};
+use crate::packed::direct16::{CONSTANTS, Patch, Stream};
 
 /// Widens a patch into the first two of every four words of `patches`: the whole words of its
 /// rows, then what remains of them, filled up with zeros.
-pub(crate) fn widen_patch(patch: &Patch<'_>, patches: &mut [u32]) {
+pub(crate) fn widen_patch(patch: &Patch, bytes: &[i8], patches: &mut [u32]) {
+    let [words, rest] = patch.row();
+    if bytes.len() < patch.bytes() || patches.len() + 2 < 4 * patch.steps() {
+        return;
+    }
     let rows = || {
-        let row = |row| patch.bytes.get(row * patch.pitch..).unwrap_or_default();
-        (0..patch.rows).map(row)
+        let row = |row| bytes.get(row * patch.pitch()..).unwrap_or_default();
+        (0..patch.rows()).map(row)
     };
     let mut slots = patches.chunks_mut(4);
     let mut push = |bytes: [i8; 4]| {
@@ -18,9 +21,9 @@ pub(crate) fn widen_patch(patch: &Patch<'_>, patches: &mut [u32]) {
         slot.into_iter().for_each(|slot| *slot = widen(word));
     };
     for row in rows() {
-        row.as_chunks().0.iter().take(patch.words).for_each(|&four| push(four));
+        row.as_chunks().0.iter().take(words).for_each(|&four| push(four));
     }
-    let mut rests = rows().flat_map(|row| row.iter().skip(4 * patch.words).take(patch.rest));
+    let mut rests = rows().flat_map(|row| row.iter().skip(4 * words).take(rest));
     while let Some(&first) = rests.next() {
         let mut four = [first, 0, 0, 0];
         four[1..].iter_mut().zip(rests.by_ref()).for_each(|(slot, &q)| *slot = q);
@@ -29,9 +32,12 @@ pub(crate) fn widen_patch(patch: &Patch<'_>, patches: &mut [u32]) {
 }
 
 /// All output channels of two pixels.
-pub(crate) fn products(p: &Products<'_>, first: &mut [i8], second: &mut [i8]) {
-    let (steps, _) = p.patches.as_chunks::<4>();
-    let pairs = p.packed.chunks_exact(CONSTANTS + 4 * steps.len());
+pub(crate) fn products(p: &Stream<'_>, patches: &[u32], first: &mut [i8], second: &mut [i8]) {
+    let (steps, _) = patches.as_chunks::<4>();
+    if steps.len() != p.steps() || first.len().min(second.len()) < 2 * p.pairs() {
+        return;
+    }
+    let pairs = p.packed().chunks_exact(CONSTANTS + 4 * steps.len());
     let outputs = first.chunks_exact_mut(2).zip(second.chunks_exact_mut(2));
     for (packed, (first, second)) in pairs.zip(outputs) {
         let (biases, rest) = packed.split_at(4);

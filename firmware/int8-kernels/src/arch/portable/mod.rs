@@ -23,6 +23,13 @@ pub(crate) fn scale_and_saturate(t: i32, scale: i32) -> i8 {
     q.clamp(-128, 127) as i8
 }
 
+/// `SXTB16` of a word of four int8, and of the word rotated by eight: bytes 0 and 2, and 1 and 3.
+#[inline]
+fn widen(word: u32) -> [u32; 2] {
+    let lane = |at: u32| i32::from((word >> at) as i8);
+    [int16_pair(lane(0), lane(16)), int16_pair(lane(8), lane(24))]
+}
+
 /// Word `index` of a row.
 fn lanes_of(row: &[i8], index: usize) -> u32 {
     let bytes = row.get(4 * index..4 * index + 4).unwrap_or_default();

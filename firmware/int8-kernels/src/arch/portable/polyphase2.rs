@@ -1,7 +1,7 @@
 //! Passes of stride 2 by phases.
 
-use super::{lanes_of, multiply, scale_and_saturate, transform_weights};
-use crate::packed::dsp::{int16_pair, widen};
+use super::{lanes_of, multiply, scale_and_saturate, transform_weights, widen};
+use crate::packed::dsp::int16_pair;
 use crate::packed::polyphase2::{COLUMNS, CONSTANTS, POINTS, ROWS, TERMS};
 use crate::packed::tiles::{Method, Products};
 
