@@ -103,9 +103,9 @@ pub struct Candidate {
 pub fn candidates(graph: &QuantizedGraph, index: usize, limits: &Limits) -> Vec<Candidate> {
     let Some(layer) = Layer::of(graph, index) else { return vec![] };
     let mut candidates = vec![generic(&layer.window)];
-    if limits.isa == Isa::Armv7em {
+    if let Some(costs) = Costs::of(limits.isa) {
         let kernels = Kernel::ALL.into_iter().filter(|&kernel| layer.takes(kernel));
-        candidates.extend(kernels.map(|kernel| packed(kernel, &layer.window, limits)));
+        candidates.extend(kernels.map(|kernel| packed(kernel, &layer.window, costs, limits)));
     }
     candidates.sort_by_key(|candidate| candidate.instructions);
     candidates
@@ -161,7 +161,8 @@ fn pick(table: &[Vec<Candidate>], budget: usize) -> Vec<usize> {
     picks
 }
 
-/// Instructions for each product of the generic kernel on a Cortex-M4.
+/// Instructions for each product of the generic kernel on a Cortex-M4; on others, in units that
+/// make it so.
 const GENERIC_A_MAC: f64 = 3.2;
 
 fn generic(window: &Window) -> Candidate {
@@ -174,18 +175,18 @@ fn generic(window: &Window) -> Candidate {
     }
 }
 
-fn packed(kernel: Kernel, window: &Window, limits: &Limits) -> Candidate {
+fn packed(kernel: Kernel, window: &Window, costs: &Costs, limits: &Limits) -> Candidate {
     let least = 4 * kernel.scratch_words_min(window);
     let most = 4 * kernel.scratch_words_max(window);
     let scratch_bytes = most.min(limits.scratch_bytes).max(least);
     let pairs = kernel.tile_pairs(window);
     let passes = pairs.div_ceil(kernel.tile_pairs_at_once(window, scratch_bytes / 4));
     let instructions = match kernel {
-        Kernel::Direct16 => direct16(window),
-        Kernel::Winograd4 => winograd4(window, pairs, 0),
-        Kernel::Winograd4OnTheFly => winograd4(window, pairs, passes),
-        Kernel::Polyphase2 => polyphase2(window, pairs, 0),
-        Kernel::Polyphase2OnTheFly => polyphase2(window, pairs, passes),
+        Kernel::Direct16 => costs.direct16(window),
+        Kernel::Winograd4 => costs.winograd4(window, pairs, 0),
+        Kernel::Winograd4OnTheFly => costs.winograd4(window, pairs, passes),
+        Kernel::Polyphase2 => costs.polyphase2(window, pairs, 0),
+        Kernel::Polyphase2OnTheFly => costs.polyphase2(window, pairs, passes),
     };
     let weight_bytes = 4 * kernel.packed_words(window);
     Candidate {
@@ -196,30 +197,81 @@ fn packed(kernel: Kernel, window: &Window, limits: &Limits) -> Candidate {
     }
 }
 
-/// Pairs of pixels; each widens its patches, and multiplies them for each pair of channels.
-fn direct16(window: &Window) -> usize {
-    let rows = usize::from(window.size[0]);
-    let words = usize::from(window.size[1]) * usize::from(window.input[2]).div_ceil(4);
-    let widen = 2 * rows * (20 + 5 * words);
-    let products = usize::from(window.output[2]) / 2 * (40 + 10 * rows * words);
-    window.positions().div_ceil(2) * (100 + widen + products)
+/// Instructions of the loops of the packed kernels.
+struct Costs {
+    /// Four channels of two tiles (or pixels) and two outputs.
+    step: usize,
+    /// What comes with each sum that is not a step.
+    sum: usize,
+    /// Four channels of one place in a vertical and in a horizontal pass, and in the transform of
+    /// nine weights, of Winograd's method.
+    winograd: [usize; 3],
+    /// The same by phases.
+    polyphase: [usize; 3],
+    /// Two outputs of a pair of tiles, transformed back and stored: 64 and 16 places.
+    outputs: [usize; 2],
+    /// Widening four bytes, and what comes with a patch.
+    patch: [usize; 2],
+    /// Two outputs of a pair of pixels.
+    pixels: usize,
 }
 
-/// Pairs of tiles; each is transformed, and multiplied for each pair of channels. `passes`: how
-/// often all weights are transformed.
-fn winograd4(window: &Window, pairs: usize, passes: usize) -> usize {
-    let (quads, outputs) =
-        (usize::from(window.input[2]).div_ceil(4), usize::from(window.output[2]) / 2);
-    let transform = 8 * 72 * quads + 2 * 2 * 6 * 21 * quads + 300;
-    let products = outputs * (36 * (10 * quads + 2) + 1000);
-    pairs * (transform + products) + passes * outputs * (820 * quads + 60)
-}
+/// By the lines of `arch/armv7em`.
+const ARMV7EM: Costs = Costs {
+    step: 10,
+    sum: 2,
+    winograd: [72, 252, 820],
+    polyphase: [45, 110, 240],
+    outputs: [1000, 220],
+    patch: [6, 60],
+    pixels: 30,
+};
 
-/// The same by phases.
-fn polyphase2(window: &Window, pairs: usize, passes: usize) -> usize {
-    let (quads, outputs) =
-        (usize::from(window.input[2]).div_ceil(4), usize::from(window.output[2]) / 2);
-    let transform = 8 * 45 * quads + 2 * 2 * 55 * quads + 300;
-    let products = outputs * (250 * quads + 330);
-    pairs * (transform + products) + passes * outputs * (240 * quads + 60)
+/// Of `arch/portable`, by what compilers make of it.
+const SCALAR: Costs = Costs {
+    step: 45,
+    sum: 15,
+    winograd: [150, 500, 4000],
+    polyphase: [90, 250, 1500],
+    outputs: [1900, 500],
+    patch: [18, 100],
+    pixels: 70,
+};
+
+impl Costs {
+    const fn of(isa: Isa) -> Option<&'static Self> {
+        match isa {
+            Isa::Generic => None,
+            Isa::Armv7em => Some(&ARMV7EM),
+            Isa::Scalar => Some(&SCALAR),
+        }
+    }
+
+    /// Pairs of pixels; each widens its patches, and multiplies them for each pair of channels.
+    fn direct16(&self, window: &Window) -> usize {
+        let rows = usize::from(window.size[0]);
+        let words = usize::from(window.size[1]) * usize::from(window.input[2]).div_ceil(4);
+        let widen = 2 * (self.patch[1] + rows * (10 + self.patch[0] * words));
+        let products = usize::from(window.output[2]) / 2 * (self.pixels + self.step * rows * words);
+        window.positions().div_ceil(2) * (60 + widen + products)
+    }
+
+    /// Pairs of tiles; each is transformed, and multiplied for each pair of channels. `passes`:
+    /// how often all weights are transformed.
+    fn winograd4(&self, window: &Window, pairs: usize, passes: usize) -> usize {
+        let quads = usize::from(window.input[2]).div_ceil(4);
+        let outputs = usize::from(window.output[2]) / 2;
+        let transform = (8 * self.winograd[0] + 2 * self.winograd[1]) * quads + 300;
+        let products = outputs * (36 * (self.step * quads + self.sum) + self.outputs[0]);
+        pairs * (transform + products) + passes * outputs * (self.winograd[2] * quads + 60)
+    }
+
+    /// The same by phases.
+    fn polyphase2(&self, window: &Window, pairs: usize, passes: usize) -> usize {
+        let quads = usize::from(window.input[2]).div_ceil(4);
+        let outputs = usize::from(window.output[2]) / 2;
+        let transform = (8 * self.polyphase[0] + 2 * self.polyphase[1]) * quads + 300;
+        let products = outputs * (25 * self.step * quads + 9 * self.sum + self.outputs[1]);
+        pairs * (transform + products) + passes * outputs * (self.polyphase[2] * quads + 60)
+    }
 }

@@ -88,7 +88,7 @@ impl NativeChannel {
 /// Where a core multiplies 32 by 32 bits into 64, the upper half of `t * (m << 16)` is it.
 #[cfg(not(all(target_arch = "arm", not(target_has_atomic = "32"))))]
 #[inline]
-fn multiply_high_15(t: i32, m: i16) -> i32 {
+pub(crate) fn multiply_high_15(t: i32, m: i16) -> i32 {
     ((i64::from(t) * (i64::from(m) << 16)) >> 32) as i32
 }
 
@@ -98,7 +98,7 @@ fn multiply_high_15(t: i32, m: i16) -> i32 {
 /// bits. With `t = 2^16 h + l`, `0 <= l < 2^16`: `(t m) >> 16 = h m + (l m >> 16)`.
 #[cfg(all(target_arch = "arm", not(target_has_atomic = "32")))]
 #[inline]
-fn multiply_high_15(t: i32, m: i16) -> i32 {
+pub(crate) fn multiply_high_15(t: i32, m: i16) -> i32 {
     let (high, low) = (t >> 16, (t & 0xffff) as u32);
     let m = i32::from(m);
     (high * m).wrapping_add(((low * m as u32) >> 16) as i32)

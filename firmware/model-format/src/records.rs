@@ -22,6 +22,8 @@ pub enum Isa {
     Generic,
     /// Cortex-M with DSP extension and FPU (M4F, M7, M33F); runs elsewhere too, only slower.
     Armv7em,
+    /// Cores that multiply one pair of numbers at a time (Cortex-M3 and M0, RV32IM).
+    Scalar,
 }
 
 /// What the file says of itself.

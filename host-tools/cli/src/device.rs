@@ -45,7 +45,7 @@ pub(crate) fn target(name: &str) -> Outcome<Option<&'static Target>> {
 
 /// The instruction set whose kernels a board's firmware has.
 pub(crate) fn isa(target: &Target) -> Isa {
-    if target.triple.ends_with("-eabihf") { Isa::Armv7em } else { Isa::Generic }
+    if target.triple.ends_with("-eabihf") { Isa::Armv7em } else { Isa::Scalar }
 }
 
 /// An image's bytes as the input tensor holds them.

@@ -4,8 +4,10 @@
 //! ones, which is F(2,2): `(x0 - x2) w0`, `x2 (w0 + w2)`, `(x4 - x2) w2`; the middle weight reads
 //! the odd ones, `x1 w1` and `x3 w1`. So
 //!
-//!     y0 = (x0 - x2) w0 + x1 w1 + x2 (w0 + w2)
-//!     y1 = (x4 - x2) w2 + x3 w1 + x2 (w0 + w2)
+//! ```text
+//! y0 = (x0 - x2) w0 + x1 w1 + x2 (w0 + w2)
+//! y1 = (x4 - x2) w2 + x3 w1 + x2 (w0 + w2)
+//! ```
 //!
 //! has three sums of 2, 2 and 1 products: `A`, `C` and `B` with `y0 = A + B`, `y1 = C + B`. In two
 //! dimensions there are nine sums of 4, 4, 2, 4, 4, 2, 2, 2 and 1 products, and points are

@@ -1,6 +1,6 @@
 //! Passes of the direct kernel.
 
-use super::{dual_multiply_accumulate, scale_and_saturate, widen};
+use super::{Scale, accumulate, steps, widen};
 use crate::packed::direct16::{CONSTANTS, Patch, Stream};
 
 /// Widens a patch into the first two of every four words of `patches`: the whole words of its
@@ -33,29 +33,26 @@ pub(crate) fn widen_patch(patch: &Patch, bytes: &[i8], patches: &mut [u32]) {
 
 /// All output channels of two pixels.
 pub(crate) fn products(p: &Stream<'_>, patches: &[u32], first: &mut [i8], second: &mut [i8]) {
-    let (steps, _) = patches.as_chunks::<4>();
-    if steps.len() != p.steps() || first.len().min(second.len()) < 2 * p.pairs() {
+    if patches.len() != 4 * p.steps() || first.len().min(second.len()) < 2 * p.pairs() {
         return;
     }
-    let pairs = p.packed().chunks_exact(CONSTANTS + 4 * steps.len());
-    let outputs = first.chunks_exact_mut(2).zip(second.chunks_exact_mut(2));
+    let patches = steps(patches);
+    let pairs = p.packed().chunks_exact(CONSTANTS + 4 * p.steps());
+    let outputs = first.as_chunks_mut::<2>().0.iter_mut().zip(second.as_chunks_mut::<2>().0);
     for (packed, (first, second)) in pairs.zip(outputs) {
-        let (biases, rest) = packed.split_at(4);
-        let (weights, constants) = rest.split_at(4 * steps.len());
-        let (weights, _) = weights.as_chunks::<4>();
-        for (o, (first, second)) in first.iter_mut().zip(second).enumerate() {
-            for (tile, y) in [first, second].into_iter().enumerate() {
-                let mut t = biases[2 * o + tile] as i32;
-                for (x, w) in steps.iter().zip(weights) {
-                    for half in 0..2 {
-                        t = dual_multiply_accumulate(x[2 * tile + half], w[2 * o + half], t);
-                    }
-                }
+        let Some((&[a, _, b, _], rest)) = packed.split_first_chunk() else { return };
+        let Some((weights, &[scale_a, scale_b, skip_a, skip_b])) = rest.split_last_chunk() else {
+            return;
+        };
+        let biases = [[a as i32; 2], [b as i32; 2]];
+        let sums = accumulate(patches, steps(weights), biases);
+        let scales = [scale_a, scale_b].map(Scale::new);
+        for (o, residual) in [skip_a, skip_b].into_iter().enumerate() {
+            for (y, mut t) in [&mut first[o], &mut second[o]].into_iter().zip(sums[o]) {
                 if p.join {
-                    let residual = (constants[2 + o] as i32).wrapping_mul(i32::from(*y));
-                    t = t.wrapping_add(residual);
+                    t = t.wrapping_add((residual as i32).wrapping_mul(i32::from(*y)));
                 }
-                *y = scale_and_saturate(t, constants[o] as i32);
+                *y = scales[o].apply(t);
             }
         }
     }

@@ -1,5 +1,8 @@
-//! The passes in plain Rust, word for word what the assembly computes: for cores that have none,
-//! and for the host, where tests see it.
+//! The passes in plain Rust: for cores whose multiplier takes one product at a time (Cortex-M3 and
+//! M0, RV32IMC), and for the host, where tests see the algorithms.
+//!
+//! What comes out is what the assembly computes, word for word. Loops run over chunks of fixed
+//! length, so that no index is checked inside of them.
 
 pub(crate) mod direct16;
 pub(crate) mod polyphase2;
@@ -7,20 +10,31 @@ pub(crate) mod winograd4;
 
 use crate::packed::dsp::int16_pair;
 use crate::packed::tiles::{Method, Products};
+use crate::requantize::multiply_high_15;
+use zerocopy::{FromBytes, IntoBytes};
 
-/// `SMLAD`: `sum + a.low * b.low + a.high * b.high`.
-#[inline]
-pub(crate) fn dual_multiply_accumulate(a: u32, b: u32, sum: i32) -> i32 {
-    let low = i32::from(a as i16).wrapping_mul(i32::from(b as i16));
-    let high = i32::from((a >> 16) as i16).wrapping_mul(i32::from((b >> 16) as i16));
-    sum.wrapping_add(low).wrapping_add(high)
+/// What turns an accumulator into an int8: `(t * scale) >> 32`, floor, clamped.
+///
+/// Where a long multiply takes many instructions, as the two short ones that the profile is made
+/// for: `scale = m * 2^s` with `m < 2^15`, so that it is `((t * m) >> 16) >> (16 - s)`.
+#[derive(Clone, Copy)]
+struct Scale {
+    multiplier: i16,
+    shift: u32,
 }
 
-/// `SMMUL` and `SSAT #8`: `(t * scale) >> 32`, floor, clamped to int8.
-#[inline]
-pub(crate) fn scale_and_saturate(t: i32, scale: i32) -> i8 {
-    let q = (i64::from(t) * i64::from(scale)) >> 32;
-    q.clamp(-128, 127) as i8
+impl Scale {
+    #[inline]
+    fn new(scale: u32) -> Self {
+        let zeros = scale.trailing_zeros().min(16);
+        Self { multiplier: (scale >> zeros) as i16, shift: 16 - zeros }
+    }
+
+    #[inline]
+    fn apply(self, t: i32) -> i8 {
+        let q = multiply_high_15(t, self.multiplier) >> self.shift;
+        q.clamp(i8::MIN.into(), i8::MAX.into()) as i8
+    }
 }
 
 /// `SXTB16` of a word of four int8, and of the word rotated by eight: bytes 0 and 2, and 1 and 3.
@@ -30,36 +44,49 @@ fn widen(word: u32) -> [u32; 2] {
     [int16_pair(lane(0), lane(16)), int16_pair(lane(8), lane(24))]
 }
 
-/// Word `index` of a row.
-fn lanes_of(row: &[i8], index: usize) -> u32 {
-    let bytes = row.get(4 * index..4 * index + 4).unwrap_or_default();
-    bytes.iter().rev().fold(0, |word, &q| word << 8 | u32::from(q as u8))
+/// Rows of pixels as words. The arena and the scratch memory keep pixels of whole words aligned.
+fn words<const ROWS: usize>(rows: [&[i8]; ROWS]) -> [&[u32]; ROWS] {
+    rows.map(|row| <[u32]>::ref_from_bytes(row.as_bytes()).unwrap_or_default())
 }
 
-/// The sums of one pair of outputs and tiles: `[output][tile][sum]`, where sum `i` is over
+/// A step: four channels of two tiles (or pixels), or of two outputs, int16 each.
+type Step = [i16; 8];
+
+/// Words of two int16 as steps.
+fn steps(words: &[u32]) -> &[Step] {
+    <[i16]>::ref_from_bytes(words.as_bytes()).unwrap_or_default().as_chunks().0
+}
+
+/// Adds the products of some steps to `sums`, `[output][tile]`.
+#[inline]
+fn accumulate(v: &[Step], w: &[Step], mut sums: [[i32; 2]; 2]) -> [[i32; 2]; 2] {
+    for (v, w) in v.iter().zip(w) {
+        for k in 0..4 {
+            let [v0, v1, w0, w1] = [v[k], v[k + 4], w[k], w[k + 4]].map(i32::from);
+            sums[0][0] = sums[0][0].wrapping_add(v0.wrapping_mul(w0));
+            sums[0][1] = sums[0][1].wrapping_add(v1.wrapping_mul(w0));
+            sums[1][0] = sums[1][0].wrapping_add(v0.wrapping_mul(w1));
+            sums[1][1] = sums[1][1].wrapping_add(v1.wrapping_mul(w1));
+        }
+    }
+    sums
+}
+
+/// The sums of one pair of outputs and tiles, `[output][tile]` each, of which sum `i` is over
 /// `points[i]` points.
 fn multiply<const SUMS: usize>(
     p: &Products<'_>,
     weights: &[u32],
     points: [usize; SUMS],
-) -> [[[i32; SUMS]; 2]; 2] {
-    let mut sums = [[[0; SUMS]; 2]; 2];
-    let (v, _) = p.v.as_chunks::<4>();
-    let (w, _) = weights.as_chunks::<4>();
-    let mut steps = v.iter().zip(w);
-    for (sum, points) in points.into_iter().enumerate() {
-        for (v, w) in steps.by_ref().take(points * (p.channels / 4)) {
-            for (output, sums) in sums.iter_mut().enumerate() {
-                for (tile, sums) in sums.iter_mut().enumerate() {
-                    for half in 0..2 {
-                        let (v, w) = (v[2 * tile + half], w[2 * output + half]);
-                        sums[sum] = dual_multiply_accumulate(v, w, sums[sum]);
-                    }
-                }
-            }
-        }
-    }
-    sums
+) -> [[[i32; 2]; 2]; SUMS] {
+    let (mut v, mut w) = (steps(p.v), steps(weights));
+    points.map(|points| {
+        let count = points * (p.channels / 4);
+        let (v_now, v_rest) = v.split_at_checked(count).unwrap_or_default();
+        let (w_now, w_rest) = w.split_at_checked(count).unwrap_or_default();
+        (v, w) = (v_rest, w_rest);
+        accumulate(v_now, w_now, [[0; 2]; 2])
+    })
 }
 
 /// Transforms the weights of a pair of outputs, `[C/4][2][9]` words of four int8, and copies the

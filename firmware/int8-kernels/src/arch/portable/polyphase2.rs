@@ -1,6 +1,6 @@
 //! Passes of stride 2 by phases.
 
-use super::{lanes_of, multiply, scale_and_saturate, transform_weights, widen};
+use super::{Scale, multiply, transform_weights, widen, words};
 use crate::packed::dsp::int16_pair;
 use crate::packed::polyphase2::{COLUMNS, CONSTANTS, POINTS, ROWS, TERMS};
 use crate::packed::tiles::{Method, Products};
@@ -22,16 +22,23 @@ fn input([x0, x1, x2, x3, x4]: [u32; 5]) -> [u32; 5] {
 /// Vertical pass: pixels of five rows, from column `first` of the tiles on, into `u`,
 /// `[C/4][2][5][COLUMNS]`.
 pub(crate) fn rows(rows: [&[i8]; ROWS], channels: usize, first: usize, u: &mut [u32]) {
-    let (quads, words) = ((channels / 4).max(1), rows[0].len() / 4);
-    for index in 0..words {
-        let (column, quad) = (first + index / quads, index % quads);
-        let wide = rows.map(|row| widen(lanes_of(row, index)));
+    let quads = channels / 4;
+    let [a, b, c, d, e] = words(rows);
+    let (mut column, mut quad) = (first, 0);
+    for ((((&a, &b), &c), &d), &e) in a.iter().zip(b).zip(c).zip(d).zip(e) {
+        let wide = [a, b, c, d, e].map(widen);
         for half in 0..2 {
-            let at = (2 * quad + half) * ROWS * COLUMNS + column;
             let transformed = input(wide.map(|wide| wide[half]));
-            for (slot, value) in u.iter_mut().skip(at).step_by(COLUMNS).zip(transformed) {
-                *slot = value;
+            let at = (2 * quad + half) * ROWS * COLUMNS + column;
+            let slots = u.get_mut(at..).and_then(|u| u.first_chunk_mut::<{ 4 * COLUMNS + 1 }>());
+            let Some(slots) = slots else { return };
+            for (row, value) in transformed.into_iter().enumerate() {
+                slots[row * COLUMNS] = value;
             }
+        }
+        quad += 1;
+        if quad == quads {
+            (column, quad) = (column + 1, 0);
         }
     }
 }
@@ -39,19 +46,21 @@ pub(crate) fn rows(rows: [&[i8]; ROWS], channels: usize, first: usize, u: &mut [
 /// Horizontal pass of one tile, whose columns begin at `u[0]`: into `v`,
 /// `[POINTS][C/4][2 tiles][2]`, of which `v[0]` is the tile's first word.
 pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
-    let quads = channels / 4;
-    for word in 0..2 * quads {
+    let (point, mut start) = (channels, 0);
+    for (index, lines) in u.chunks(ROWS * COLUMNS).enumerate() {
         let mut transformed = [[0; 5]; ROWS];
-        for (row, transformed) in transformed.iter_mut().enumerate() {
-            let line = u.get((word * ROWS + row) * COLUMNS..).unwrap_or_default();
-            let five = line.first_chunk().copied().unwrap_or_default();
-            *transformed = input(five);
+        for (line, transformed) in lines.chunks(COLUMNS).zip(&mut transformed) {
+            let Some(five) = line.first_chunk() else { return };
+            *transformed = input(*five);
         }
-        let start = word / 2 * 4 + word % 2;
-        let slots = v.iter_mut().skip(start).step_by((quads * 4).max(1));
-        for (&[row, column], slot) in TERMS.iter().zip(slots) {
-            *slot = transformed[row as usize][column as usize];
+        let mut at = start;
+        for [row, column] in TERMS {
+            if let Some(slot) = v.get_mut(at) {
+                *slot = transformed[row as usize][column as usize];
+            }
+            at += point;
         }
+        start += if index % 2 == 0 { 1 } else { 3 };
     }
 }
 
@@ -61,11 +70,11 @@ pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
     for (pair, weights) in p.weights.chunks_exact(pair.max(1)).enumerate() {
         let (weights, constants) = weights.split_at((POINTS * p.channels).min(weights.len()));
         let sums = multiply(p, weights, PRODUCTS);
-        let constants = constants.as_chunks::<CONSTANTS>().0;
-        for ((output, sums), constants) in sums.iter().enumerate().zip(constants) {
-            for (tile, sums) in sums.iter().enumerate() {
+        for (output, constants) in constants.as_chunks().0.iter().enumerate() {
+            for tile in [0, 1] {
                 let at = 2 * tile * p.pixel + 2 * pair + output;
-                finish(p, sums, *constants, y.get_mut(at..).unwrap_or_default());
+                let sums = sums.map(|sum| sum[output % 2][tile]);
+                finish(p, &sums, *constants, y.get_mut(at..).unwrap_or_default());
             }
         }
     }
@@ -73,7 +82,9 @@ pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
 
 /// The four outputs of one tile and channel.
 fn finish(p: &Products<'_>, sums: &[i32; 9], constants: [u32; CONSTANTS], y: &mut [i8]) {
-    let [bias, multiplier, scale, residual] = constants.map(|word| word as i32);
+    let [bias, multiplier, scale, residual] = constants;
+    let [bias, multiplier, residual] = [bias, multiplier, residual].map(|word| word as i32);
+    let scale = Scale::new(scale);
     let [aa, ac, ab, ca, cc, cb, ba, bc, bb] = *sums;
     let sum = |terms: [i32; 4]| terms.into_iter().fold(0, i32::wrapping_add);
     let outputs = [[[aa, ab, ba, bb], [ac, ab, bc, bb]], [[ca, cb, ba, bb], [cc, cb, bc, bb]]];
@@ -84,7 +95,7 @@ fn finish(p: &Products<'_>, sums: &[i32; 9], constants: [u32; CONSTANTS], y: &mu
             if p.join {
                 t = t.wrapping_add(residual.wrapping_mul(i32::from(*y)));
             }
-            *y = scale_and_saturate(t, scale);
+            *y = scale.apply(t);
         }
     }
 }

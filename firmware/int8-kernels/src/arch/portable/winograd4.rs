@@ -1,6 +1,6 @@
 //! Passes of Winograd's F(4x4, 3x3).
 
-use super::{lanes_of, multiply, scale_and_saturate, transform_weights};
+use super::{Scale, multiply, transform_weights, words};
 use crate::packed::tiles::{Method, Products};
 use crate::packed::winograd4::{COLUMNS, CONSTANTS, EPSILON, POINTS, ROWS, SHIFTS};
 
@@ -39,17 +39,24 @@ fn output(m: [i32; 6]) -> [i32; 4] {
 /// Vertical pass: pixels of six rows, from column `first` of the tiles on, into `u`,
 /// `[C/4][2][6][COLUMNS]`.
 pub(crate) fn rows(rows: [&[i8]; ROWS], channels: usize, first: usize, u: &mut [u32]) {
-    let (quads, words) = ((channels / 4).max(1), rows[0].len() / 4);
-    for index in 0..words {
-        let (column, quad) = (first + index / quads, index % quads);
-        let word = rows.map(|row| lanes_of(row, index) ^ 0x8080_8080);
+    let quads = channels / 4;
+    let [a, b, c, d, e, f] = words(rows);
+    let all = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f);
+    let (mut column, mut quad) = (first, 0);
+    for (((((&a, &b), &c), &d), &e), &f) in all {
         for half in 0..2 {
-            let lanes = word.map(|word| (word >> (8 * half)) & 0x00ff_00ff);
+            let lanes = |word: u32| ((word ^ 0x8080_8080) >> (8 * half)) & 0x00ff_00ff;
+            let transformed = input([a, b, c, d, e, f].map(lanes));
             let at = (2 * quad + half) * ROWS * COLUMNS + column;
-            let transformed = input(lanes);
-            for (slot, value) in u.iter_mut().skip(at).step_by(COLUMNS).zip(transformed) {
-                *slot = value;
+            let slots = u.get_mut(at..).and_then(|u| u.first_chunk_mut::<{ 5 * COLUMNS + 1 }>());
+            let Some(slots) = slots else { return };
+            for (row, value) in transformed.into_iter().enumerate() {
+                slots[row * COLUMNS] = value;
             }
+        }
+        quad += 1;
+        if quad == quads {
+            (column, quad) = (column + 1, 0);
         }
     }
 }
@@ -57,20 +64,20 @@ pub(crate) fn rows(rows: [&[i8]; ROWS], channels: usize, first: usize, u: &mut [
 /// Horizontal pass of one tile, whose columns begin at `u[0]`: into `v`,
 /// `[POINTS][C/4][2 tiles][2]`, of which `v[0]` is the tile's first word.
 pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
-    let quads = channels / 4;
-    for index in 0..2 * quads * ROWS {
-        let (word, row) = (index / ROWS, index % ROWS);
-        let (quad, half) = (word / 2, word % 2);
-        let mut six = [0; 6];
-        for (value, &u) in six.iter_mut().zip(u.iter().skip(index * COLUMNS)) {
-            *value = u;
+    let (point, mut start) = (channels, 0);
+    for (index, lines) in u.chunks(ROWS * COLUMNS).enumerate() {
+        let mut at = start;
+        for line in lines.chunks(COLUMNS) {
+            let Some(&[a, b, c, d, e, f]) = line.first_chunk() else { return };
+            let six = [a, b, c, d, e.wrapping_add(EPSILON), f.wrapping_add(EPSILON)];
+            for value in input(six) {
+                if let Some(slot) = v.get_mut(at) {
+                    *slot = value;
+                }
+                at += point;
+            }
         }
-        six[4] = six[4].wrapping_add(EPSILON);
-        six[5] = six[5].wrapping_add(EPSILON);
-        let start = row * 6 * quads * 4 + quad * 4 + half;
-        for (slot, value) in v.iter_mut().skip(start).step_by(quads * 4).zip(input(six)) {
-            *slot = value;
-        }
+        start += if index % 2 == 0 { 1 } else { 3 };
     }
 }
 
@@ -80,34 +87,38 @@ pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
     for (pair, weights) in p.weights.chunks_exact(pair.max(1)).enumerate() {
         let (weights, constants) = weights.split_at((POINTS * p.channels).min(weights.len()));
         let sums = multiply::<POINTS>(p, weights, [1; POINTS]);
-        let constants = constants.chunks_exact(CONSTANTS);
-        for ((output, sums), constants) in sums.iter().enumerate().zip(constants) {
-            for (tile, sums) in sums.iter().enumerate() {
+        for (output, constants) in constants.as_chunks::<CONSTANTS>().0.iter().enumerate() {
+            for tile in [0, 1] {
                 let at = 4 * tile * p.pixel + 2 * pair + output;
-                finish(p, sums, constants, y.get_mut(at..).unwrap_or_default());
+                let sum = |point: usize| sums[point][output % 2][tile];
+                finish(
+                    p,
+                    &core::array::from_fn(sum),
+                    constants,
+                    y.get_mut(at..).unwrap_or_default(),
+                );
             }
         }
     }
 }
 
 /// The sixteen outputs of one tile and channel.
-fn finish(p: &Products<'_>, sums: &[i32; POINTS], constants: &[u32], y: &mut [i8]) {
+fn finish(p: &Products<'_>, sums: &[i32; POINTS], constants: &[u32; CONSTANTS], y: &mut [i8]) {
     let column = |j: usize| output([0, 1, 2, 3, 4, 5].map(|i| sums[6 * i + j]));
     let columns = [0, 1, 2, 3, 4, 5].map(column);
-    let Some((places, [multiplier, scale, residual])) = constants.split_last_chunk() else {
-        return;
-    };
+    let [.., multiplier, scale, residual] = *constants;
+    let scale = Scale::new(scale);
     for i in 0..4 {
         let row = output(columns.map(|column| column[i]));
         for (j, &sum) in row.iter().enumerate() {
             let multiplier = multiplier << (SHIFTS[i] + SHIFTS[j]);
             let mut t = sum.wrapping_mul(multiplier as i32);
-            t = t.wrapping_add(places.get(4 * i + j).copied().unwrap_or(0) as i32);
+            t = t.wrapping_add(constants[4 * i + j] as i32);
             let Some(y) = y.get_mut(i * p.row + j * p.pixel) else { continue };
             if p.join {
-                t = t.wrapping_add((*residual as i32).wrapping_mul(i32::from(*y)));
+                t = t.wrapping_add((residual as i32).wrapping_mul(i32::from(*y)));
             }
-            *y = scale_and_saturate(t, *scale as i32);
+            *y = scale.apply(t);
         }
     }
 }
