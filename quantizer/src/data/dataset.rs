@@ -262,6 +262,15 @@ impl Dataset {
         Self { name, split, shape, class_names, images, places, labels, validation: None }
     }
 
+    /// The same of the images to train on; the validation images that the set brings stay.
+    ///
+    /// # Panics
+    /// When an index is not below [`Dataset::len`].
+    #[must_use]
+    pub fn training_subset(&self, indices: &[usize]) -> Self {
+        Self { validation: self.validation.clone(), ..self.subset(indices) }
+    }
+
     /// The first `images_max` images, or all when there are fewer.
     #[must_use]
     pub fn take(&self, images_max: usize) -> Self {

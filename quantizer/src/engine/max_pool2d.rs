@@ -3,6 +3,9 @@
 
 use crate::graph::Padding;
 
+/// Channels that are looked at together: their marks need no memory of their own.
+const CHANNELS: usize = 64;
+
 /// The shapes of one pooling.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
@@ -18,7 +21,7 @@ pub(super) struct Geometry {
 impl Geometry {
     /// For each output pixel, its first element in one image's output and the first elements of
     /// the input pixels in its window.
-    fn windows(self) -> impl Iterator<Item = (usize, impl Iterator<Item = usize>)> {
+    fn windows(self) -> impl Iterator<Item = (usize, impl Iterator<Item = usize> + Clone)> {
         let Self { input: [h, w, c], output: [oh, ow, _], kernel, stride, padding } = self;
         (0..oh).flat_map(move |oy| (0..ow).map(move |ox| (oy, ox))).map(move |(oy, ox)| {
             let span = move |start: usize, pad: usize, size: usize| {
@@ -57,14 +60,16 @@ pub(super) fn backward(geometry: &Geometry, x: &[f32], y: &[f32], dy: &[f32], dx
     let gradients =
         dy.chunks_exact(outputs).zip(dx.chunks_exact_mut(geometry.input.iter().product()));
     for ((x, y), (dy, dx)) in images(geometry, x).zip(y.chunks_exact(outputs)).zip(gradients) {
-        let mut taken = vec![false; channels];
         for (to, pixels) in geometry.windows() {
-            taken.fill(false);
-            for from in pixels {
-                for (c, taken) in taken.iter_mut().enumerate() {
-                    if !*taken && x[from + c] == y[to + c] {
-                        dx[from + c] += dy[to + c];
-                        *taken = true;
+            for start in (0..channels).step_by(CHANNELS) {
+                let mut taken = [false; CHANNELS];
+                let count = CHANNELS.min(channels - start);
+                for from in pixels.clone() {
+                    for (c, taken) in (start..).zip(&mut taken[..count]) {
+                        if !*taken && x[from + c] == y[to + c] {
+                            dx[from + c] += dy[to + c];
+                            *taken = true;
+                        }
                     }
                 }
             }
@@ -113,6 +118,7 @@ mod tests {
         check([5, 7, 3], 3, 2, [1; 4]);
         check([6, 6, 1], 2, 2, [0; 4]);
         check([6, 5, 2], 3, 2, [0, 0, 1, 1]);
+        check([2, 3, CHANNELS + 1], 2, 1, [0; 4]);
     }
 
     #[test]

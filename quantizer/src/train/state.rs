@@ -66,6 +66,12 @@ pub(super) fn capture(trainer: &Trainer) -> Checkpoint {
     Checkpoint { graph: trainer.graph.clone(), training, extra }
 }
 
+pub(super) fn settings(checkpoint: &Checkpoint) -> Result<Option<TrainConfig>, TrainError> {
+    let Some(training) = &checkpoint.training else { return Ok(None) };
+    let state = State::deserialize(training).map_err(|error| refuse(&error.to_string()))?;
+    Ok(Some(state.config))
+}
+
 pub(super) fn restore(checkpoint: Checkpoint, dataset: &Dataset) -> Result<Restored, TrainError> {
     let Checkpoint { graph, training, extra } = checkpoint;
     let training = training.ok_or_else(|| refuse("it has no training state"))?;
@@ -76,11 +82,13 @@ pub(super) fn restore(checkpoint: Checkpoint, dataset: &Dataset) -> Result<Resto
     let (training, validation) = dataset.split_validation(config.validation, config.seed)?;
     let found = [training.len(), validation.len()];
     if found != images || fingerprint(&training, &validation) != data {
-        return Err(refuse(&format!(
-            "the data set is not the one it began with ({} images, here {})",
-            images.iter().sum::<usize>(),
-            found.iter().sum::<usize>(),
-        )));
+        let [before, here] = [images, found].map(|counts| counts.iter().sum::<usize>());
+        let what = if before == here {
+            "images or labels have changed".to_owned()
+        } else {
+            format!("{before} images, here {here}")
+        };
+        return Err(refuse(&format!("the data set is not the one it began with ({what})")));
     }
     let find = |name: String, shape: &[usize]| {
         let tensor = extra.iter().find(|tensor| tensor.name == name);

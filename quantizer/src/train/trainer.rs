@@ -101,6 +101,14 @@ impl Trainer {
         })
     }
 
+    /// The settings of the run that a checkpoint holds; none where it holds no run.
+    ///
+    /// # Errors
+    /// When its training state is not one of this version's.
+    pub fn settings_of(checkpoint: &Checkpoint) -> Result<Option<TrainConfig>, TrainError> {
+        state::settings(checkpoint)
+    }
+
     fn assemble(graph: Graph, config: TrainConfig, dataset: &Dataset) -> Result<Self, TrainError> {
         config.validate()?;
         check_fits(&graph, dataset)?;

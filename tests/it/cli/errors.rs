@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 /// That a command fails with `code`, says all of `words` on standard error, and helps.
 #[track_caller]
-fn check(session: &Session, arguments: &str, code: i32, words: &[&str]) {
+pub(super) fn check(session: &Session, arguments: &str, code: i32, words: &[&str]) {
     check_command(session.command(arguments), arguments, code, words);
 }
 

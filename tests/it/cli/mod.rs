@@ -5,6 +5,7 @@
 
 mod errors;
 mod experiments;
+mod folders;
 mod pipeline;
 
 use resmcu_quantizer::data::{FASHION_MNIST_SMALL, Source, Split, write_idx};

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use resmcu_quantizer::data::{Dataset, FASHION_MNIST_SMALL, Source, Split};
+use resmcu_quantizer::data::{Dataset, FASHION_MNIST_SMALL, Source};
 use resmcu_quantizer::experiment::{ExperimentError, recipe};
 use resmcu_quantizer::train::{TrainConfig, TrainError};
 
@@ -62,13 +62,13 @@ struct Choice {
 
 impl Choice {
     fn dataset(&self) -> Outcome<Dataset> {
-        let all = Source::find(&self.data)?.load(Split::Train, None)?;
+        let all = Source::find(&self.data)?.load_training()?;
         let Some(count) = self.images.filter(|&count| count < all.len()) else { return Ok(all) };
         let mut order: Vec<usize> = (0..all.len()).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
         order.truncate(count);
         order.sort_unstable();
-        Ok(all.subset(&order))
+        Ok(all.training_subset(&order))
     }
 
     fn recipe(&self, seed: u64) -> TrainConfig {

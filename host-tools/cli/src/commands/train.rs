@@ -1,12 +1,12 @@
 //! `resmcu train`: a float network from images, also one that rounds as its integers will.
 
+mod resume;
 mod settings;
 mod start;
 
 use crate::curves;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::interrupt::Interrupt;
-use crate::model::load_checkpoint;
 use crate::output::{Opening, Report, grouped, percent};
 use clap::Args;
 use indicatif::ProgressBar;
@@ -57,7 +57,8 @@ pub(crate) struct Train {
     /// Draw no curves beside the checkpoint
     #[arg(long)]
     no_curves: bool,
-    /// Go on with an interrupted run of the same network, data and output
+    /// Go on with an interrupted run of the same network, data and output, by its own settings;
+    /// others that are named are refused
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
@@ -85,10 +86,14 @@ struct Body {
 impl Train {
     pub(crate) fn run(&self) -> Outcome {
         let given = self.given()?;
-        let dataset = self.images(given.as_ref())?;
         let output = self.output(given.as_ref());
         let state = output.with_extension("resume.safetensors");
-        let mut trainer = self.trainer(given, &dataset, &state)?;
+        let begun = self.begun(given.as_ref(), &state)?;
+        let dataset = self.images(given.as_ref())?;
+        let mut trainer = match begun {
+            Some(begun) => Trainer::resume(begun, &dataset).map_err(describe)?,
+            None => self.trainer(given, &dataset)?,
+        };
         let stop = Interrupt::listen()?;
         let begun = std::time::Instant::now();
         let (training_images, validation_images) = trainer.image_counts();
@@ -174,16 +179,7 @@ impl Train {
         self.output.clone().unwrap_or_else(|| format!("{name}{suffix}.safetensors").into())
     }
 
-    fn trainer(&self, given: Option<Graph>, dataset: &Dataset, state: &Path) -> Outcome<Trainer> {
-        if self.resume {
-            if !state.exists() {
-                return Err(Failure::input("there is no interrupted run to resume")
-                    .in_file(state)
-                    .help("leave out `--resume` to begin one"));
-            }
-            let checkpoint = load_checkpoint(&state.display().to_string())?;
-            return Trainer::resume(checkpoint, dataset).map_err(describe);
-        }
+    fn trainer(&self, given: Option<Graph>, dataset: &Dataset) -> Outcome<Trainer> {
         let config = self.settings.over(self.recipe(given.as_ref()))?;
         let graph = self.start(given, &config, dataset)?;
         Trainer::new(graph, config, dataset).map_err(describe)
