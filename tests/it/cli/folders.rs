@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 const SPLITS: [(&str, u32); 3] = [("train", 6), ("val", 2), ("test", 1)];
 
-/// Writes a folder `pictures` of two classes: 12 images to train on, 4 to validate, 2 to test. Their
-/// sides grow by `growth` from image to image.
+/// Writes a folder `pictures` of two classes: 12 images to train on, 4 to validate, 2 to test.
+/// Their sides grow by `growth` from image to image.
 fn write_pictures(session: &Session, growth: u32) {
     for (split, count) in SPLITS {
         for (class, shade) in [("dark", 40), ("light", 200)] {
