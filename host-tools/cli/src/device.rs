@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::model::Model;
-use resmcu_device_link::{Client, Firmware, LinkError, Qemu, Target, find_target};
+use resmcu_device_link::{Client, Firmware, LinkError, Profiler, Qemu, Target, find_target};
 use resmcu_int8_runtime::pixel_to_input;
 use resmcu_model_format::Isa;
 use std::path::PathBuf;
@@ -20,21 +20,36 @@ pub(crate) struct Board {
     pub(crate) client: Client<Qemu>,
     /// The linked image's sizes.
     pub(crate) sizes: resmcu_device_link::ImageSizes,
+    /// Counts instructions by address, if asked for.
+    pub(crate) profiler: Option<Profiler>,
 }
 
 impl Board {
     /// Starts `target` with `model`; `log` prints the device's log on standard error.
     pub(crate) fn start(target: &'static Target, model: &Model, log: bool) -> Outcome<Self> {
+        Self::start_with(target, model, log, false)
+    }
+
+    /// The same, with a profiler if `profile` asks for one.
+    pub(crate) fn start_with(
+        target: &'static Target,
+        model: &Model,
+        log: bool,
+        profile: bool,
+    ) -> Outcome<Self> {
         let firmware = Firmware::open(image(target))?;
         let sizes = firmware.sizes();
-        let device = Qemu::start(target, &firmware, Some(model.bytes()), move |line| {
+        let profiler = profile.then(|| Profiler::new(plugin(), &firmware)).transpose()?;
+        let model = Some(model.bytes());
+        let log = move |line| {
             if log {
                 eprintln!("{}: {line}", target.name);
             }
-        })?;
+        };
+        let device = Qemu::start_profiled(target, &firmware, model, profiler.as_ref(), log)?;
         let client = Client::connect(device)?;
         client.model()?;
-        Ok(Self { client, sizes })
+        Ok(Self { client, sizes, profiler })
     }
 }
 
@@ -54,8 +69,17 @@ pub(crate) fn input(pixels: &[u8]) -> Vec<u8> {
 }
 
 fn image(target: &Target) -> PathBuf {
-    let folder = std::env::var_os(IMAGES_VARIABLE).map_or(PathBuf::from(IMAGES), PathBuf::from);
-    folder.join(format!("{}.elf", target.board()))
+    images().join(format!("{}.elf", target.board()))
+}
+
+/// Where the emulator's plugin is.
+pub(crate) fn plugin() -> PathBuf {
+    use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+    images().join(format!("{DLL_PREFIX}resmcu_qemu_plugin{DLL_SUFFIX}"))
+}
+
+fn images() -> PathBuf {
+    std::env::var_os(IMAGES_VARIABLE).map_or(PathBuf::from(IMAGES), PathBuf::from)
 }
 
 impl From<LinkError> for Failure {

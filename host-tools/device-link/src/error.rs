@@ -41,6 +41,18 @@ pub enum LinkError {
         /// The target.
         target: &'static str,
     },
+    /// The plugin that counts instructions by address was not built.
+    #[error("{}: the plugin that counts instructions by address is not there", path.display())]
+    PluginMissing {
+        /// Where it was expected.
+        path: PathBuf,
+    },
+    /// The plugin's counts cannot be used.
+    #[error("the profile of the emulator's plugin: {reason}")]
+    Profile {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The emulator, or what it needs, could not be started.
     #[error("{what}: {reason}")]
     Start {
@@ -130,8 +142,13 @@ impl LinkError {
                 "`cargo xtask setup` installs what is missing, or install QEMU yourself \
                  (Debian, Ubuntu: `apt install {package}`)"
             ),
-            Self::Firmware { .. } | Self::Version { .. } => {
+            Self::Firmware { .. } | Self::Version { .. } | Self::PluginMissing { .. } => {
                 "build the firmware again with `cargo xtask boards`".into()
+            }
+            Self::Profile { .. } => {
+                "build firmware and plugin again with `cargo xtask boards`; without `--profile` the \
+                 device's own counts are shown"
+                    .into()
             }
             Self::ModelTooLarge { .. } => {
                 "choose a target with a larger slot (`resmcu boards`) or a smaller network".into()

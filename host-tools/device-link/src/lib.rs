@@ -27,6 +27,7 @@ mod error;
 mod firmware;
 mod log;
 mod maintain;
+mod profile;
 mod qemu;
 mod target;
 
@@ -36,6 +37,7 @@ pub use error::LinkError;
 pub use firmware::{Firmware, ImageSizes};
 pub use log::{LogLevel, LogLine};
 pub use maintain::Updated;
+pub use profile::{Block, CortexM4, FunctionCount, Profile, Profiler};
 pub use qemu::Qemu;
 pub use resmcu_wire_protocol as wire_protocol;
 pub use target::{Emulator, Target, find_target, targets};

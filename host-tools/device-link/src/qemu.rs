@@ -4,6 +4,7 @@ use crate::device::Device;
 use crate::error::LinkError;
 use crate::firmware::Firmware;
 use crate::log::{LastWords, LogLine, decode};
+use crate::profile::Profiler;
 use crate::target::Target;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -43,6 +44,20 @@ impl Qemu {
         model: Option<&[u8]>,
         log: impl FnMut(LogLine) + Send + 'static,
     ) -> Result<Self, LinkError> {
+        Self::start_profiled(target, firmware, model, None, log)
+    }
+
+    /// As [`start`](Self::start), with a plugin that counts executed instructions.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_profiled(
+        target: &Target,
+        firmware: &Firmware,
+        model: Option<&[u8]>,
+        profiler: Option<&Profiler>,
+        log: impl FnMut(LogLine) + Send + 'static,
+    ) -> Result<Self, LinkError> {
         let bytes = model.map_or(0, |model| model.len() as u64);
         if bytes > target.slot_bytes {
             let (slot, target) = (target.slot_bytes, target.name);
@@ -63,6 +78,7 @@ impl Qemu {
         let model = model.map(write_temporary).transpose()?;
         let mut command = Command::new(program);
         command.args(arguments(target, firmware, port));
+        command.args(profiler.into_iter().flat_map(Profiler::arguments));
         if let Some(file) = &model {
             let path = file.path().display().to_string().replace(',', ",,");
             let address = target.slot_address;

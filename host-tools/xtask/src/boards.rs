@@ -1,13 +1,14 @@
 //! `cargo xtask boards`: builds the firmware of every board and shows what each takes.
 
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use object::SectionKind::{Data, ReadOnlyData, ReadOnlyString, Text};
 use object::{Object, ObjectSection, ObjectSymbol};
 use resmcu_xtask::toolchain::Compiler;
 
-use crate::run::{Failure, run};
+use crate::run::{Failure, cargo, run};
 
 #[path = "../../../firmware/boards/boards.rs"]
 #[expect(dead_code, reason = "the memory maps are for the boards' own build script")]
@@ -42,8 +43,29 @@ pub(crate) fn boards(root: &Path, compiler: &Compiler, names: &[&str]) -> Result
         fs::copy(&built, &image).map_err(io)?;
         table.push(row(board, &sizes(&image)?));
     }
+    build_plugin(root, &images)?;
     print_table(&table);
     Ok(())
+}
+
+/// Builds the emulator's plugin and puts it beside the images. Its symbols are found when QEMU
+/// loads it, which only linkers of ELF files take without a word.
+fn build_plugin(root: &Path, images: &Path) -> Result<(), Failure> {
+    if !cfg!(target_os = "linux") {
+        eprintln!("boards: the plugin for `resmcu bench --profile` is for Linux; not built");
+        return Ok(());
+    }
+    let arguments = ["build", "--release", "--quiet", "--locked", "-p", "resmcu-qemu-plugin"];
+    run(cargo().args(arguments).current_dir(root))?;
+    let name = format!("{DLL_PREFIX}resmcu_qemu_plugin{DLL_SUFFIX}");
+    let built = target_folder(root).join("release").join(&name);
+    let io = |e: std::io::Error| Failure::check(format!("{}: {e}", built.display()));
+    fs::copy(&built, images.join(&name)).map(drop).map_err(io)
+}
+
+/// Where this workspace builds.
+fn target_folder(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
 /// Runs a subcommand of cargo (in release) for every board.

@@ -1,14 +1,16 @@
 //! `resmcu bench`: what each layer costs on a target.
 
-use crate::device::{Board, input, target};
+use crate::device::{Board, input, plugin, target};
 use crate::failure::{Failure, Outcome};
 use crate::layers::{Layer, layers};
 use crate::model::Model;
 use crate::output::{Opening, Report, grouped, percent, size, table};
 use clap::Args;
+use comfy_table::Table;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use resmcu_device_link::wire_protocol::CounterUnit;
+use resmcu_device_link::{CortexM4, FunctionCount, Profile, Target};
 use resmcu_int8_runtime::Observer;
 use serde::Serialize;
 use std::fmt;
@@ -24,6 +26,9 @@ pub(crate) struct Bench {
     model: String,
     #[command(flatten)]
     on: super::On,
+    /// On emulated boards, say in which functions the instructions were executed
+    #[arg(long)]
+    profile: bool,
     #[command(flatten)]
     json: super::Json,
 }
@@ -38,6 +43,7 @@ struct Body {
     per_mac: f64,
     modelled_cycles: Option<u64>,
     layers: Vec<Row>,
+    functions: Vec<Function>,
     ram: Option<Ram>,
     flash: Option<Flash>,
 }
@@ -49,6 +55,14 @@ struct Row {
     kernel: &'static str,
     macs: u64,
     count: u64,
+    modelled_cycles: Option<u64>,
+}
+
+/// Instructions that were executed in one function.
+#[derive(Debug, Serialize)]
+struct Function {
+    name: String,
+    instructions: u64,
 }
 
 /// Where the RAM goes, in bytes.
@@ -81,11 +95,12 @@ impl Bench {
         let measured = match target(&self.on.target)? {
             None => Measured::on_host(&model, &image)?,
             Some(target) => {
-                let board = Board::start(target, &model, self.on.log)?;
-                Measured::on(board, &model, &image)?
+                let profile = self.profile || (has_cycle_model(target) && plugin().is_file());
+                let board = Board::start_with(target, &model, self.on.log, profile)?;
+                Measured::on(board, &model, &image, has_cycle_model(target))?
             }
         };
-        let Measured { unit, counts, total, ram, flash } = measured;
+        let Measured { unit, counts, total, cycles, functions, ram, flash } = measured;
         let macs = layers.iter().map(|layer| layer.macs).sum::<u64>();
         let body = Body {
             target: self.on.target.clone(),
@@ -94,8 +109,9 @@ impl Bench {
             macs,
             total,
             per_mac: total as f64 / macs.max(1) as f64,
-            modelled_cycles: None,
-            layers: layers.into_iter().zip(counts).map(Row::new).collect(),
+            modelled_cycles: cycles.as_ref().map(|cycles| cycles.iter().sum()),
+            layers: Row::all(layers, &counts, cycles.as_deref()),
+            functions: if self.profile { functions } else { vec![] },
             ram,
             flash,
         };
@@ -104,9 +120,14 @@ impl Bench {
 }
 
 impl Row {
-    fn new((layer, count): (Layer, u64)) -> Self {
-        let Layer { name, op, kernel, macs, .. } = layer;
-        Self { name, op, kernel, macs, count }
+    fn all(layers: Vec<Layer>, counts: &[u64], cycles: Option<&[u64]>) -> Vec<Self> {
+        let rows = layers.into_iter().zip(counts).enumerate();
+        let row = |(index, (layer, &count)): (usize, (Layer, &u64))| {
+            let Layer { name, op, kernel, macs, .. } = layer;
+            let modelled_cycles = cycles.and_then(|cycles| cycles.get(index).copied());
+            Self { name, op, kernel, macs, count, modelled_cycles }
+        };
+        rows.map(row).collect()
     }
 }
 
@@ -114,8 +135,16 @@ struct Measured {
     unit: &'static str,
     counts: Vec<u64>,
     total: u64,
+    /// By step, where the core has a model.
+    cycles: Option<Vec<u64>>,
+    functions: Vec<Function>,
     ram: Option<Ram>,
     flash: Option<Flash>,
+}
+
+/// Whether modelled cycles are of this target's core.
+fn has_cycle_model(target: &Target) -> bool {
+    target.core == "Cortex-M4"
 }
 
 /// Times every step.
@@ -153,10 +182,11 @@ impl Measured {
             }
         }
         let total = fastest.iter().sum();
-        Ok(Self { unit: "nanoseconds", counts: fastest, total, ram: None, flash: None })
+        let (unit, counts) = ("nanoseconds", fastest);
+        Ok(Self { unit, counts, total, cycles: None, functions: vec![], ram: None, flash: None })
     }
 
-    fn on(mut board: Board, model: &Model, image: &[u8]) -> Outcome<Self> {
+    fn on(mut board: Board, model: &Model, image: &[u8], has_cycles: bool) -> Outcome<Self> {
         let counted = board.client.bench(&input(image))?;
         let memory = board.client.memory()?;
         let unit = match board.client.summary().unit {
@@ -171,43 +201,39 @@ impl Measured {
         let (code, file) = (board.sizes.flash, model.bytes().len() as u64);
         let flash = Some(Flash { code, model: file, total: code + file });
         board.client.stop()?;
-        Ok(Self { unit, counts: counted.steps, total: counted.total, ram, flash })
+        let profile = board.profiler.map(|profiler| profiler.finish(&counted.steps)).transpose()?;
+        let functions = profile.as_ref().map(Profile::functions).unwrap_or_default();
+        let function = |f: FunctionCount| Function { name: f.name, instructions: f.instructions };
+        let functions = functions.into_iter().map(function).collect();
+        let cycles = profile.filter(|_| has_cycles).map(|p| p.cycles(CortexM4::default()));
+        Ok(Self {
+            unit,
+            counts: counted.steps,
+            total: counted.total,
+            cycles,
+            functions,
+            ram,
+            flash,
+        })
     }
 }
 
 impl fmt::Display for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = format!(">{}", self.unit);
-        let titles =
-            [">step", "layer", "op", "kernel", ">MACs", &count, ">share", ">sum", ">per MAC"];
-        let mut rows = table(&titles);
-        let mut sum = 0;
-        for (index, row) in self.layers.iter().enumerate() {
-            sum += row.count;
-            let share = |part: u64| percent(part as f64 / self.total.max(1) as f64);
-            let per_mac = match row.macs {
-                0 => "-".to_owned(),
-                macs => format!("{:.3}", row.count as f64 / macs as f64),
-            };
-            rows.add_row([
-                index.to_string(),
-                row.name.clone(),
-                row.op.clone(),
-                row.kernel.to_owned(),
-                grouped(row.macs),
-                grouped(row.count),
-                share(row.count),
-                share(sum),
-                per_mac,
-            ]);
-        }
-        writeln!(f, "{rows}\n")?;
+        writeln!(f, "{}\n", self.layer_table())?;
         if let Some(origin) = &self.origin {
             writeln!(f, "weights      {origin}")?;
         }
         writeln!(f, "target       {}", self.target)?;
         writeln!(f, "total        {} {}", grouped(self.total), self.unit)?;
         writeln!(f, "per MAC      {:.3} of {} MACs", self.per_mac, grouped(self.macs))?;
+        if let Some(cycles) = self.modelled_cycles {
+            let (all, per_mac) = (grouped(cycles), cycles as f64 / self.macs.max(1) as f64);
+            writeln!(
+                f,
+                "cycles       {all} modelled ({per_mac:.3} per MAC), no waiting for flash"
+            )?;
+        }
         if let Some(Ram { arena, scratch, plan, statics, stack, total }) = &self.ram {
             writeln!(f, "RAM          {}", size(*total))?;
             let parts = [("arena", arena), ("scratch", scratch), ("plan", plan)];
@@ -220,6 +246,53 @@ impl fmt::Display for Body {
             writeln!(f, "  {:<10} {:>10}", "code", grouped(*code))?;
             writeln!(f, "  {:<10} {:>10}", "model", grouped(*model))?;
         }
+        if !self.functions.is_empty() {
+            write!(f, "\n{}", self.function_table())?;
+        }
         Ok(())
+    }
+}
+
+impl Body {
+    fn layer_table(&self) -> Table {
+        let count = format!(">{}", self.unit);
+        let mut titles =
+            vec![">step", "layer", "op", "kernel", ">MACs", &count, ">share", ">sum", ">per MAC"];
+        titles.extend(self.modelled_cycles.map(|_| ">cycles"));
+        let mut rows = table(&titles);
+        let mut sum = 0;
+        for (index, row) in self.layers.iter().enumerate() {
+            sum += row.count;
+            let per_mac = match row.macs {
+                0 => "-".to_owned(),
+                macs => format!("{:.3}", row.count as f64 / macs as f64),
+            };
+            let mut cells = vec![
+                index.to_string(),
+                row.name.clone(),
+                row.op.clone(),
+                row.kernel.to_owned(),
+                grouped(row.macs),
+                grouped(row.count),
+                self.share(row.count),
+                self.share(sum),
+                per_mac,
+            ];
+            cells.extend(row.modelled_cycles.map(grouped));
+            rows.add_row(cells);
+        }
+        rows
+    }
+
+    fn function_table(&self) -> Table {
+        let mut rows = table(&[">instructions", ">share", "function"]);
+        for Function { name, instructions } in &self.functions {
+            rows.add_row([grouped(*instructions), self.share(*instructions), name.clone()]);
+        }
+        rows
+    }
+
+    fn share(&self, part: u64) -> String {
+        percent(part as f64 / self.total.max(1) as f64)
     }
 }

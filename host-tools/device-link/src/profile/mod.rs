@@ -1,0 +1,112 @@
+//! Executed instructions by address: what the plugin of `qemu-plugin` counts while a board runs.
+//!
+//! Owns the plugin's arguments, its file, and the matching of its sections with the spans that the
+//! board measured itself. Guarantees that both agree to the instruction, or says where they do not.
+//! [`Profile::functions`] and [`CortexM4`] make figures of the counts.
+
+mod code;
+mod cycles;
+mod sections;
+
+pub use cycles::CortexM4;
+pub use sections::Block;
+
+use crate::error::LinkError;
+use crate::firmware::Firmware;
+use code::Code;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use tempfile::TempPath;
+
+/// The plugin, ready to be loaded into an emulator.
+pub struct Profiler {
+    plugin: PathBuf,
+    out: TempPath,
+    code: Code,
+}
+
+/// What was executed in the spans that the device measured.
+pub struct Profile {
+    /// Translation blocks that ran, a list a span.
+    pub spans: Vec<Vec<Block>>,
+    code: Code,
+}
+
+/// A function's part of a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionCount {
+    /// Its name, demangled.
+    pub name: String,
+    /// Executed instructions.
+    pub instructions: u64,
+}
+
+impl Profiler {
+    /// A profiler for boards that run `firmware`; `plugin` is the built library.
+    ///
+    /// # Errors
+    /// Where the plugin is missing, or the firmware's counter is not to be found in its image.
+    pub fn new(plugin: impl Into<PathBuf>, firmware: &Firmware) -> Result<Self, LinkError> {
+        let plugin = plugin.into();
+        if !plugin.is_file() {
+            return Err(LinkError::PluginMissing { path: plugin });
+        }
+        let code = Code::open(firmware.path())
+            .map_err(|reason| LinkError::Firmware { path: firmware.path().to_owned(), reason })?;
+        let out = tempfile::NamedTempFile::with_prefix("resmcu-profile-")
+            .map_err(|error| LinkError::Start {
+                what: "making a temporary file for the profile",
+                reason: error.to_string(),
+            })?
+            .into_temp_path();
+        Ok(Self { plugin, out, code })
+    }
+
+    /// What the emulator is started with.
+    pub(crate) fn arguments(&self) -> [String; 2] {
+        let path = |path: &std::path::Path| path.display().to_string().replace(',', ",,");
+        let (plugin, out) = (path(&self.plugin), path(&self.out));
+        ["-plugin".into(), format!("{plugin},mark={:x},out={out}", self.code.mark)]
+    }
+
+    /// The counts of a bench, after its device ended: `spans` are what the device counted, in
+    /// order, and were the last that it did.
+    ///
+    /// # Errors
+    /// Where the plugin wrote nothing, or other counts than the device's.
+    pub fn finish(self, spans: &[u64]) -> Result<Profile, LinkError> {
+        let refuse = |reason: String| LinkError::Profile { reason };
+        let text = std::fs::read_to_string(&self.out).map_err(|e| refuse(e.to_string()))?;
+        let sections = sections::parse(&text).map_err(refuse)?;
+        let spans = sections::spans(sections, spans).map_err(refuse)?;
+        Ok(Profile { spans, code: self.code })
+    }
+}
+
+impl Profile {
+    /// Instructions of all spans by function, the largest first.
+    #[must_use]
+    pub fn functions(&self) -> Vec<FunctionCount> {
+        let mut counts = HashMap::new();
+        for block in self.spans.iter().flatten() {
+            *counts.entry(self.code.function(block.start)).or_insert(0) +=
+                block.executed * block.instructions;
+        }
+        let function = |(name, instructions): (&str, u64)| {
+            let name = name.to_owned();
+            FunctionCount { name, instructions }
+        };
+        let mut functions: Vec<_> = counts.into_iter().map(function).collect();
+        functions.sort_by(|a, b| b.instructions.cmp(&a.instructions).then(a.name.cmp(&b.name)));
+        functions
+    }
+
+    /// Cycles that a Cortex-M4 would take for each span, by `model`.
+    #[must_use]
+    pub fn cycles(&self, model: CortexM4) -> Vec<u64> {
+        let span = |blocks: &Vec<Block>| -> u64 {
+            blocks.iter().map(|block| model.cycles(&self.code, block)).sum()
+        };
+        self.spans.iter().map(span).collect()
+    }
+}

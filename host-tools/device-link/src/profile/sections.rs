@@ -1,0 +1,110 @@
+//! The plugin's file: sections between reads of the counter, and which of them were measured.
+
+/// A translation block of the emulator, and how often it ran in one section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its first byte.
+    pub start: u64,
+    /// The byte after its last.
+    pub end: u64,
+    /// Its instructions.
+    pub instructions: u64,
+    /// How often it ran.
+    pub executed: u64,
+    /// How often what followed was not the byte after it.
+    pub taken: u64,
+}
+
+/// The section of two reads with nothing between them: the device reads its counter four times
+/// when it starts, and takes the distance of the last two for what a read costs.
+const EMPTY_SECTION: usize = 3;
+
+/// Reads the file that the plugin's header specifies.
+pub(super) fn parse(text: &str) -> Result<Vec<Vec<Block>>, String> {
+    let mut sections: Vec<Vec<Block>> = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line == "section" {
+            sections.push(Vec::new());
+            continue;
+        }
+        let bad = || format!("line {number} of the plugin's file: `{line}`");
+        let words: Vec<_> = line.split(' ').collect();
+        let &[start, end, instructions, executed, taken] = &words[..] else { return Err(bad()) };
+        let address = |word: &str| u64::from_str_radix(word, 16).map_err(|_| bad());
+        let count = |word: &str| word.parse().map_err(|_| bad());
+        let block = Block {
+            start: address(start)?,
+            end: address(end)?,
+            instructions: count(instructions)?,
+            executed: count(executed)?,
+            taken: count(taken)?,
+        };
+        sections.last_mut().ok_or_else(bad)?.push(block);
+    }
+    Ok(sections)
+}
+
+/// Instructions of a section.
+fn length(section: &[Block]) -> u64 {
+    section.iter().map(|block| block.instructions * block.executed).sum()
+}
+
+/// The sections that are the last measured spans, of these counts: a run reads the counter at its
+/// begin and end, and around each span. What a read costs is taken off as the device does.
+pub(super) fn spans(
+    mut sections: Vec<Vec<Block>>,
+    counts: &[u64],
+) -> Result<Vec<Vec<Block>>, String> {
+    let few = format!("the plugin saw {} reads of the counter", sections.len().saturating_sub(1));
+    let empty = sections.get(EMPTY_SECTION).map(|section| length(section)).ok_or(few.clone())?;
+    // After the last read there is one section, before it one that ends a run's begin-to-end.
+    let first = sections.len().checked_sub(2 * counts.len() + 1).ok_or(few)?;
+    let mut spans = Vec::with_capacity(counts.len());
+    for (index, &count) in counts.iter().enumerate() {
+        let section = std::mem::take(&mut sections[first + 2 * index]);
+        let seen = length(&section).saturating_sub(empty);
+        if seen != count {
+            return Err(format!("span {index}: the device counted {count}, the plugin {seen}"));
+        }
+        spans.push(section);
+    }
+    Ok(spans)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A section of one block of that many instructions.
+    fn section(instructions: u64) -> Vec<Block> {
+        vec![Block { start: 0, end: 4, instructions, executed: 1, taken: 0 }]
+    }
+
+    #[track_caller]
+    fn check(lengths: &[u64], counts: &[u64], expected: Option<&[u64]>) {
+        let sections = lengths.iter().map(|&n| section(n)).collect();
+        let found = spans(sections, counts).ok();
+        let found: Option<Vec<u64>> = found.map(|spans| spans.iter().map(|s| length(s)).collect());
+        assert_eq!(found.as_deref(), expected, "{lengths:?}, {counts:?}");
+    }
+
+    #[test]
+    fn spans_are_the_sections_between_pairs_of_reads() {
+        // Start, three of the stopwatch, to the run's begin, to the span's, it, to the end, after.
+        check(&[9, 7, 5, 5, 50, 6, 105, 30, 4], &[100], Some(&[105]));
+        check(&[9, 7, 5, 5, 50, 6, 105, 30, 205, 8, 4], &[100, 200], Some(&[105, 205]));
+        check(&[9, 7, 5, 5, 50, 6, 105, 30, 4], &[99], None); // another count
+        check(&[9, 7, 5], &[100], None);
+        check(&[9, 7, 5, 5], &[1, 2, 3], None); // fewer reads than spans
+    }
+
+    #[test]
+    fn the_file_is_read_or_refused() {
+        let block = Block { start: 0x400, end: 0x40e, instructions: 5, executed: 2, taken: 1 };
+        let expected = vec![vec![], vec![block]];
+        assert_eq!(parse("section\nsection\n400 40e 5 2 1\n"), Ok(expected));
+        for bad in ["400 40e 5 2 1", "section\n400 40e 5 2", "section\n400 40e 5 2 x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
