@@ -4,8 +4,8 @@
 //! channel; the passes over pixels are the kernels', the sums over the batch the step's. Channels
 //! are padded to whole lanes, with coefficients of zero.
 
-use super::arch::{NormCoefficients, pad_lanes};
 use crate::graph::BatchNorm;
+use resmcu_engine_kernels::{NormCoefficients, pad_lanes};
 
 /// The coefficients of one batch normalization.
 #[derive(Clone, Debug, Default)]

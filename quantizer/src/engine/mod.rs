@@ -6,7 +6,6 @@
 //! those of the ambient rayon pool. Activations are `[N,H,W,C]`, their channels padded to whole
 //! vectors inside. [`TrainStep`] owns the order of a training step, the executor here evaluation.
 
-pub(crate) mod arch;
 mod batch_norm;
 mod conv;
 mod fake_quantize;

@@ -9,9 +9,9 @@
 
 use crate::graph::{Graph, Op};
 
-use super::arch::pad_lanes;
 use super::conv::{Convolution, Geometry};
 use super::{max_pool2d, subsample_pad};
+use resmcu_engine_kernels::pad_lanes;
 
 /// A stored tensor: an operation's output, or the batch itself, which is the first.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// The edges that a package may have to others of this repository, tests apart.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("resmcu-model-format", &[]),
     ("resmcu-int8-kernels", &[]),
     ("resmcu-model-slots", &[]),
@@ -13,7 +13,9 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("resmcu-int8-runtime", &["resmcu-int8-kernels", "resmcu-model-format"]),
     ("resmcu-device-app", &["resmcu-int8-runtime", "resmcu-model-slots", "resmcu-wire-protocol"]),
     ("resmcu-boards", &["resmcu-device-app"]),
-    ("resmcu-quantizer", &["resmcu-int8-kernels", "resmcu-model-format"]),
+    ("resmcu-engine-kernels", &[]),
+    ("resmcu-quantizer", &["resmcu-engine-kernels", "resmcu-int8-kernels", "resmcu-model-format"]),
+    ("resmcu-qemu-plugin", &[]),
     ("resmcu-device-link", &["resmcu-model-slots", "resmcu-wire-protocol"]),
     ("resmcu-xtask", &[]),
     (

@@ -1,7 +1,9 @@
 //! Direct convolution: any kernel, stride and padding, each pass a contraction.
 
-use super::super::arch::{AStrides, Ahead, Arena, BStrides, CStrides, Contraction, PANEL, kernels};
 use super::{Border, Geometry, panel_columns, panels};
+use resmcu_engine_kernels::{
+    AStrides, Ahead, Arena, BStrides, CStrides, Contraction, PANEL, kernels,
+};
 
 /// One axis of the data gradient: the input positions `first + stride · j`, `j < count`, get
 /// `taps` terms each, the last from output position `from + j`.

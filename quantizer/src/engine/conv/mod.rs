@@ -10,8 +10,8 @@ mod direct;
 mod tests;
 mod winograd;
 
-use super::arch::{Ahead, Arena, LANES, PANEL};
 use crate::graph::Padding;
+use resmcu_engine_kernels::{Ahead, Arena, LANES, PANEL};
 
 /// The shapes of one convolution, channels padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +201,7 @@ impl Convolution {
     pub(super) fn sums(&self) -> usize {
         let Geometry { input: [.., inputs], output: [.., outputs], kernel: [kh, kw], .. } =
             self.geometry;
-        let taps = if self.winograd_weights { super::arch::FREQUENCIES } else { kh * kw };
+        let taps = if self.winograd_weights { resmcu_engine_kernels::FREQUENCIES } else { kh * kw };
         taps * inputs * outputs
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::numeric::{check_gradient, noise};
 use super::*;
-use crate::engine::arch::pad_lanes;
+use resmcu_engine_kernels::pad_lanes;
 
 /// One case: its shapes, unpadded, and a convolution of the padded ones.
 struct Case {

@@ -4,12 +4,12 @@
 //! deviation in f32. Tiles are taken in groups, so that a group's transformed values stay in the
 //! cache; the products over channels are one batched contraction a group.
 
-use super::super::arch::{
+use super::{Border, Geometry, panel_columns, panels};
+use crate::graph::Padding;
+use resmcu_engine_kernels::{
     AStrides, Ahead, Arena, BStrides, CStrides, Contraction, FREQUENCIES, LANES, PANEL, SPAN, TILE,
     TileRow, WeightShape, kernels,
 };
-use super::{Border, Geometry, panel_columns, panels};
-use crate::graph::Padding;
 
 /// Tiles of a group, or one row of tiles where that is more.
 pub(super) const GROUP_TILES: usize = 16;

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::super::arch::{Ahead, Plane, PlaneMut, Region, kernels};
 use super::super::conv::{Border, Convolution};
 use super::super::program::{Kind, Operation, Sink};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
 use super::{Order, Scratch, Shard, Shared, chunks, contiguous, forward::clear_border};
+use resmcu_engine_kernels::{Ahead, Plane, PlaneMut, Region, kernels};
 
 impl Shard {
     /// The gradients through the operations of one level, the last first.

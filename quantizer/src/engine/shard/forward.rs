@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::super::arch::{Ahead, PlaneMut, Region, SumTerm, kernels};
 use super::super::conv::Border;
 use super::super::program::{Kind, Operation, Source, Term};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
 use super::{Order, Scratch, Shard, Shared, chunks, contiguous};
+use resmcu_engine_kernels::{Ahead, PlaneMut, Region, SumTerm, kernels};
 
 impl Shard {
     /// The operations of one level on all images. `batch`: the shard's images, `[N,H,W,C]`.

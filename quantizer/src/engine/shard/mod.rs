@@ -10,13 +10,13 @@ mod forward;
 
 use std::ops::Range;
 
-use super::arch::{Ahead, Arena, Centred, Plane, Region};
 use super::batch_norm::State;
 use super::conv::Packed;
 use super::fake_quantize::Grid;
 use super::layout::Layout;
 use super::program::{Program, Term};
 use super::softmax_cross_entropy::Loss;
+use resmcu_engine_kernels::{Ahead, Arena, Centred, Plane, Region};
 
 /// What all shards share: the program, its memory's layout, and this step's parameters.
 #[derive(Clone, Debug, Default)]

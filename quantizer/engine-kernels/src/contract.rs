@@ -7,7 +7,7 @@ use super::ahead::Ahead;
 use super::lanes::{LANES, Lanes};
 
 /// Columns of a packed panel of `b`.
-pub(crate) const PANEL: usize = 2 * LANES;
+pub const PANEL: usize = 2 * LANES;
 
 /// Values of `a` that stay in the second-level cache while the panels of `b` pass.
 const BLOCK_VALUES: usize = 32 * 1024;
@@ -18,51 +18,66 @@ const BLOCK_VALUES: usize = 32 * 1024;
 /// a multiple of [`LANES`], contiguous in `c`; in `b` each [`PANEL`] columns are contiguous. One
 /// of `a.m` and `a.k` is 1.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Contraction {
+pub struct Contraction {
     /// Products that differ only in where their operands begin.
-    pub(crate) batch: usize,
+    pub batch: usize,
     /// Rows of `c`.
-    pub(crate) m: usize,
+    pub m: usize,
     /// Columns of `c`.
-    pub(crate) n: usize,
+    pub n: usize,
     /// Terms of the inner sum.
-    pub(crate) k: usize,
+    pub k: usize,
     /// Terms of the outer sum.
-    pub(crate) segments: usize,
-    pub(crate) a: AStrides,
-    pub(crate) b: BStrides,
-    pub(crate) c: CStrides,
+    pub segments: usize,
+    /// Where `a` lies.
+    pub a: AStrides,
+    /// Where `b` lies.
+    pub b: BStrides,
+    /// Where `c` lies.
+    pub c: CStrides,
     /// Whether the sums are added to `c`.
-    pub(crate) accumulate: bool,
+    pub accumulate: bool,
 }
 
 /// Where elements of `a` lie.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct AStrides {
-    pub(crate) start: usize,
-    pub(crate) batch: usize,
-    pub(crate) segment: usize,
-    pub(crate) m: usize,
-    pub(crate) k: usize,
+pub struct AStrides {
+    /// The first element's index.
+    pub start: usize,
+    /// From one product to the next.
+    pub batch: usize,
+    /// From one term of the outer sum to the next.
+    pub segment: usize,
+    /// From one row to the next.
+    pub m: usize,
+    /// From one term of the inner sum to the next.
+    pub k: usize,
 }
 
 /// Where elements of `b` lie.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct BStrides {
-    pub(crate) start: usize,
-    pub(crate) batch: usize,
-    pub(crate) segment: usize,
-    pub(crate) k: usize,
+pub struct BStrides {
+    /// The first element's index.
+    pub start: usize,
+    /// From one product to the next.
+    pub batch: usize,
+    /// From one term of the outer sum to the next.
+    pub segment: usize,
+    /// From one term of the inner sum to the next.
+    pub k: usize,
     /// From one [`PANEL`] of columns to the next.
-    pub(crate) panel: usize,
+    pub panel: usize,
 }
 
 /// Where elements of `c` lie.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct CStrides {
-    pub(crate) start: usize,
-    pub(crate) batch: usize,
-    pub(crate) m: usize,
+pub struct CStrides {
+    /// The first element's index.
+    pub start: usize,
+    /// From one product to the next.
+    pub batch: usize,
+    /// From one row to the next.
+    pub m: usize,
 }
 
 impl Contraction {

@@ -4,7 +4,7 @@ use super::LANES;
 
 /// Values of one allocation, aligned to 64 bytes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Arena {
+pub struct Arena {
     memory: Vec<f32>,
     start: usize,
     len: usize,
@@ -13,7 +13,7 @@ pub(crate) struct Arena {
 impl Arena {
     /// Makes room for `len` values; allocates only where there was less. What the values are is
     /// not said.
-    pub(crate) fn resize(&mut self, len: usize) {
+    pub fn resize(&mut self, len: usize) {
         if len + LANES > self.memory.len() {
             self.memory = vec![0.0; len + LANES];
             let to_line = self.memory.as_ptr().align_offset(LANES * size_of::<f32>());
@@ -23,17 +23,20 @@ impl Arena {
     }
 
     /// Makes room for `len` values, all of them zero.
-    pub(crate) fn zeroed(&mut self, len: usize) -> &mut [f32] {
+    pub fn zeroed(&mut self, len: usize) -> &mut [f32] {
         self.resize(len);
         self.values_mut().fill(0.0);
         self.values_mut()
     }
 
-    pub(crate) fn values(&self) -> &[f32] {
+    /// All values.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
         &self.memory[self.start..self.start + self.len]
     }
 
-    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+    /// All values, to be written.
+    pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.memory[self.start..self.start + self.len]
     }
 }

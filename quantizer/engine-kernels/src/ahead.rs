@@ -24,7 +24,7 @@ pub(super) trait Prefetch {
 /// Blocks of memory, in the order in which they will be used. Asking for memory neither reads nor
 /// changes it, so that nothing is borrowed.
 #[derive(Clone, Debug)]
-pub(crate) struct Ahead {
+pub struct Ahead {
     /// Where they begin, and their cache lines.
     blocks: [(*const f32, usize); BLOCKS],
     count: usize,
@@ -43,12 +43,12 @@ impl Default for Ahead {
 
 impl Ahead {
     /// Forgets all blocks.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         (self.count, self.next) = (0, (0, 0));
     }
 
     /// Appends a block, unless it is there.
-    pub(crate) fn add(&mut self, values: &[f32]) {
+    pub fn add(&mut self, values: &[f32]) {
         let block = (values.as_ptr(), values.len().div_ceil(LANES));
         if self.count < BLOCKS && !self.blocks[..self.count].contains(&block) {
             self.blocks[self.count] = block;

@@ -8,28 +8,28 @@
 use super::lanes::{LANES, Lanes};
 
 /// Rows and columns of output that a tile makes.
-pub(crate) const TILE: usize = 4;
+pub const TILE: usize = 4;
 /// Rows and columns of input under it.
-pub(crate) const SPAN: usize = 6;
+pub const SPAN: usize = 6;
 /// Products for each pair of channels.
-pub(crate) const FREQUENCIES: usize = SPAN * SPAN;
+pub const FREQUENCIES: usize = SPAN * SPAN;
 
 /// A row of tiles: where its pixels and its transformed values lie, in values.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TileRow {
+pub struct TileRow {
     /// Tiles.
-    pub(crate) tiles: usize,
+    pub tiles: usize,
     /// Channels, a multiple of [`LANES`].
-    pub(crate) channels: usize,
+    pub channels: usize,
     /// From one row of pixels to the next.
-    pub(crate) pixel_row: usize,
+    pub pixel_row: usize,
     /// Rows and columns of the first tile's pixels that exist; a tile further right has
     /// [`TILE`] columns less. Only the output transform looks at it.
-    pub(crate) valid: [usize; 2],
+    pub valid: [usize; 2],
     /// From one frequency to the next; a tile's channels are contiguous, and so are tiles.
-    pub(crate) frequency: usize,
+    pub frequency: usize,
     /// Whether the output transform adds to what is there.
-    pub(crate) accumulate: bool,
+    pub accumulate: bool,
 }
 
 /// `out[f,t,c] = (Bᵀ d B)[f]` for each tile's 6x6 pixels `d`.
@@ -221,13 +221,13 @@ pub(super) unsafe fn weight_gradient<L: Lanes>(shape: &WeightShape, m: *const f3
 
 /// Where the taps and the frequencies of a row of kernels lie, in values.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct WeightShape {
+pub struct WeightShape {
     /// Kernels, a multiple of [`LANES`].
-    pub(crate) lanes: usize,
+    pub lanes: usize,
     /// From one tap of the 3x3 to the next.
-    pub(crate) tap: usize,
+    pub tap: usize,
     /// From one frequency to the next.
-    pub(crate) frequency: usize,
+    pub frequency: usize,
 }
 
 /// `Bᵀ d`.

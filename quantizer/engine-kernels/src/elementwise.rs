@@ -13,10 +13,13 @@ const CHAINS: usize = 4;
 
 /// Rows and columns of pixels, and their channels, a multiple of [`LANES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Region {
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    pub(crate) channels: usize,
+pub struct Region {
+    /// Rows of pixels.
+    pub rows: usize,
+    /// Pixels of a row.
+    pub columns: usize,
+    /// Values of a pixel.
+    pub channels: usize,
 }
 
 /// Pixels of a region: the first value, and how far the next row is.

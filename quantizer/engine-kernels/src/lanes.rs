@@ -6,7 +6,7 @@
 use super::ahead::Prefetch;
 
 /// Values of one vector; channels are padded to multiples of it.
-pub(crate) const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// [`LANES`] values in registers.
 ///
@@ -112,7 +112,7 @@ mod x86_64 {
 
     /// `avx512f`: one register.
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Avx512(__m512);
+    pub(crate) struct Avx512(__m512);
 
     impl Prefetch for Avx512 {
         #[inline(always)]
@@ -190,7 +190,7 @@ mod x86_64 {
 
     /// `avx2` and `fma`: two registers.
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Avx2(__m256, __m256);
+    pub(crate) struct Avx2(__m256, __m256);
 
     impl Prefetch for Avx2 {
         #[inline(always)]

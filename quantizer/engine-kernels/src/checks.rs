@@ -5,41 +5,51 @@ use super::{Ahead, Contraction, FREQUENCIES, Kernels, LANES, SPAN, TILE, TileRow
 
 /// Pixels of a region in a slice: its first value is the first pixel's.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plane<'a> {
-    pub(crate) values: &'a [f32],
+pub struct Plane<'a> {
+    /// Channels of a pixel after another.
+    pub values: &'a [f32],
     /// From one row of pixels to the next, in values.
-    pub(crate) row: usize,
+    pub row: usize,
 }
 
 /// As [`Plane`], to be written.
 #[derive(Debug)]
-pub(crate) struct PlaneMut<'a> {
-    pub(crate) values: &'a mut [f32],
+pub struct PlaneMut<'a> {
+    /// Channels of a pixel after another.
+    pub values: &'a mut [f32],
     /// From one row of pixels to the next, in values.
-    pub(crate) row: usize,
+    pub row: usize,
 }
 
 /// A plane, with a scale and a shift a channel or as it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SumTerm<'a> {
-    pub(crate) x: Plane<'a>,
-    pub(crate) affine: Option<[&'a [f32]; 2]>,
+pub struct SumTerm<'a> {
+    /// What is added.
+    pub x: Plane<'a>,
+    /// Scale and shift.
+    pub affine: Option<[&'a [f32]; 2]>,
 }
 
 /// The input of a batch normalization, and its mean a channel.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Centred<'a> {
-    pub(crate) x: Plane<'a>,
-    pub(crate) mean: &'a [f32],
+pub struct Centred<'a> {
+    /// The input.
+    pub x: Plane<'a>,
+    /// A value a channel.
+    pub mean: &'a [f32],
 }
 
 /// The coefficients of [`Kernels::norm_gradient`], a value a channel each.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NormCoefficients<'a> {
-    pub(crate) per_dz: &'a [f32],
-    pub(crate) per_x: &'a [f32],
-    pub(crate) mean: &'a [f32],
-    pub(crate) constant: &'a [f32],
+pub struct NormCoefficients<'a> {
+    /// Times the output's gradient.
+    pub per_dz: &'a [f32],
+    /// Times the input less its mean.
+    pub per_x: &'a [f32],
+    /// The input's mean.
+    pub mean: &'a [f32],
+    /// Added to all.
+    pub constant: &'a [f32],
 }
 
 // SAFETY, of every call: the bounds are checked, and the table is of this processor, because
@@ -49,7 +59,7 @@ impl Kernels {
     ///
     /// # Panics
     /// If an operand is shorter than the contraction reaches; so do all methods here.
-    pub(crate) fn contract(
+    pub fn contract(
         &self,
         shape: &Contraction,
         a: &[f32],
@@ -66,42 +76,42 @@ impl Kernels {
     }
 
     /// `out[f,t,c] = (Bᵀ d B)[f]` of the 6x6 pixels `d` under each tile.
-    pub(crate) fn winograd_input(&self, row: &TileRow, x: &[f32], out: &mut [f32]) {
+    pub fn winograd_input(&self, row: &TileRow, x: &[f32], out: &mut [f32]) {
         row.check(SPAN, x, out);
         // SAFETY: as above.
         unsafe { (self.winograd_input)(row, x.as_ptr(), out.as_mut_ptr()) }
     }
 
     /// `out[f,t,c] = (H d Hᵀ)[f]` of each tile's 4x4 pixels `d` of the output's gradient.
-    pub(crate) fn winograd_gradient(&self, row: &TileRow, dy: &[f32], out: &mut [f32]) {
+    pub fn winograd_gradient(&self, row: &TileRow, dy: &[f32], out: &mut [f32]) {
         row.check(TILE, dy, out);
         // SAFETY: as above.
         unsafe { (self.winograd_gradient)(row, dy.as_ptr(), out.as_mut_ptr()) }
     }
 
     /// The valid pixels of `Aᵀ m A` of each tile.
-    pub(crate) fn winograd_output(&self, row: &TileRow, m: &[f32], y: &mut [f32]) {
+    pub fn winograd_output(&self, row: &TileRow, m: &[f32], y: &mut [f32]) {
         row.check_output(m, y);
         // SAFETY: as above.
         unsafe { (self.winograd_output)(row, m.as_ptr(), y.as_mut_ptr()) }
     }
 
     /// `u = G g Gᵀ` of a row of 3x3 kernels.
-    pub(crate) fn winograd_weights(&self, shape: &WeightShape, g: &[f32], u: &mut [f32]) {
+    pub fn winograd_weights(&self, shape: &WeightShape, g: &[f32], u: &mut [f32]) {
         shape.check(g, u);
         // SAFETY: as above.
         unsafe { (self.winograd_weights)(shape, g.as_ptr(), u.as_mut_ptr()) }
     }
 
     /// `dw = Cᵀ m C` of a row of 3x3 kernels.
-    pub(crate) fn winograd_weight_gradient(&self, shape: &WeightShape, m: &[f32], dw: &mut [f32]) {
+    pub fn winograd_weight_gradient(&self, shape: &WeightShape, m: &[f32], dw: &mut [f32]) {
         shape.check(dw, m);
         // SAFETY: as above.
         unsafe { (self.winograd_weight_gradient)(shape, m.as_ptr(), dw.as_mut_ptr()) }
     }
 
     /// `out = Σ terms`, one or two, then ReLU where `relu` says so.
-    pub(crate) fn sum(
+    pub fn sum(
         &self,
         region: Region,
         out: PlaneMut<'_>,
@@ -119,7 +129,7 @@ impl Kernels {
     }
 
     /// Adds `src` to `out`.
-    pub(crate) fn add(&self, region: Region, out: PlaneMut<'_>, src: Plane<'_>) {
+    pub fn add(&self, region: Region, out: PlaneMut<'_>, src: Plane<'_>) {
         let out = out.checked(region);
         let own = Pixels { start: out.start.cast_const(), row: out.row };
         let [own, src] = [own, src.checked(region)].map(|x| Term { x, affine: None });
@@ -129,7 +139,7 @@ impl Kernels {
     }
 
     /// `out = dz · per_dz + (x - mean) · per_x + constant`, added to `out` where `accumulate`.
-    pub(crate) fn norm_gradient(
+    pub fn norm_gradient(
         &self,
         region: Region,
         out: PlaneMut<'_>,
@@ -145,7 +155,7 @@ impl Kernels {
     }
 
     /// Adds `Σ x` to the first half of `sums` and `Σ x²` to the second.
-    pub(crate) fn moments(&self, region: Region, x: Plane<'_>, sums: &mut [f64]) {
+    pub fn moments(&self, region: Region, x: Plane<'_>, sums: &mut [f64]) {
         let x = x.checked(region);
         assert!(sums.len() >= 2 * region.channels);
         let (first, second) = sums.split_at_mut(region.channels);
@@ -155,7 +165,7 @@ impl Kernels {
 
     /// Masks `dz` by `y > 0` in place; adds `Σ dz` to the first part of `sums` and
     /// `Σ dz · (x - mean)` to the next, a part a batch normalization.
-    pub(crate) fn mask(
+    pub fn mask(
         &self,
         region: Region,
         dz: PlaneMut<'_>,

@@ -1,6 +1,6 @@
 //! The engine's inner loops, compiled for each instruction set and chosen at run time.
 //!
-//! The only unsafe code of this library, for two reasons: calling functions that were compiled for
+//! The engine's only unsafe code, for two reasons: calling functions that were compiled for
 //! features that the processor was asked for, and reading without a bounds check inside operands
 //! that were checked as a whole. What is offered here is safe: it checks (in `checks`), then calls.
 //! Each loop is written once, over [`lanes::Lanes`].
@@ -18,26 +18,26 @@ mod winograd;
 
 use std::sync::OnceLock;
 
-pub(crate) use ahead::Ahead;
-pub(crate) use checks::{Centred, NormCoefficients, Plane, PlaneMut, SumTerm};
-pub(crate) use contract::{AStrides, BStrides, CStrides, Contraction, PANEL};
-pub(crate) use elementwise::Region;
+pub use ahead::Ahead;
+pub use checks::{Centred, NormCoefficients, Plane, PlaneMut, SumTerm};
+pub use contract::{AStrides, BStrides, CStrides, Contraction, PANEL};
+pub use elementwise::Region;
 use elementwise::{Masked, Read, Term, Written};
-pub(crate) use lanes::LANES;
+pub use lanes::LANES;
 use lanes::Portable;
-pub(crate) use memory::Arena;
-pub(crate) use winograd::{FREQUENCIES, SPAN, TILE, TileRow, WeightShape};
+pub use memory::Arena;
+pub use winograd::{FREQUENCIES, SPAN, TILE, TileRow, WeightShape};
 
 /// `n` rounded up to whole [`LANES`].
-pub(crate) const fn pad_lanes(n: usize) -> usize {
+pub const fn pad_lanes(n: usize) -> usize {
     n.div_ceil(LANES) * LANES
 }
 
 /// The kernels of one instruction set. Called through the checked methods only.
 #[derive(Debug)]
-pub(crate) struct Kernels {
+pub struct Kernels {
     /// The instruction set.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     contract: unsafe fn(&Contraction, *const f32, *const f32, *mut f32, &mut Ahead),
     winograd_input: unsafe fn(&TileRow, *const f32, *mut f32),
     winograd_gradient: unsafe fn(&TileRow, *const f32, *mut f32),
@@ -145,7 +145,7 @@ fn available() -> impl Iterator<Item = &'static Kernels> {
 const ISA_VARIABLE: &str = "RESMCU_ENGINE_ISA";
 
 /// The kernels of this processor: the fastest, or those that the environment asks for by name.
-pub(crate) fn kernels() -> &'static Kernels {
+pub fn kernels() -> &'static Kernels {
     static CHOSEN: OnceLock<&Kernels> = OnceLock::new();
     CHOSEN.get_or_init(|| {
         let asked = std::env::var(ISA_VARIABLE).unwrap_or_default();
