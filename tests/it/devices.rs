@@ -17,12 +17,16 @@ use std::time::{Duration, Instant};
 /// The two boards, one an architecture, where one of each is enough.
 const TWO: [&str; 2] = ["qemu-mps2-an386", "qemu-virt-rv32imac"];
 
-fn firmware(target: &Target) -> Firmware {
-    let folder = std::env::var_os("RESMCU_FIRMWARE").map_or_else(
+/// The folder of what `cargo xtask boards` builds.
+pub(crate) fn images() -> PathBuf {
+    std::env::var_os("RESMCU_FIRMWARE").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../firmware/boards/target/images"),
         PathBuf::from,
-    );
-    let path = folder.join(format!("{}.elf", target.board()));
+    )
+}
+
+pub(crate) fn firmware(target: &Target) -> Firmware {
+    let path = images().join(format!("{}.elf", target.board()));
     Firmware::open(path).unwrap_or_else(|error| panic!("{error}; {}", error.help()))
 }
 

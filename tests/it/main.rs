@@ -13,6 +13,7 @@ mod host;
 mod import;
 mod import_float;
 mod oracle;
+mod profile;
 mod rng;
 mod slots;
 mod suite;

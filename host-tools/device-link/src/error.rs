@@ -146,9 +146,7 @@ impl LinkError {
                 "build the firmware again with `cargo xtask boards`".into()
             }
             Self::Profile { .. } => {
-                "build firmware and plugin again with `cargo xtask boards`; without `--profile` the \
-                 device's own counts are shown"
-                    .into()
+                "build firmware and plugin again with `cargo xtask boards`".into()
             }
             Self::ModelTooLarge { .. } => {
                 "choose a target with a larger slot (`resmcu boards`) or a smaller network".into()

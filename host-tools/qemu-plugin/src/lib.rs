@@ -13,9 +13,10 @@
 //! the byte after its last in hexadecimal, its number of instructions, how often it ran, and how
 //! often something other than the byte after it followed.
 //!
-//! Owns the calls of QEMU's plugin interface (`qemu-plugin.h`) that versions 1 to 5 share, nothing
-//! else of it. Does not know what an instruction is: whoever reads FILE decodes the ELF. One virtual
-//! processor is assumed; with more, counts are of all, and TAKEN means nothing.
+//! Owns the calls of QEMU's plugin interface (`qemu-plugin.h`), the few that its versions have in
+//! common; QEMU 7.2 is what it ran with. Does not know what an instruction is: whoever reads FILE
+//! decodes the ELF. One virtual processor is assumed; with more, counts are of all, and TAKEN means
+//! nothing.
 #![expect(unsafe_code, reason = "an interface of C")]
 
 mod counts;
