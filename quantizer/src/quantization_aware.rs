@@ -3,9 +3,10 @@
 //! [`on_grids`] makes of what was chosen after training a float network that rounds where the
 //! integers will: each int8 activation, after residual add and `ReLU` as the device's one
 //! requantization has it, and every weight. It trains as any other network. [`off_grids`] makes
-//! the exact integers of the result. Not simulated: the multiplier of 15 bits, the rounding of
-//! biases and of the residual's factor, and the weights of a first layer whose image channels are
-//! normalized by different deviations; all are small against a step.
+//! the exact integers of the result, and of networks that other tools put on grids. Not simulated:
+//! the multiplier of 15 bits, the rounding of biases and of the residual's factor, and the weights
+//! of a first layer whose image channels are normalized by different deviations; all are small
+//! against a step.
 
 use ndarray::arr1;
 
@@ -13,7 +14,9 @@ use crate::calibrate::{Images, Ranges};
 use crate::engine::Executor;
 use crate::graph::{FakeQuantize, Graph, GraphError, Node, NodeId, Op, STEP_MIN, WeightQuantizer};
 use crate::post_training::{PostTrained, PostTrainingError};
-use crate::quantize::{Grids, LayerWeights, RealWeights, Stored, WeightBits, WeightScale, fuse};
+use crate::quantize::{
+    Grids, Layer, LayerWeights, RealWeights, Stored, WeightBits, WeightScale, fuse,
+};
 
 /// What ends the names of the nodes that round.
 const SUFFIX: &str = ".grid";
@@ -50,7 +53,7 @@ pub fn on_grids(chosen: &PostTrained) -> Result<Graph, PostTrainingError> {
                 *slot = quantizer;
             }
         }
-        let is_conv = matches!(chosen.graph.node(layer.node).op, Op::Conv2d(_));
+        let is_conv = is_conv(&chosen.graph, layer);
         if let (Stored::Int8(grid), true) = (grids.of(&chosen.graph, layer.output)?, is_conv) {
             grid_after[layer.output.0] = Some(FakeQuantize {
                 step: arr1(&[(grid.scale as f32).max(STEP_MIN)]),
@@ -82,8 +85,10 @@ fn with_grids(graph: Graph, grid_after: Vec<Option<FakeQuantize>>) -> Result<Gra
     Ok(graph)
 }
 
-/// The integers of a network that was trained on grids. The range of the logits, which are not
-/// rounded, is that over `images`.
+/// The integers of a network on grids. The range of the logits, which are not rounded, is that over
+/// `images`, and so is that of an activation without a grid, of which [`on_grids`] leaves none.
+/// Grids of what no integers hold fall away: of the image, of a convolution's sum before its
+/// residual is added, of a mean.
 ///
 /// The float network of the answer has the rounded weights, and rounds no activation.
 ///
@@ -94,12 +99,16 @@ pub fn off_grids(graph: &Graph, images: &Images) -> Result<PostTrained, PostTrai
         return Err(PostTrainingError::NoImages);
     }
     let (mut plain, ends) = without_grids(graph)?;
+    let layers = fuse(&plain)?;
+    let has_grid = |layer: &Layer| ends.iter().any(|(node, _)| *node == layer.output);
     let mut ranges = Ranges::new(&plain);
+    if !layers.iter().all(|layer| has_grid(layer) || !is_conv(&plain, layer)) {
+        observe(&plain, images, &mut ranges)?;
+    }
     for (node, ends) in ends {
         ranges.set(node, ends);
     }
     ranges.set(plain.output(), output_range(graph, images)?);
-    let layers = fuse(&plain)?;
     let grids = Grids::new(&plain, &layers, &ranges)?;
     let mut weights = vec![None; plain.nodes.len()];
     for layer in &layers {
@@ -149,6 +158,22 @@ fn without_grids(graph: &Graph) -> Result<(Graph, Ends), GraphError> {
     let plain = Graph { nodes, ..graph.clone() };
     plain.validate()?;
     Ok((plain, ends))
+}
+
+/// Whether the layer requantizes to a grid of its own.
+fn is_conv(graph: &Graph, layer: &Layer) -> bool {
+    matches!(graph.node(layer.node).op, Op::Conv2d(_))
+}
+
+/// The ranges of all activations over `images`.
+fn observe(graph: &Graph, images: &Images, ranges: &mut Ranges) -> Result<(), PostTrainingError> {
+    let executor = Executor::new();
+    for first in (0..images.len()).step_by(BATCH) {
+        let range = first..(first + BATCH).min(images.len());
+        let batch = images.batch(range, &graph.normalization);
+        ranges.observe(graph, &executor, &batch.view())?;
+    }
+    Ok(())
 }
 
 /// The smallest and the largest logit over `images`.

@@ -336,7 +336,6 @@ def refused() -> list:
     no("it is no mean over all positions", one("AveragePool", kernel_shape=[2, 2]))
     no("its ceil_mode", one("MaxPool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1))
     no("its window is 2 by 3, not square", one("MaxPool", kernel_shape=[2, 3]))
-    no("the network is quantized", one("QuantizeLinear", "s", constants=dict(s=np.float32(1))))
     no("only the image can be transposed", one("Transpose", perm=[0, 1, 3, 2]))
     sides = np.array([0, 0, 1, 1, 0, 0, 1, 1])
     no("its mode is `reflect`", one("Pad", "p", constants=dict(p=sides), mode="reflect"))

@@ -128,3 +128,9 @@ fn no_altered_onnx_file_panics() {
     let files = files.filter(|(name, _)| !name.contains("normalizations")).step_by(2);
     check_graphs(files.collect(), float_graphs::read_onnx, 20_000);
 }
+
+#[test]
+fn no_altered_quantized_onnx_file_panics() {
+    let files = float_graphs::files("onnxruntime ", "imports/onnx_qdq.json").into_iter();
+    check_graphs(files.step_by(3).collect(), float_graphs::read_onnx, 20_000);
+}

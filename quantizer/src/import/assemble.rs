@@ -10,7 +10,7 @@ mod finish;
 pub(in crate::import) use finish::Account;
 pub use finish::Unfinished;
 
-use crate::graph::{BatchNorm, Conv2d, FullyConnected, Node, NodeId, Op, Padding};
+use crate::graph::{BatchNorm, Conv2d, FakeQuantize, FullyConnected, Node, NodeId, Op, Padding};
 use ndarray::{Array1, Array2, Array4};
 use std::collections::{BTreeMap, HashSet};
 
@@ -207,11 +207,11 @@ impl Assembler {
         &mut self,
         name: &str,
         x: Value,
-        weights: Array2<f32>,
-        bias: Array1<f32>,
+        layer: FullyConnected,
         order: Order,
     ) -> Result<Value, Unfit> {
         let node = self.plain(x)?;
+        let FullyConnected { weights, bias, quantizer } = layer;
         let [height, width, channels] = self.nodes[node.0].shape;
         let (outputs, inputs) = weights.dim();
         let positions = height * width;
@@ -225,7 +225,7 @@ impl Assembler {
         };
         let y = self.push(
             name,
-            Op::FullyConnected(FullyConnected { weights, bias, quantizer: None }),
+            Op::FullyConnected(FullyConnected { weights, bias, quantizer }),
             &[node],
         )?;
         Ok(Value { flat: true, ..y })
@@ -236,6 +236,41 @@ impl Assembler {
         let node = self.plain(x)?;
         let y = self.push(name, Op::Relu, &[node])?;
         Ok(Value { flat: x.flat, ..y })
+    }
+
+    /// Rounded to int8 of a step and a zero point. Zeros around stay what they are.
+    pub(super) fn round(
+        &mut self,
+        name: &str,
+        x: Value,
+        step: f32,
+        zero_point: i8,
+    ) -> Result<Value, Unfit> {
+        if x.softmax {
+            // Probabilities are rounded in their order.
+            return Ok(x);
+        }
+        let x = self.current(x)?;
+        let mut node = x.node;
+        let takes_relu = matches!(self.nodes[node.0].op, Op::Conv2d(_) | Op::Add);
+        if zero_point == i8::MIN && takes_relu {
+            node = self.push(&format!("{}.relu", self.nodes[node.0].name), Op::Relu, &[node])?.node;
+            self.fold("grid that begins at zero into a ReLU");
+        }
+        let grid = FakeQuantize { step: Array1::from(vec![step]), zero_point };
+        let y = self.push(name, Op::FakeQuantize(grid), &[node])?;
+        Ok(Value { padding: x.padding, flat: x.flat, ..y })
+    }
+
+    /// Whether no value of a node is below zero.
+    fn is_not_negative(&self, node: NodeId) -> bool {
+        match &self.nodes[node.0].op {
+            Op::Relu => true,
+            Op::FakeQuantize(grid) => {
+                grid.zero_point == i8::MIN || self.is_not_negative(self.nodes[node.0].inputs[0])
+            }
+            _ => false,
+        }
     }
 
     /// The sum of two values of one shape.
@@ -260,8 +295,7 @@ impl Assembler {
         own: Padding,
     ) -> Result<Value, Unfit> {
         let x = self.image_of(x)?;
-        let not_negative = matches!(self.nodes[x.node.0].op, Op::Relu);
-        if x.padding != Padding::default() && !not_negative {
+        if x.padding != Padding::default() && !self.is_not_negative(x.node) {
             return Err("its input is padded with zeros, and may be below zero".into());
         }
         let padding = sum(own, x.padding)?;

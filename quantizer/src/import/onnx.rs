@@ -1,4 +1,4 @@
-//! Import of float ONNX files: to a float graph.
+//! Import of ONNX files, float or quantized in QDQ format: to a float graph, on its grids.
 //!
 //! Owns the meaning of the operators; `schema` owns that of the file, `constant` its constants.
 //! Guarantees that a graph it gives computes what the file says, and that whatever it does not
@@ -10,6 +10,8 @@ mod constant;
 mod convert;
 mod error;
 mod layer;
+mod quantized;
+mod scales;
 mod schema;
 mod shape;
 
@@ -31,7 +33,9 @@ pub(super) fn is_one(bytes: &[u8]) -> bool {
 /// Reads the bytes of an ONNX file of a float network with one image and one output, in standard
 /// operators of version 7 or later, as exporters write them for evaluation.
 ///
-/// Weights may be f32, f16, bf16, or integers behind a `DequantizeLinear`. The image is
+/// Weights may be f32, f16, bf16, or integers behind a `DequantizeLinear`. Activations that went
+/// through `QuantizeLinear` and `DequantizeLinear` are rounded in the graph too, which then is one
+/// of `quantization_aware`'s, with the grids of the file. The image is
 /// `[N,C,H,W]`, or `[N,H,W,C]` where a `Transpose` follows; `N` is 1 or left open; where height and
 /// width are left open, [`Options::input`] says them.
 ///

@@ -101,7 +101,8 @@ fn small_onnx_files_answer_as_onnx_runtime() {
 
 #[test]
 fn each_refused_onnx_file_says_what_and_where() {
-    check_refused("onnxruntime ", "imports/onnx_refused.json", read_onnx, 41);
+    check_refused("onnxruntime ", "imports/onnx_refused.json", read_onnx, 40);
+    check_refused("onnxruntime ", "imports/onnx_qdq_refused.json", read_onnx, 9);
 }
 
 #[test]

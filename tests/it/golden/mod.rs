@@ -6,6 +6,7 @@ pub(crate) mod float_graphs;
 pub(crate) mod imports;
 pub(crate) mod mlperf_resnet8;
 pub(crate) mod operators;
+mod quantized_graphs;
 
 use serde_json::Value;
 use std::io::Write;

@@ -10,6 +10,7 @@ use resmcu_quantizer::import::{
     FloatImport, Format, Options, Unfinished, onnx, state_dict, tflite,
 };
 use resmcu_quantizer::lower::lower;
+use resmcu_quantizer::quantization_aware::is_on_grids;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -223,6 +224,7 @@ impl Import {
             assumed,
             left_out,
         };
+        let arithmetic = if is_on_grids(&graph) { "float on int8 grids" } else { "float" };
         let (layers, parameters, macs) =
             (graph.nodes.len() - 1, graph.parameter_count(), graph.macs());
         let checkpoint = Checkpoint::from(graph);
@@ -230,7 +232,7 @@ impl Import {
         write_file(&path, &bytes)?;
         let hash = format!("{:08x}", tensor_crc(&bytes));
         let body = Body {
-            arithmetic: "float",
+            arithmetic,
             layers,
             parameters,
             macs,

@@ -4,7 +4,7 @@
 
 use super::super::{FloatImport, Options};
 use super::{Assembler, Unfit, Value};
-use crate::graph::{Graph, GraphError, Normalization};
+use crate::graph::{Graph, GraphError, Normalization, Op};
 use std::collections::BTreeMap;
 
 /// Why a network whose operators all fit is none of this project.
@@ -57,6 +57,12 @@ impl Assembler {
         }
         if last == Graph::INPUT || last.0 + 1 != self.nodes.len() {
             return Err(Unfinished::Output("it is no layer, or not the last".into()));
+        }
+        // Weights that are rounded alone are float weights: where activations are float too, the
+        // quantizer chooses its own grids.
+        if !self.nodes.iter().any(|node| matches!(node.op, Op::FakeQuantize(_))) {
+            let slots = self.nodes.iter_mut().filter_map(|node| node.op.weight_quantizer_mut());
+            slots.for_each(|slot| *slot = None);
         }
         let given = options.normalization(self.image.len()).ok_or(Unfinished::Normalization)?;
         let normalization = scaled(given, &self.image)?;

@@ -5,11 +5,15 @@
 
 use super::super::assemble::Unfit;
 use super::error::OnnxError;
+use super::scales::{Dequantized, Quantized};
 use super::schema::{Tensor, dtype, dtype_name};
 use half::{bf16, f16};
 
 /// The most whole numbers that a constant of shapes may have.
 const INTEGERS_MAX: usize = 64;
+
+/// Why rounded floats are no constant of an operator.
+const UNREAD: &str = "it is rounded, and read by another operator than a DequantizeLinear";
 
 /// A constant by the name of a tensor.
 #[derive(Clone, Debug)]
@@ -18,21 +22,14 @@ pub(super) enum Constant<'a> {
     Stored(Tensor<'a>),
     /// `(q - zero point) * scale`, along an axis.
     Dequantized(Box<Dequantized<'a>>),
+    /// The `q` of floats.
+    Quantized(Box<Quantized<'a>>),
     /// Computed, with their sides.
     Integers { values: Vec<i64>, dims: Vec<usize> },
 }
 
-/// The parts of a dequantized constant.
-#[derive(Clone, Debug)]
-pub(super) struct Dequantized<'a> {
-    pub(super) values: Tensor<'a>,
-    pub(super) scale: Tensor<'a>,
-    pub(super) zero: Option<Tensor<'a>>,
-    pub(super) axis: i64,
-}
-
 impl<'a> Tensor<'a> {
-    fn refused(&self, problem: impl Into<String>) -> OnnxError {
+    pub(super) fn refused(&self, problem: impl Into<String>) -> OnnxError {
         let (name, at) = (shown(self.name), self.at);
         OnnxError::Constant { name, at, problem: problem.into() }
     }
@@ -131,7 +128,8 @@ impl<'a> Constant<'a> {
     pub(super) fn dims(&self) -> Vec<usize> {
         match self {
             Self::Stored(tensor) => tensor.dims.clone(),
-            Self::Dequantized(parts) => parts.values.dims.clone(),
+            Self::Dequantized(parts) => parts.dims().to_vec(),
+            Self::Quantized(parts) => parts.values.dims.clone(),
             Self::Integers { dims, .. } => dims.clone(),
         }
     }
@@ -142,6 +140,7 @@ impl<'a> Constant<'a> {
             Self::Stored(tensor) => tensor.floats(),
             Self::Integers { values, .. } => Ok(values.iter().map(|&v| v as f32).collect()),
             Self::Dequantized(parts) => parts.floats(),
+            Self::Quantized(parts) => Err(parts.values.refused(UNREAD)),
         }
     }
 
@@ -150,8 +149,9 @@ impl<'a> Constant<'a> {
         match self {
             Self::Integers { values, .. } => Ok(values.clone()),
             Self::Dequantized(parts) => {
-                Err(parts.values.refused("it is of floats where whole numbers belong"))
+                Err(parts.refused("it is of floats where whole numbers belong"))
             }
+            Self::Quantized(parts) => Err(parts.values.refused(UNREAD)),
             Self::Stored(tensor) => {
                 let count = tensor.count()?;
                 if count > INTEGERS_MAX {
@@ -160,33 +160,6 @@ impl<'a> Constant<'a> {
                 tensor.integers()
             }
         }
-    }
-}
-
-impl Dequantized<'_> {
-    /// `(q - zero) * scale`, each of one value or of as many as the axis has.
-    fn floats(&self) -> Result<Vec<f32>, OnnxError> {
-        let Self { values, scale, zero, axis } = self;
-        let (axis, zero) = (*axis, zero.as_ref());
-        let dims = &values.dims;
-        let quantized = values.integers()?;
-        let scales = scale.floats()?;
-        let zeros = zero.map_or_else(|| Ok(vec![0; scales.len()]), Tensor::integers)?;
-        let axis = if axis < 0 { axis + dims.len() as i64 } else { axis };
-        let axis = usize::try_from(axis).unwrap_or(usize::MAX);
-        let along = if scales.len() == 1 { 1 } else { dims.get(axis).copied().unwrap_or(0) };
-        if scales.len() != along || zeros.len() != along {
-            let problem = format!(
-                "it has {} scales and {} zero points along axis {axis} of {dims:?}",
-                scales.len(),
-                zeros.len()
-            );
-            return Err(values.refused(problem));
-        }
-        let inner: usize = dims.iter().skip(axis.saturating_add(1)).product();
-        let at = |index: usize| if along == 1 { 0 } else { index / inner.max(1) % along };
-        let values = quantized.iter().enumerate();
-        Ok(values.map(|(i, &q)| (q.saturating_sub(zeros[at(i)])) as f32 * scales[at(i)]).collect())
     }
 }
 

@@ -4,6 +4,7 @@ use super::super::assemble::{Account, Assembler, Unfit, Value};
 use super::super::{FloatImport, Options};
 use super::constant::{Constant, shown};
 use super::error::OnnxError;
+use super::scales::Scales;
 use super::schema::{Image, Model, Node, dtype, dtype_name};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -45,6 +46,8 @@ pub(super) enum Entry<'a> {
     Value(Value),
     /// The image as `[1,H,W,C]`, before its `Transpose`.
     ChannelsLast(Value),
+    /// A value of a `QuantizeLinear`, which rounded it so.
+    Quantized(Value, Rc<Scales<'a>>),
     /// A constant.
     Constant(Rc<Constant<'a>>),
 }
@@ -133,7 +136,11 @@ impl<'a> Importer<'a> {
         let entry = if constant || node.operator == "Shape" {
             Entry::Constant(Rc::new(self.computed(node)?))
         } else {
-            Entry::Value(self.layer(graph, node)?)
+            match node.operator {
+                "QuantizeLinear" => self.quantize(graph, node)?,
+                "DequantizeLinear" => Entry::Value(self.dequantize(node)?),
+                _ => Entry::Value(self.layer(graph, node)?),
+            }
         };
         // Of several outputs the first is the one that evaluation has.
         let name = *node.outputs.first().ok_or("it has no output")?;
@@ -163,6 +170,9 @@ impl<'a> Importer<'a> {
             Some(Entry::Value(value)) => Ok(value),
             Some(Entry::ChannelsLast(_)) => {
                 Err("it reads the image before its Transpose to [N,C,H,W]".into())
+            }
+            Some(Entry::Quantized(..)) => {
+                Err("it reads whole numbers; only a DequantizeLinear can read those".into())
             }
             _ => Err(format!("its input {index} is not computed of the image").into()),
         }

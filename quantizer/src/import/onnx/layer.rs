@@ -5,12 +5,20 @@ use super::constant::Constant;
 use super::convert::{Entry, Importer, Refusal};
 use super::schema::Node;
 use super::shape::{axis, cast, dims};
-use crate::graph::{BatchNorm, Conv2d, Padding};
+use crate::graph::{BatchNorm, Conv2d, FullyConnected, Padding, WeightQuantizer};
 use ndarray::{Array1, Array2, Array4};
 
 const SUPPORTED: &str = "this operator cannot be imported; Conv, BatchNormalization, Relu, Add, \
     Sub, Mul, Div, MaxPool, AveragePool, GlobalAveragePool, ReduceMean, Flatten, Reshape, Squeeze, \
-    Gemm, MatMul, Pad, Slice, Softmax and Identity can";
+    Gemm, MatMul, Pad, Slice, Softmax, QuantizeLinear, DequantizeLinear and Identity can";
+
+const QDQ: &str = "it computes with whole numbers; export the quantized network in QDQ format, \
+    with QuantizeLinear and DequantizeLinear around float operators";
+
+/// Whether ONNX's operator reads quantized activations.
+fn is_on_integers(operator: &str) -> bool {
+    operator.starts_with("QLinear") || ["ConvInteger", "MatMulInteger"].contains(&operator)
+}
 
 impl<'a> Importer<'a> {
     /// A node that computes of the image.
@@ -71,10 +79,7 @@ impl<'a> Importer<'a> {
                 self.value(node, 0)
             }
             "Transpose" => self.transpose(node),
-            "QuantizeLinear" | "DequantizeLinear" => {
-                Err("the network is quantized; float networks alone can be imported from ONNX"
-                    .into())
-            }
+            quantized if is_on_integers(quantized) => Err(QDQ.into()),
             _ => Err(SUPPORTED.into()),
         }
     }
@@ -102,6 +107,7 @@ impl<'a> Importer<'a> {
         }
         let window = Window::of(node, Some([height, width]), &x)?;
         let values = self.floats(&weights)?;
+        let quantizer = self.weight_grid(&weights, 0, outputs)?;
         let values = Array4::from_shape_vec([outputs, inputs, height, width], values);
         let bias = match self.optional(node, 2)? {
             Some(_) => Some(Array1::from(self.vector(node, 2, outputs)?)),
@@ -109,7 +115,7 @@ impl<'a> Importer<'a> {
         };
         let weights = channels_last(values.map_err(|error| Unfit::from(error.to_string()))?);
         let stride = window.stride()?;
-        let layer = Conv2d { weights, bias, stride, padding: window.padding, quantizer: None };
+        let layer = Conv2d { weights, bias, stride, padding: window.padding, quantizer };
         Ok(graph.conv(&name(node, node.inputs.get(1).copied()), x, layer)?)
     }
 
@@ -243,9 +249,10 @@ impl<'a> Importer<'a> {
             return Err("it transposes its input".into());
         }
         let [alpha, beta] = [node.float("alpha", 1.0)?, node.float("beta", 1.0)?];
-        let mut weights = self.matrix(node, transposed)?;
+        let (mut weights, mut quantizer) = self.matrix(node, transposed)?;
         if alpha != 1.0 {
             weights.mapv_inplace(|weight| weight * alpha);
+            quantizer = None;
         }
         let outputs = weights.dim().0;
         let bias = match self.optional(node, 2)? {
@@ -255,48 +262,53 @@ impl<'a> Importer<'a> {
             }
             None => Array1::zeros(outputs),
         };
-        self.dense(graph, node, weights, bias)
+        self.dense(graph, node, FullyConnected { weights, bias, quantizer })
     }
 
     fn matmul(&mut self, graph: &mut Assembler, node: &Node<'a>) -> Result<Value, Refusal> {
-        let weights = self.matrix(node, false)?;
+        let (weights, quantizer) = self.matrix(node, false)?;
         let bias = Array1::zeros(weights.dim().0);
-        self.dense(graph, node, weights, bias)
+        self.dense(graph, node, FullyConnected { weights, bias, quantizer })
     }
 
     /// The weights of a full connection as `[O,I]`, of which the file has the transpose unless it
-    /// is `transposed` already.
-    fn matrix(&mut self, node: &Node<'a>, transposed: bool) -> Result<Array2<f32>, Refusal> {
+    /// is `transposed` already, and their grid.
+    fn matrix(
+        &mut self,
+        node: &Node<'a>,
+        transposed: bool,
+    ) -> Result<(Array2<f32>, Option<WeightQuantizer>), Refusal> {
         let constant = self.constant(node, 1)?;
         let [rows, columns] = constant.dims()[..] else {
             return Err(format!("its weights are {:?}, no matrix", constant.dims()).into());
         };
         let values = Array2::from_shape_vec([rows, columns], self.floats(&constant)?);
         let values = values.map_err(|error| Unfit::from(error.to_string()))?;
+        let (axis, outputs) = if transposed { (0, rows) } else { (1, columns) };
+        let quantizer = self.weight_grid(&constant, axis, outputs)?;
         if transposed {
-            return Ok(values);
+            return Ok((values, quantizer));
         }
-        Ok(values.reversed_axes().as_standard_layout().into_owned())
+        Ok((values.reversed_axes().as_standard_layout().into_owned(), quantizer))
     }
 
     fn dense(
         &mut self,
         graph: &mut Assembler,
         node: &Node<'a>,
-        weights: Array2<f32>,
-        bias: Array1<f32>,
+        layer: FullyConnected,
     ) -> Result<Value, Refusal> {
         let x = self.value(node, 0)?;
         if !x.is_flat() {
             return Err("its input is an image that was not flattened".into());
         }
         let name = name(node, node.inputs.get(1).copied());
-        Ok(graph.fully_connected(&name, x, weights, bias, Order::ChannelsFirst)?)
+        Ok(graph.fully_connected(&name, x, layer, Order::ChannelsFirst)?)
     }
 }
 
 /// A name for what a node makes: that of its parameters' module, else its own.
-fn name(node: &Node<'_>, parameters: Option<&str>) -> String {
+pub(super) fn name(node: &Node<'_>, parameters: Option<&str>) -> String {
     let made_up = |name: &&str| !name.starts_with("onnx::") && name.contains('.');
     let module = parameters.filter(made_up).and_then(|name| name.rsplit_once('.'));
     if let Some((module, _)) = module {

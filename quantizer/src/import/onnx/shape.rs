@@ -1,7 +1,7 @@
 //! Nodes that compute with constants, and those that only rename or reshape.
 
 use super::super::assemble::{Assembler, Value};
-use super::constant::{Constant, Dequantized, shapes};
+use super::constant::{Constant, shapes};
 use super::convert::{Entry, Importer, Refusal};
 use super::schema::{Node, dtype};
 use crate::graph::Padding;
@@ -45,19 +45,8 @@ impl<'a> Importer<'a> {
                 Ok(Constant::Stored(tensor.ok_or("its value is no tensor")?))
             }
             "Identity" => Ok((*self.constant(node, 0)?).clone()),
-            "DequantizeLinear" => {
-                let stored = |index| match &*self.constant(node, index)? {
-                    Constant::Stored(tensor) => Ok::<_, Refusal>(tensor.clone()),
-                    _ => Err("its inputs are computed".into()),
-                };
-                let zero = if node.inputs.len() > 2 { Some(stored(2)?) } else { None };
-                let axis = node.integer("axis", 1)?;
-                if node.integer("block_size", 0)? != 0 {
-                    return Err("its scales are of blocks".into());
-                }
-                let (values, scale) = (stored(0)?, stored(1)?);
-                Ok(Constant::Dequantized(Box::new(Dequantized { values, scale, zero, axis })))
-            }
+            "QuantizeLinear" => self.quantized_constant(node),
+            "DequantizeLinear" => self.dequantized_constant(node),
             "Shape" => match self.entry(node, 0)? {
                 Some(Entry::Value(value)) => {
                     let values = dims(&value);

@@ -10,7 +10,7 @@ use super::convert::{Refusal, short};
 use super::error::{ModelProblem, OperatorProblem, TensorProblem, TfliteError};
 use super::layer::{options, require, side};
 use super::schema::{Model, Operator, Tensor, dtype, op, operator_name};
-use crate::graph::{Conv2d, Padding};
+use crate::graph::{Conv2d, FullyConnected, Padding};
 use half::f16;
 use ndarray::{Array1, Array2, Array4};
 use std::collections::HashMap;
@@ -244,7 +244,8 @@ impl<'a> Importer<'a> {
         let values = values.map_err(|error| Unfit(error.to_string()))?;
         let bias = self.bias(operator, outputs)?.unwrap_or_else(|| Array1::zeros(outputs));
         let name = short(&weights.name());
-        let y = graph.fully_connected(&name, x, values, bias, Order::ChannelsLast)?;
+        let layer = FullyConnected { weights: values, bias, quantizer: None };
+        let y = graph.fully_connected(&name, x, layer, Order::ChannelsLast)?;
         self.make_active(graph, operator, y, table.i8(0, "the activation")?)
     }
 
