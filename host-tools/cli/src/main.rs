@@ -13,6 +13,7 @@ mod failure;
 mod host;
 mod images;
 mod interrupt;
+mod layer_errors;
 mod layers;
 mod model;
 mod output;
@@ -48,6 +49,7 @@ enum Command {
     Bench(commands::bench::Bench),
     Inspect(commands::inspect::Inspect),
     Boards(commands::boards::Boards),
+    Report(commands::report::Report),
     Experiment(commands::experiment::Experiment),
 }
 
@@ -68,6 +70,7 @@ impl Command {
             Self::Bench(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Boards(command) => command.run(),
+            Self::Report(command) => command.run(),
             Self::Experiment(command) => command.run(),
         }
     }

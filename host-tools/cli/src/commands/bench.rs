@@ -88,18 +88,7 @@ impl Bench {
     pub(crate) fn run(&self) -> Outcome {
         let model = self.on.load(&self.model)?;
         let layers = layers(&model.file()?)?;
-        let (shape, _) = model.input_and_classes()?;
-        // The cost does not depend on the picture; noise shows it where it did.
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let image: Vec<u8> = (0..shape.iter().product()).map(|_| rng.random()).collect();
-        let measured = match target(&self.on.target)? {
-            None => Measured::on_host(&model, &image)?,
-            Some(target) => {
-                let profile = self.profile || (has_cycle_model(target) && plugin().is_file());
-                let board = Board::start_with(target, &model, self.on.log, profile)?;
-                Measured::on(board, &model, &image, has_cycle_model(target))?
-            }
-        };
+        let measured = Measured::of(&model, &self.on, self.profile)?;
         let Measured { unit, counts, total, cycles, functions, ram, flash } = measured;
         let macs = layers.iter().map(|layer| layer.macs).sum::<u64>();
         let body = Body {
@@ -131,10 +120,14 @@ impl Row {
     }
 }
 
-struct Measured {
-    unit: &'static str,
-    counts: Vec<u64>,
-    total: u64,
+/// What one inference costs.
+pub(super) struct Measured {
+    /// Of the counts.
+    pub(super) unit: &'static str,
+    /// Of each step.
+    pub(super) counts: Vec<u64>,
+    /// Of the whole.
+    pub(super) total: u64,
     /// By step, where the core has a model.
     cycles: Option<Vec<u64>>,
     functions: Vec<Function>,
@@ -165,6 +158,18 @@ impl Observer for Stopwatch {
 }
 
 impl Measured {
+    /// Of `model` where `on` says; by function too if `profile`.
+    pub(super) fn of(model: &Model, on: &super::On, profile: bool) -> Outcome<Self> {
+        let (shape, _) = model.input_and_classes()?;
+        // The cost does not depend on the picture; noise shows it where it did.
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let image: Vec<u8> = (0..shape.iter().product()).map(|_| rng.random()).collect();
+        let Some(target) = target(&on.target)? else { return Self::on_host(model, &image) };
+        let profile = profile || (has_cycle_model(target) && plugin().is_file());
+        let board = Board::start_with(target, model, on.log, profile)?;
+        Self::on(board, model, &image, has_cycle_model(target))
+    }
+
     fn on_host(model: &Model, image: &[u8]) -> Outcome<Self> {
         let mut arena = model.arena();
         let mut executor = model.executor(&mut arena)?;

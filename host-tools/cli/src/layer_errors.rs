@@ -18,15 +18,15 @@ const BATCH: usize = 16;
 
 /// How far a tensor's integers are from the float activation.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct LayerError {
+pub(crate) struct LayerError {
     /// The tensor.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Signal to quantization noise, decibel.
-    pub(super) sqnr_db: f64,
+    pub(crate) sqnr_db: f64,
     /// Cosine of the angle between the two.
-    pub(super) cosine: f64,
+    pub(crate) cosine: f64,
     /// Share of int8 values at the end of their range where the float value lies beyond it.
-    pub(super) clipped: f64,
+    pub(crate) clipped: f64,
 }
 
 /// Sums over all values of a tensor.
@@ -51,7 +51,7 @@ impl Observer for Tape {
 }
 
 /// The error of each tensor that is not always zero, in the order in which they are made.
-pub(super) fn layer_errors(
+pub(crate) fn layer_errors(
     model: &Model,
     graph: &Graph,
     images: &Dataset,
