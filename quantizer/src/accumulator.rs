@@ -30,7 +30,7 @@ pub fn accumulator_bound(graph: &QuantizedGraph, index: usize) -> u64 {
         QuantizedOp::GlobalMean { input, constants, .. } => {
             let [height, width, _] = graph.tensors[input.0].shape;
             let sums = INT8.map(|x| x * (height * width) as i128);
-            native(sums, constants, [0, 0])
+            channels(constants, std::iter::once(sums), [0, 0])
         }
         _ => 0,
     };
@@ -58,7 +58,11 @@ fn widest(weights: &[i8], channels: &Channels, x: [i128; 2], skip: [i128; 2]) ->
         Channels::Tflite(channels) => channels.len(),
     };
     let rows = weights.chunks_exact((weights.len() / count.max(1)).max(1));
-    let sums = rows.map(|row| products(row, x));
+    self::channels(channels, rows.map(|row| products(row, x)), skip)
+}
+
+/// The widest channel, of the ranges of their sums.
+fn channels(channels: &Channels, sums: impl Iterator<Item = [i128; 2]>, skip: [i128; 2]) -> u128 {
     let bounds: Vec<u128> = match channels {
         Channels::Native(channels) => {
             sums.zip(channels).map(|(sums, channel)| native(sums, channel, skip)).collect()

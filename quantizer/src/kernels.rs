@@ -37,7 +37,8 @@ pub struct Limits {
 #[must_use]
 pub fn kernel_name(number: u16) -> &'static str {
     match (number, Kernel::from_number(number)) {
-        (0, _) => "generic",
+        (conv2d::NUMBER_S8, _) => "generic",
+        (conv2d::NUMBER_S4, _) => "generic, int4",
         (_, Some(kernel)) => kernel.name(),
         (_, None) => "unknown",
     }
@@ -49,12 +50,14 @@ pub(crate) struct Layer<'g> {
     pub(crate) window: Window,
     clamp: [i8; 2],
     pub(crate) channels: &'g [NativeChannel],
+    /// Whether four bits hold each weight: kernels that store weights as they are have them so.
+    pub(crate) is_int4: bool,
 }
 
 impl<'g> Layer<'g> {
     /// The node of this index, if it is one and its sizes fit.
     pub(crate) fn of(graph: &'g QuantizedGraph, index: usize) -> Option<Self> {
-        let QuantizedOp::Conv2d { input, sliding, channels, clamp, .. } =
+        let QuantizedOp::Conv2d { input, sliding, weights, channels, clamp, .. } =
             &graph.nodes.get(index)?.op
         else {
             return None;
@@ -68,11 +71,18 @@ impl<'g> Layer<'g> {
             stride: fit(sliding.stride)?,
             padding: fit([sliding.padding[0], sliding.padding[1]])?,
         };
-        Some(Self { window, clamp: *clamp, channels })
+        let is_int4 = weights.iter().all(|w| (conv2d::INT4[0]..=conv2d::INT4[1]).contains(w));
+        Some(Self { window, clamp: *clamp, channels, is_int4 })
     }
 
     pub(crate) fn takes(&self, kernel: Kernel) -> bool {
-        kernel.accepts(&self.window, self.clamp, self.channels)
+        (self.is_int4 || kernel.weight_bits() != Some(4))
+            && kernel.accepts(&self.window, self.clamp, self.channels)
+    }
+
+    /// Whether the kernel stores more bits of a weight than there are.
+    fn wastes_bits(&self, kernel: Kernel) -> bool {
+        self.is_int4 && kernel.weight_bits() == Some(8)
     }
 }
 
@@ -102,9 +112,10 @@ pub struct Candidate {
 #[must_use]
 pub fn candidates(graph: &QuantizedGraph, index: usize, limits: &Limits) -> Vec<Candidate> {
     let Some(layer) = Layer::of(graph, index) else { return vec![] };
-    let mut candidates = vec![generic(&layer.window)];
+    let mut candidates = vec![generic(&layer)];
     if let Some(costs) = Costs::of(limits.isa) {
         let kernels = Kernel::ALL.into_iter().filter(|&kernel| layer.takes(kernel));
+        let kernels = kernels.filter(|&kernel| !layer.wastes_bits(kernel));
         candidates.extend(kernels.map(|kernel| packed(kernel, &layer.window, costs, limits)));
     }
     candidates.sort_by_key(|candidate| candidate.instructions);
@@ -165,12 +176,13 @@ fn pick(table: &[Vec<Candidate>], budget: usize) -> Vec<usize> {
 /// make it so.
 const GENERIC_A_MAC: f64 = 3.2;
 
-fn generic(window: &Window) -> Candidate {
+fn generic(layer: &Layer<'_>) -> Candidate {
+    let window = &layer.window;
     let macs = window.positions() * usize::from(window.output[2]) * window.patch_len();
     Candidate {
         kernel: None,
         instructions: (macs as f64 * GENERIC_A_MAC) as u64,
-        weight_bytes: conv2d::packed_len(window),
+        weight_bytes: conv2d::packed_len(window) / if layer.is_int4 { 2 } else { 1 },
         scratch_bytes: conv2d::scratch_len(window),
     }
 }
@@ -185,8 +197,12 @@ fn packed(kernel: Kernel, window: &Window, costs: &Costs, limits: &Limits) -> Ca
         Kernel::Direct16 => costs.direct16(window),
         Kernel::Winograd4 => costs.winograd4(window, pairs, 0),
         Kernel::Winograd4OnTheFly => costs.winograd4(window, pairs, passes),
+        Kernel::Winograd4Int4 => costs.winograd4(window, pairs, passes) + unpacking(window, passes),
         Kernel::Polyphase2 => costs.polyphase2(window, pairs, 0),
         Kernel::Polyphase2OnTheFly => costs.polyphase2(window, pairs, passes),
+        Kernel::Polyphase2Int4 => {
+            costs.polyphase2(window, pairs, passes) + unpacking(window, passes)
+        }
     };
     let weight_bytes = 4 * kernel.packed_words(window);
     Candidate {
@@ -195,6 +211,13 @@ fn packed(kernel: Kernel, window: &Window, costs: &Costs, limits: &Limits) -> Ca
         weight_bytes,
         scratch_bytes,
     }
+}
+
+/// Instructions that four bits cost over eight: twelve for each word of eight weights, on each
+/// pass over all weights.
+fn unpacking(window: &Window, passes: usize) -> usize {
+    let quads = usize::from(window.input[2]).div_ceil(4);
+    passes * usize::from(window.output[2]) / 2 * (9 * 12 * quads + 60)
 }
 
 /// Instructions of the loops of the packed kernels.

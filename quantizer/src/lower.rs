@@ -202,11 +202,20 @@ impl<'p> Lowering<'p> {
         let node = &self.plan.graph.nodes[index];
         Ok(format::Step {
             name: &node.name,
-            kernel: self.kernels[index].0.map_or(0, Kernel::number),
+            kernel: self.number(index),
             output: self.id(TensorId(index + 1))?,
             macs: self.plan.graph.macs(index),
             op: self.op(index, &node.name, &node.op)?,
         })
+    }
+
+    /// The kernel's number in the file.
+    fn number(&self, index: usize) -> u16 {
+        let generic = || match Layer::of(&self.plan.graph, index) {
+            Some(layer) if layer.is_int4 => conv2d::NUMBER_S4,
+            _ => conv2d::NUMBER_S8,
+        };
+        self.kernels[index].0.map_or_else(generic, Kernel::number)
     }
 
     fn op(
@@ -228,7 +237,7 @@ impl<'p> Lowering<'p> {
                 Op::GlobalSum(format::GlobalSum { input: self.id(*input)? })
             }
             QuantizedOp::GlobalMean { input, constants, clamp } => {
-                let channels = self.data.push(constants.as_bytes());
+                let channels = self.channels(constants);
                 let input = self.id(*input)?;
                 Op::GlobalMean(format::GlobalMean { input, channels, clamp: *clamp })
             }
@@ -312,11 +321,18 @@ impl<'p> Lowering<'p> {
             self.weight_bytes += packed.as_bytes().len();
             return self.data.push(packed.as_bytes());
         }
-        let mut packed = vec![0; conv2d::packed_len(window)];
-        conv2d::pack(weights, window, &mut packed);
         self.scratch = self.scratch.max(conv2d::scratch_len(window));
+        let packed = if self.number(index) == conv2d::NUMBER_S4 {
+            let mut packed = vec![0; conv2d::packed_len_s4(window)];
+            conv2d::pack_s4(weights, window, &mut packed);
+            packed.as_bytes().to_vec()
+        } else {
+            let mut packed = vec![0; conv2d::packed_len(window)];
+            conv2d::pack(weights, window, &mut packed);
+            packed.as_bytes().to_vec()
+        };
         self.weight_bytes += packed.len();
-        self.data.push(packed.as_bytes())
+        self.data.push(&packed)
     }
 
     fn pool2d(

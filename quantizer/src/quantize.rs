@@ -318,7 +318,7 @@ impl Quantizer<'_> {
         };
         let accumulator = || QuantizeError::Accumulator { layer: name.clone(), channel: 0 };
         let constants = target.constants().ok_or_else(accumulator)?;
-        let clamp = [i8::MIN, i8::MAX];
+        let (clamp, constants) = ([i8::MIN, i8::MAX], Channels::Native(vec![constants]));
         self.same_scale(layer, QuantizedOp::GlobalMean { input, constants, clamp })
     }
 

@@ -125,12 +125,12 @@ pub enum QuantizedOp {
         /// int8.
         input: TensorId,
     },
-    /// Means over up to 65,535 positions (profile `native`).
+    /// Means over up to 65,535 positions.
     GlobalMean {
         /// int8.
         input: TensorId,
-        /// For all channels.
-        constants: NativeChannel,
+        /// One record, for all channels.
+        constants: Channels,
         /// Smallest and largest result.
         clamp: [i8; 2],
     },

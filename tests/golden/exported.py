@@ -31,7 +31,7 @@ from golden import HERE, splitmix64, write
 
 JUDGE = "tflite-micro " + importlib.metadata.version("tflite-micro")
 OTHER = "LiteRT " + importlib.metadata.version("ai-edge-litert")
-OPERATORS = "add average_pool2d conv2d fully_connected max_pool2d softmax network".split()
+OPERATORS = "add average_pool2d conv2d fully_connected max_pool2d softmax network global_mean".split()
 
 
 def micro(model: bytes, inputs) -> list:

@@ -217,6 +217,23 @@ def max_pool2d(rng):
     return pool(rng, schema.BuiltinOperator.MAX_POOL_2D)
 
 
+def global_mean(rng):
+    """`MEAN` over height and width, as Keras' GlobalAveragePooling2D becomes it."""
+    h, w, c = (int(v) for v in rng.integers([1, 1, 1], [9, 9, 7]))
+    x_scale = some_scale(rng)
+    zero = some_zero(rng)
+    m = Model((1, h, w, c), x_scale, zero)
+    axes = np.array([[1, 2], [2, 1], [-3, -2]][int(rng.integers(0, 3))], np.int32)
+    a = m.tensor("axes", (2,), None, 0, axes, schema.TensorType.INT32)
+    keep = bool(rng.integers(0, 2))
+    same = rng.integers(0, 4) == 0
+    scale = x_scale if same else x_scale * float(rng.choice([0.3, 0.77, 1.9]))
+    y = m.tensor("y", (1, 1, 1, c) if keep else (1, c), scale, zero if same else some_zero(rng))
+    made = options("Reducer", keepDims=keep)
+    m.operator(schema.BuiltinOperator.MEAN, 2, [0, a], y, *made)
+    return m
+
+
 def add(rng):
     """Of the input and a 1x1 convolution of it, as a residual block has it."""
     h, w, c = (int(v) for v in rng.integers([1, 1, 1], [6, 6, 9]))
@@ -401,7 +418,8 @@ def refused() -> None:
     case(
         "operator 0 (DEPTHWISE_CONV_2D, which makes `y`): this operator cannot be imported", code(4)
     )
-    case("operator 0 (MEAN, which makes `y`)", code(40))
+    along = lambda m: setattr(m.model.buffers[1], "data", np.array([1, 3], np.int32).view(np.uint8))
+    case("it is no mean over height and width", along, global_mean, 1)
     case("operator 0 (builtin operator 200", code(200))
     case("give a multiplier of", quantization(0, scale=[1e30]))
     case("which cannot be represented", quantization(-1, scale=[1e-9]), add)
@@ -429,6 +447,7 @@ def refused() -> None:
 
 def operators(cases: int = 24, inputs: int = 3) -> None:
     builders = [add, average_pool2d, conv2d, fully_connected, max_pool2d, softmax, network]
+    builders.append(global_mean)
     for number, build in enumerate(builders):
         golden = []
         for case in range(cases // 2 if build is network else cases):

@@ -3,7 +3,9 @@
 use crate::arena::Span;
 use crate::error::LoadError;
 use crate::step::{Step, Work};
-use resmcu_int8_kernels::ops::conv2d::{Conv2d, Pad, packed_len, scratch_len};
+use resmcu_int8_kernels::ops::conv2d::{
+    Conv2d, NUMBER_S4, NUMBER_S8, Pad, Weights, packed_len, packed_len_s4, scratch_len,
+};
 use resmcu_int8_kernels::ops::softmax::SoftmaxScale;
 use resmcu_int8_kernels::ops::subsample_pad::SubsampleShape;
 use resmcu_int8_kernels::packed::{Kernel, PackedConv2d};
@@ -16,9 +18,6 @@ use resmcu_model_format::{
     self as format, DataRef, Dtype, ModelFile, Op, PadValue, Profile, Tensor,
 };
 use zerocopy::{FromBytes, Immutable};
-
-/// Number of the generic kernels.
-const GENERIC: u16 = 0;
 
 /// Decodes one record after another.
 pub(crate) struct Decoder<'f, 'm> {
@@ -34,11 +33,15 @@ impl<'m> Decoder<'_, 'm> {
             let work = self.packed_conv2d(record.kernel, kernel, conv, &y)?;
             return Ok(Step { x: span(&self.tensor(conv.input)?), y: span(&y), work });
         }
-        if record.kernel != GENERIC {
+        let is_generic = match record.op {
+            Op::Conv2d(_) => [NUMBER_S8, NUMBER_S4].contains(&record.kernel),
+            _ => record.kernel == NUMBER_S8,
+        };
+        if !is_generic {
             return Err(LoadError::Kernel { step: self.step, kernel: record.kernel });
         }
         let (x, work) = match &record.op {
-            Op::Conv2d(conv) => (conv.input, self.conv2d(conv, &y)?),
+            Op::Conv2d(conv) => (conv.input, self.conv2d(record.kernel, conv, &y)?),
             Op::MaxPool2d(pool) | Op::AveragePool2d(pool) => {
                 let window = self.window(pool.input, &y, pool.kernel_size, pool.stride)?;
                 let window = Window { padding: [pool.padding[0], pool.padding[1]], ..window };
@@ -48,13 +51,7 @@ impl<'m> Decoder<'_, 'm> {
                 (pool.input, if largest { max } else { Work::AveragePool2d { window, clamp } })
             }
             Op::GlobalSum(sum) => (sum.input, Work::GlobalSum),
-            Op::GlobalMean(mean) => {
-                let [constants] = self.native_channels(mean.channels, 1)? else {
-                    return Err(self.data_size(mean.channels, size_of::<NativeChannel>()));
-                };
-                let requantize = Native { clamp: mean.clamp };
-                (mean.input, Work::GlobalMean { constants, requantize })
-            }
+            Op::GlobalMean(mean) => (mean.input, self.global_mean(mean, &y)?),
             Op::FullyConnected(fc) => (fc.input, self.fully_connected(fc, &y)?),
             Op::Add(add) => self.add(add)?,
             Op::Softmax(softmax) => {
@@ -72,6 +69,25 @@ impl<'m> Decoder<'_, 'm> {
             }
         };
         Ok(Step { x: span(&self.tensor(x)?), y: span(&y), work })
+    }
+
+    fn global_mean(
+        &self,
+        mean: &format::GlobalMean,
+        y: &Tensor<'_>,
+    ) -> Result<Work<'m>, LoadError> {
+        let clamp = mean.clamp;
+        if self.file.header().profile == Profile::Tflite {
+            let [constants] = self.tflite_channels(mean.channels, 1)? else {
+                return Err(self.data_size(mean.channels, size_of::<TfliteChannel>()));
+            };
+            let requantize = Tflite { zero_point: y.zero_point, clamp };
+            return Ok(Work::GlobalMeanTflite { constants, requantize });
+        }
+        let [constants] = self.native_channels(mean.channels, 1)? else {
+            return Err(self.data_size(mean.channels, size_of::<NativeChannel>()));
+        };
+        Ok(Work::GlobalMean { constants, requantize: Native { clamp } })
     }
 
     /// A tensor that the format has checked to be there.
@@ -92,14 +108,25 @@ impl<'m> Decoder<'_, 'm> {
         Ok(Window { input, output: y.shape, size, stride, padding: [0, 0] })
     }
 
-    fn conv2d(&self, conv: &format::Conv2d, y: &Tensor<'_>) -> Result<Work<'m>, LoadError> {
+    fn conv2d(
+        &self,
+        kernel: u16,
+        conv: &format::Conv2d,
+        y: &Tensor<'_>,
+    ) -> Result<Work<'m>, LoadError> {
         let (window, pad) = self.sliding(conv, y)?;
         self.scratch(scratch_len(&window))?;
-        let weights = self.weights(conv.weights, packed_len(&window))?;
+        let weights = match kernel {
+            NUMBER_S4 => Weights::Int4(self.records(conv.weights, packed_len_s4(&window))?),
+            _ => Weights::Int8(self.weights(conv.weights, packed_len(&window))?),
+        };
         let outputs = usize::from(y.shape[2]);
         self.accumulator(conv.accumulator_bound)?;
         let clamp = conv.clamp;
         if self.file.header().profile == Profile::Tflite {
+            if kernel != NUMBER_S8 {
+                return Err(LoadError::NotForKernel { step: self.step, kernel });
+            }
             let channels = self.tflite_channels(conv.channels, outputs)?;
             let requantize = Tflite { zero_point: y.zero_point, clamp };
             let layer = Conv2d { window, pad, weights, channels, requantize };

@@ -44,6 +44,10 @@ pub(crate) enum Work<'m> {
         constants: &'m NativeChannel,
         requantize: Native,
     },
+    GlobalMeanTflite {
+        constants: &'m TfliteChannel,
+        requantize: Tflite,
+    },
     ClassifierS8 {
         weights: &'m [i8],
         channels: &'m [NativeChannel],
@@ -110,7 +114,10 @@ impl Step<'_> {
             }
             Work::GlobalSum => global_sum_s8(elements(x), elements_mut(y)),
             Work::GlobalMean { constants, requantize } => {
-                global_mean_s8(elements(x), constants, *requantize, elements_mut(y));
+                global_mean_s8(elements(x), *constants, *requantize, elements_mut(y));
+            }
+            Work::GlobalMeanTflite { constants, requantize } => {
+                global_mean_s8(elements(x), *constants, *requantize, elements_mut(y));
             }
             Work::ClassifierS8 { weights, channels } => {
                 fully_connected_native::<i8>(elements(x), weights, channels, elements_mut(y));

@@ -73,8 +73,8 @@ fn inputs(op: &Op) -> [Option<u16>; 2] {
 fn in_profile(op: &Op, profile: Profile) -> bool {
     match op {
         Op::Conv2d(conv) => conv.skip.is_none() || profile == Profile::Native,
-        Op::MaxPool2d(_) | Op::FullyConnected(_) => true,
-        Op::GlobalSum(_) | Op::GlobalMean(_) | Op::SubsamplePad(_) => profile == Profile::Native,
+        Op::MaxPool2d(_) | Op::FullyConnected(_) | Op::GlobalMean(_) => true,
+        Op::GlobalSum(_) | Op::SubsamplePad(_) => profile == Profile::Native,
         Op::AveragePool2d(_) | Op::Add(_) | Op::Softmax(_) => profile == Profile::Tflite,
     }
 }

@@ -146,7 +146,7 @@ pub enum Op {
     AveragePool2d(Pool2d),
     /// Sum over all positions, int16 (profile `native`).
     GlobalSum(GlobalSum),
-    /// Mean over all positions, int8 (profile `native`).
+    /// Mean over all positions, int8.
     GlobalMean(GlobalMean),
     /// The classifier.
     FullyConnected(FullyConnected),
@@ -219,7 +219,7 @@ pub struct GlobalSum {
 pub struct GlobalMean {
     /// Input tensor, int8.
     pub input: u16,
-    /// One requantization record, for all channels.
+    /// One requantization record of the profile, for all channels.
     pub channels: DataRef,
     /// Smallest and largest result.
     pub clamp: [i8; 2],

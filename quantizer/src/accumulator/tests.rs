@@ -105,7 +105,7 @@ fn sums_over_positions_widen_what_follows() {
         channels: Channels::Native(vec![channel(-1, 0, 1)]),
         clamp: [-128, 127],
     };
-    let constants = channel(1, 0, 3);
+    let constants = Channels::Native(vec![channel(1, 0, 3)]);
     let mean = QuantizedOp::GlobalMean { input: TensorId(0), constants, clamp: [-128, 127] };
     let graph = graph(Profile::Native, tensors, [sum, classifier, mean]);
     assert_eq!(accumulator_bound(&graph, 0), 0);

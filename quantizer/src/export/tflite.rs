@@ -83,9 +83,8 @@ fn write_step(writer: &mut Writer<'_>, step: &Step<'_>) -> Result<(), Problem> {
         Op::FullyConnected(layer) => writer.fully_connected(step, &layer),
         Op::Add(add) => writer.add(step, &add),
         Op::Softmax(softmax) => writer.softmax(step, &softmax),
-        Op::GlobalSum(_) | Op::GlobalMean(_) | Op::SubsamplePad(_) => {
-            Err("it is of the profile `native`".into())
-        }
+        Op::GlobalMean(mean) => writer.mean(step, &mean),
+        Op::GlobalSum(_) | Op::SubsamplePad(_) => Err("it is of the profile `native`".into()),
     }
 }
 

@@ -68,8 +68,8 @@ pub(super) fn choose(
     Ok((ranges, choices))
 }
 
-/// The float network on a few images.
-struct Trial<'a> {
+/// The float network on a few images, of which one layer is changed at a time.
+pub(super) struct Trial<'a> {
     graph: &'a Graph,
     layers: &'a [Layer],
     /// By node.
@@ -78,7 +78,7 @@ struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    fn new(
+    pub(super) fn new(
         graph: &'a Graph,
         layers: &'a [Layer],
         images: &Images,
@@ -96,12 +96,38 @@ impl<'a> Trial<'a> {
 
     /// Mean squared error of the logits with the output of layer `index` rounded.
     fn error(&self, index: usize, ranges: &Ranges) -> Result<f64, PostTrainingError> {
-        let mut changed: Vec<Option<Array4<f32>>> = vec![None; self.graph.nodes.len()];
         let layer = &self.layers[index];
         let (low, high) = ranges.of(layer.output);
         let mut rounded = self.float[layer.output.0].clone();
         finish(&mut rounded, layer.relu, Some(Grid::of_range(low.into(), high.into())));
-        changed[layer.output.0] = Some(rounded);
+        self.error_after(index, rounded)
+    }
+
+    /// The same with other parameters of layer `index`.
+    pub(super) fn error_with(&self, index: usize, op: Op) -> Result<f64, PostTrainingError> {
+        let layer = &self.layers[index];
+        let input = self.float[layer.input.0].view();
+        let mut values = operator(&self.executor, self.graph, layer, Some(op), &input)?;
+        join(&mut values, layer.skip.map(|skip| &self.float[skip.0]));
+        finish(&mut values, layer.relu, None);
+        self.error_after(index, values)
+    }
+
+    /// What layer `index` reads.
+    pub(super) fn input(&self, index: usize) -> &Array4<f32> {
+        &self.float[self.layers[index].input.0]
+    }
+
+    /// The mean square of the logits.
+    pub(super) fn power(&self) -> f64 {
+        let logits = &self.float[self.graph.output().0];
+        mean_squared_error(logits, &Array4::zeros(logits.raw_dim()))
+    }
+
+    /// Mean squared error of the logits where layer `index` makes `output`.
+    fn error_after(&self, index: usize, output: Array4<f32>) -> Result<f64, PostTrainingError> {
+        let mut changed: Vec<Option<Array4<f32>>> = vec![None; self.graph.nodes.len()];
+        changed[self.layers[index].output.0] = Some(output);
         for layer in &self.layers[index + 1..] {
             let is_changed = |node: NodeId| changed[node.0].is_some();
             if !is_changed(layer.input) && !layer.skip.is_some_and(is_changed) {

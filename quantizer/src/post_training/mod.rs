@@ -7,11 +7,13 @@
 
 mod blocks;
 mod choose;
+mod mixed;
 mod reconstruct;
 mod rounding;
 mod sequence;
 mod simulate;
 
+pub use mixed::{Mixed, Sensitivity};
 pub use reconstruct::Adaptive;
 
 use crate::calibrate::{Histograms, Images, Method, Ranges};
@@ -77,7 +79,7 @@ pub enum Rounding {
 }
 
 /// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Settings {
     /// How ranges are chosen.
     pub calibration: Calibration,
@@ -86,6 +88,8 @@ pub struct Settings {
     /// Bits of all weights but those that read the image and those of the classifier, which
     /// always have eight.
     pub weight_bits: WeightBits,
+    /// Layers that have eight bits too, by name.
+    pub eight_bit_layers: Vec<String>,
     /// How the scales of weights are chosen.
     pub weight_scale: WeightScale,
     /// How weights are rounded.
@@ -102,6 +106,7 @@ impl Default for Settings {
             calibration: Calibration::Fixed(Method::MinMax),
             equalize: false,
             weight_bits: WeightBits::Eight,
+            eight_bit_layers: Vec::new(),
             weight_scale: WeightScale::Largest,
             rounding: Rounding::Nearest,
             correct_bias: false,
@@ -117,6 +122,8 @@ pub enum Stage {
     Histograms,
     /// Choosing ranges; in layers.
     Ranges,
+    /// Measuring what four bits cost a layer; in layers.
+    Sensitivity,
     /// Choosing weights; in iterations, or blocks where there are none.
     Weights,
 }

@@ -191,8 +191,9 @@ impl Sequence<'_> {
     /// Four bits never hold what reads the image, nor the classifier: both are small, and the
     /// network is most sensitive to them (`BRECQ`, section 4).
     fn bits(&self, layer: &Layer) -> WeightBits {
-        let is_end = layer.input == Graph::INPUT || layer.output == self.graph.output();
-        if is_end { WeightBits::Eight } else { self.settings.weight_bits }
+        let name = &self.graph.node(layer.node).name;
+        let keeps = is_end(self.graph, layer) || self.settings.eight_bit_layers.contains(name);
+        if keeps { WeightBits::Eight } else { self.settings.weight_bits }
     }
 
     /// Keeps what was chosen for a block.
@@ -216,12 +217,17 @@ impl Sequence<'_> {
     }
 }
 
+/// Whether a layer reads the image, or makes the logits.
+pub(super) fn is_end(graph: &Graph, layer: &Layer) -> bool {
+    layer.input == Graph::INPUT || layer.output == graph.output()
+}
+
 fn read(tensors: &Tensors, node: NodeId) -> Result<&Array4<f32>, PostTrainingError> {
     tensors[node.0].as_ref().ok_or(PostTrainingError::Order)
 }
 
 /// The operator with the weights that integers stand for.
-fn with_weights(op: &Op, real: &RealWeights, weights: &LayerWeights) -> Op {
+pub(super) fn with_weights(op: &Op, real: &RealWeights, weights: &LayerWeights) -> Op {
     let values = real.dequantize(weights);
     let mut op = op.clone();
     let target = match &mut op {

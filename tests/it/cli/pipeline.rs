@@ -20,14 +20,44 @@ fn four_bits(session: &Session) {
     let fields =
         ["ranges[].method", "blocks[].kept_db", "layers[].cosine", "layers[].clipped", "agreement"];
     check_fields(&made, &fields);
-    let name = made["model"]["name"].as_str().unwrap_or_default();
-    assert!(name.ends_with("(4-bit weights, stored as int8)"), "{name}");
+    // All but the first and the last layer: 76,192 weights and some bytes of constants.
+    let [narrow, wide] = ["w4.rmcu", "int8.rmcu"].map(|file| bytes(session, file));
+    assert!(wide - narrow > 37_000, "{wide} bytes become {narrow}");
+    let inspected = session.json("inspect w4.rmcu");
+    let is_int4 = |layer: &&Value| layer["kernel"] == "generic, int4";
+    let layers = inspected["layers"].as_array().unwrap().iter().filter(is_int4);
+    assert_eq!((layers.count(), &made["four_bit_layers"]), (8, &8.into()));
     let blocks = made["blocks"].as_array().unwrap();
     let decibel = |block: &Value, field: &str| block[field].as_f64().unwrap();
     let is_kept = |block: &Value| decibel(block, "kept_db") >= decibel(block, "nearest_db");
     assert!(blocks.iter().all(is_kept), "{blocks:?}");
     assert!(share(&made["agreement"]) > 0.9, "{}", made["agreement"]);
     assert_eq!(session.json("evaluate w4.rmcu -n 500")["top1"], made["int8"]["top1"]);
+}
+
+/// Four bits where the budget needs them: as few layers as do, the least sensitive ones.
+fn mixed_bits(session: &Session) {
+    const BUDGET: u64 = 66_000;
+    let mixed =
+        "quantize float.safetensors -o mixed.rmcu -n 500 --weights mixed --rounding nearest";
+    let made = session.json(&format!("{mixed} --flash-budget {BUDGET}"));
+    let four = made["four_bit_layers"].as_u64().unwrap();
+    assert!((1..8).contains(&four), "{four} layers");
+    assert!(made["bytes"].as_u64().unwrap() <= BUDGET);
+    assert_eq!(made["sensitivities"].as_array().unwrap().len(), 8);
+    let eight = made["settings"]["eight_bit_layers"].as_array().unwrap();
+    assert_eq!(eight.len() as u64 + four, 8);
+    for (budget, message) in [("", "--flash-budget BYTES"), (" --flash-budget 9000", "its budget")]
+    {
+        let refused = session.output(&format!("{mixed}{budget}"));
+        assert_eq!(refused.status.code(), Some(2));
+        let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(errors.contains(message), "{errors}");
+    }
+}
+
+fn bytes(session: &Session, file: &str) -> u64 {
+    std::fs::metadata(session.path(file)).unwrap().len()
 }
 
 /// Fine-tuned with the rounding of four-bit weights: the integers are what was trained.
@@ -39,8 +69,7 @@ fn trained_on_grids(session: &Session) {
     assert_eq!(trained["config"]["epochs"], 1);
     let made = session.json("quantize grids.safetensors -o grids.rmcu -n 500");
     assert_eq!(made["settings"], Value::Null);
-    let name = made["model"]["name"].as_str().unwrap_or_default();
-    assert!(name.ends_with("(4-bit weights, stored as int8)"), "{name}");
+    assert_eq!(made["four_bit_layers"], 8);
     assert!(share(&made["agreement"]) > 0.97, "{}", made["agreement"]);
     assert!(made["logits_sqnr_db"].as_f64().unwrap() > 30.0, "{}", made["logits_sqnr_db"]);
     let refused = session.output(&format!("{TRAIN} int8 --from grids.safetensors"));
@@ -71,6 +100,7 @@ fn the_whole_way() {
     assert_eq!(evaluated["top1"], quantized["float"]["top1"]);
 
     four_bits(&session);
+    mixed_bits(&session);
     trained_on_grids(&session);
     for target in ["qemu-mps2-an386", "qemu-virt-rv32imac"] {
         on_a_board(&session, target);

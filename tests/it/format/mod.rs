@@ -48,6 +48,7 @@ fn load_and_run(file: &[u8], input: u8) -> Result<(), LoadError> {
 /// Small models that have every operator of both profiles.
 fn models() -> Vec<Case> {
     let mut cases: Vec<Case> = (1..=3).flat_map(suite::random).collect();
+    cases.extend(suite::int4());
     cases.retain(|case| case.lower().file.len() < 12_000);
     cases
 }

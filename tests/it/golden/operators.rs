@@ -7,8 +7,16 @@ use resmcu_quantizer::import::tflite;
 use resmcu_quantizer::lower::lower;
 use std::io::Read;
 
-const FOLDERS: [&str; 7] =
-    ["add", "average_pool2d", "conv2d", "fully_connected", "max_pool2d", "softmax", "network"];
+const FOLDERS: [&str; 8] = [
+    "add",
+    "average_pool2d",
+    "conv2d",
+    "fully_connected",
+    "max_pool2d",
+    "softmax",
+    "network",
+    "global_mean",
+];
 
 /// A `.tflite` file as the golden files hold it: zlib in hexadecimal.
 pub(crate) fn unpacked(hexadecimal: &str) -> Vec<u8> {

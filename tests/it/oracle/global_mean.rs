@@ -1,11 +1,16 @@
-//! Global average pooling of the profile `native`, requantized.
+//! Global average pooling of both profiles, requantized.
 
-use super::requantize::native;
+use super::requantize::{native, tflite};
 use super::{Tensor, clamp};
-use resmcu_int8_kernels::requantize::NativeChannel;
+use resmcu_quantizer::quantized::Channels;
 
 /// The sum over all positions, requantized with one record.
-pub(crate) fn global_mean(x: &Tensor<i8>, c: &NativeChannel, bounds: [i8; 2]) -> Tensor<i8> {
+pub(crate) fn global_mean(
+    x: &Tensor<i8>,
+    constants: &Channels,
+    zero_point: i16,
+    bounds: [i8; 2],
+) -> Tensor<i8> {
     let [height, width, channels] = x.shape;
     Tensor::from_fn([1, 1, channels], |[_, _, channel]| {
         let mut sum = 0;
@@ -14,6 +19,10 @@ pub(crate) fn global_mean(x: &Tensor<i8>, c: &NativeChannel, bounds: [i8; 2]) ->
                 sum += i64::from(x.at([h, w, channel]));
             }
         }
-        clamp(native(sum, 0, c), bounds)
+        let q = match constants {
+            Channels::Native(c) => native(sum, 0, &c[0]),
+            Channels::Tflite(c) => tflite(sum, &c[0], zero_point),
+        };
+        clamp(q, bounds)
     })
 }

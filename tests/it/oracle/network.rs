@@ -75,7 +75,7 @@ fn node(graph: &QuantizedGraph, index: usize, values: &[Value]) -> Value {
         }
         QuantizedOp::GlobalSum { input } => Value::I16(global_sum(value(input).i8())),
         QuantizedOp::GlobalMean { input, constants, clamp } => {
-            Value::I8(global_mean(value(input).i8(), constants, *clamp))
+            Value::I8(global_mean(value(input).i8(), constants, y.zero_point, *clamp))
         }
         QuantizedOp::FullyConnected { input, weights, channels, clamp } => {
             let x = value(input).wide();

@@ -6,6 +6,7 @@ use super::{
 use crate::oracle::positions;
 use crate::rng::Rng;
 use resmcu_int8_kernels::requantize::{NativeChannel, TfliteChannel};
+use resmcu_model_format::{ModelFile, Op};
 use resmcu_quantizer::quantized::{
     Channels, Dtype, PadValue, Profile, QuantizedOp, Sliding, TensorId,
 };
@@ -39,7 +40,24 @@ fn shapes() -> Vec<Shape> {
     ]
 }
 
-fn conv(rng: &mut Rng, profile: Profile, join: bool, (input, outputs, sliding): Shape) -> Case {
+fn conv(rng: &mut Rng, profile: Profile, join: bool, shape: Shape) -> Case {
+    conv_of(rng, profile, join, shape, random_weights)
+}
+
+/// Weights of four bits, which a model file holds in four.
+fn int4_weights(rng: &mut Rng, count: usize) -> Vec<i8> {
+    let extremes = rng.one_in(4);
+    let mut any = || if extremes { rng.pick(&[-8, 7]) } else { rng.range(-8, 7) };
+    (0..count).map(|_| any() as i8).collect()
+}
+
+fn conv_of(
+    rng: &mut Rng,
+    profile: Profile,
+    join: bool,
+    (input, outputs, sliding): Shape,
+    random_weights: fn(&mut Rng, usize) -> Vec<i8>,
+) -> Case {
     let [rows, columns] = positions(input, &sliding);
     let patch = sliding.size[0] * sliding.size[1] * input[2];
     let weights = random_weights(rng, outputs * patch);
@@ -139,7 +157,18 @@ pub(super) fn edges() -> Vec<Case> {
         cases.push(conv(&mut rng, Profile::Native, false, shape));
         cases.push(conv(&mut rng, Profile::Native, true, shape));
     }
+    cases.extend(int4_edges());
     cases
+}
+
+/// Edges with weights of four bits.
+pub(super) fn int4_edges() -> Vec<Case> {
+    let mut rng = Rng::new(0xC4);
+    let both = |shape| [false, true].map(|join| (shape, join));
+    let cases = shapes().into_iter().flat_map(both);
+    cases
+        .map(|(shape, join)| conv_of(&mut rng, Profile::Native, join, shape, int4_weights))
+        .collect()
 }
 
 pub(super) fn random(seed: u64) -> Case {
@@ -149,10 +178,33 @@ pub(super) fn random(seed: u64) -> Case {
     let profile = rng.pick(&[Profile::Native, Profile::Tflite]);
     let join = profile == Profile::Native && rng.one_in(2);
     let outputs = rng.size(1, 18);
+    if profile == Profile::Native && rng.one_in(3) {
+        return conv_of(&mut rng, profile, join, (input, outputs, sliding), int4_weights);
+    }
     conv(&mut rng, profile, join, (input, outputs, sliding))
 }
 
 #[test]
 fn convolutions_are_the_oracles() {
     check_all(&edges(), 600, random);
+}
+
+#[test]
+fn weights_of_four_bits_are_stored_in_four() {
+    for case in int4_edges() {
+        let lowered = case.lower();
+        let file = ModelFile::parse(&lowered.file).unwrap();
+        for (step, node) in file.steps().zip(&lowered.plan.graph.nodes) {
+            let QuantizedOp::Conv2d { weights, .. } = &node.op else { panic!("{}", case.name) };
+            let Op::Conv2d(conv) = step.op else { panic!("{}", case.name) };
+            let outputs = file.tensor(step.output).unwrap().shape[2];
+            let outputs = usize::from(outputs);
+            let stored = weights.len() / outputs * outputs.next_multiple_of(4) / 2;
+            let expected = match weights.iter().all(|w| (-8..8).contains(w)) {
+                true => (16, stored),
+                false => (0, 2 * stored),
+            };
+            assert_eq!((step.kernel, conv.weights.bytes as usize), expected, "{}", case.name);
+        }
+    }
 }

@@ -1,15 +1,22 @@
 //! Means over all positions.
 
-use super::{Build, Case, check_all, random_clamp, random_native};
+use super::{Build, Case, check_all, random_channels, random_clamp};
 use crate::rng::Rng;
-use resmcu_int8_kernels::requantize::NativeChannel;
-use resmcu_quantizer::quantized::{Profile, QuantizedOp, TensorId};
+use resmcu_quantizer::quantized::{Channels, Dtype, Profile, QuantizedOp, TensorId};
 
-fn build(input: [usize; 3], constants: NativeChannel, clamp: [i8; 2]) -> Build {
-    let mut build = Build::new(Profile::Native, input);
+fn build(input: [usize; 3], constants: Channels, clamp: [i8; 2], zero: i16) -> Build {
+    let profile = match constants {
+        Channels::Native(_) => Profile::Native,
+        Channels::Tflite(_) => Profile::Tflite,
+    };
+    let mut build = Build::new(profile, input);
     let op = QuantizedOp::GlobalMean { input: TensorId(0), constants, clamp };
-    build.push_i8(op, [1, 1, input[2]]);
+    build.push(op, [1, 1, input[2]], Dtype::I8, zero);
     build
+}
+
+fn constants(rng: &mut Rng, profile: Profile, [height, width, _]: [usize; 3]) -> Channels {
+    random_channels(rng, profile, 1, 128 * (height * width) as i64)
 }
 
 pub(super) fn edges() -> Vec<Case> {
@@ -17,10 +24,13 @@ pub(super) fn edges() -> Vec<Case> {
     let mut cases = vec![];
     for input in [[1, 1, 1], [1, 1, 7], [17, 17, 3], [255, 257, 1], [2, 3, 5]] {
         let count: usize = input.iter().product();
-        let constants = random_native(&mut rng, 128 * (input[0] * input[1]) as i64);
-        for value in [-128, 127] {
-            let name = format!("global mean {input:?} of {value}, {constants:?}");
-            cases.push(build(input, constants, [-128, 127]).case(name, vec![value; count]));
+        for profile in [Profile::Native, Profile::Tflite] {
+            let constants = constants(&mut rng, profile, input);
+            for value in [-128, 127] {
+                let name = format!("global mean {input:?} of {value}, {constants:?}");
+                let build = build(input, constants.clone(), [-128, 127], -5);
+                cases.push(build.case(name, vec![value; count]));
+            }
         }
     }
     cases
@@ -29,9 +39,10 @@ pub(super) fn edges() -> Vec<Case> {
 pub(super) fn random(seed: u64) -> Case {
     let mut rng = Rng::new(seed);
     let input = [rng.size(1, 20), rng.size(1, 20), rng.size(1, 12)];
-    let constants = random_native(&mut rng, 128 * (input[0] * input[1]) as i64);
-    let clamp = random_clamp(&mut rng);
-    build(input, constants, clamp).random_case(format!("global mean {input:?}"), &mut rng)
+    let profile = rng.pick(&[Profile::Native, Profile::Tflite]);
+    let constants = constants(&mut rng, profile, input);
+    let (clamp, zero) = (random_clamp(&mut rng), rng.range(-128, 127) as i16);
+    build(input, constants, clamp, zero).random_case(format!("global mean {input:?}"), &mut rng)
 }
 
 #[test]

@@ -80,6 +80,12 @@ pub(crate) fn random(seed: u64) -> Vec<Case> {
     cases
 }
 
+/// A few small cases of weights that are stored in four bits.
+pub(crate) fn int4() -> Vec<Case> {
+    let packed = packed::int4().into_iter().take(4);
+    conv2d::int4_edges().into_iter().skip(6).take(4).chain(packed).collect()
+}
+
 /// The host's runtime and the oracle agree on every byte of every tensor.
 #[track_caller]
 pub(crate) fn check(case: &Case) {

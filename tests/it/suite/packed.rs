@@ -16,11 +16,20 @@ fn square(side: usize, stride: usize, padding: [usize; 4]) -> Sliding {
     Sliding { size: [side, side], stride: [stride, stride], padding }
 }
 
+/// The stride of a kernel that has one.
+fn stride(kernel: Kernel) -> Option<usize> {
+    match kernel {
+        Kernel::Polyphase2 | Kernel::Polyphase2OnTheFly | Kernel::Polyphase2Int4 => Some(2),
+        Kernel::Winograd4 | Kernel::Winograd4OnTheFly | Kernel::Winograd4Int4 => Some(1),
+        Kernel::Direct16 => None,
+    }
+}
+
 /// Shapes at the borders of tiles, steps and unrolled loops: 4, 8 and 16 steps have loops of
 /// their own, others enter a loop of 16 in its middle.
 fn shapes(kernel: Kernel) -> Vec<Shape> {
     let same = [1; 4];
-    if matches!(kernel, Kernel::Polyphase2 | Kernel::Polyphase2OnTheFly) {
+    if stride(kernel) == Some(2) {
         return vec![
             ([4, 8, 4], 2, square(3, 2, same)),
             ([5, 13, 3], 4, square(3, 2, same)),
@@ -91,8 +100,17 @@ fn channel(rng: &mut Rng, sum_max: i64) -> NativeChannel {
     }
 }
 
-/// Weights of one channel; extremes only where its sums allow it.
-fn weights(rng: &mut Rng, patch: usize) -> Vec<i8> {
+/// Weights of one channel that the kernel stores; extremes only where its sums allow it.
+fn weights(rng: &mut Rng, kernel: Kernel, patch: usize) -> Vec<i8> {
+    if kernel.weight_bits() == Some(4) {
+        // Of a large patch few are not zero.
+        let share = patch.div_ceil(512 / 8) as u64;
+        let any = |_| {
+            let weight = rng.range(-8, 7);
+            if rng.one_in(share) { rng.pick(&[-8, 7, weight]) as i8 } else { 0 }
+        };
+        return (0..patch).map(any).collect();
+    }
     // 128 * 128 * 2^6 * patch <= 2^29
     let largest = (512 / patch).clamp(1, 128) as i64;
     if largest < 128 {
@@ -112,7 +130,7 @@ fn conv(rng: &mut Rng, kernel: Kernel, join: bool, (input, outputs, sliding): Sh
     let mut build = Build::new(Profile::Native, input);
     let shape = [rows, columns, outputs];
     let mut layer = |rng: &mut Rng, skip| {
-        let rows: Vec<Vec<i8>> = (0..outputs).map(|_| weights(rng, patch)).collect();
+        let rows: Vec<Vec<i8>> = (0..outputs).map(|_| weights(rng, kernel, patch)).collect();
         let sum = |row: &Vec<i8>| row.iter().map(|&w| i64::from(w).abs() * 128).sum();
         let channels = rows.iter().map(|row| channel(rng, sum(row))).collect();
         let per_channel = rng.one_in(3);
@@ -151,6 +169,15 @@ pub(super) fn edges() -> Vec<Case> {
     cases
 }
 
+/// The edges with weights of four bits.
+pub(super) fn int4() -> Vec<Case> {
+    let mut cases = edges();
+    cases.retain(
+        |case| matches!(case.packing, Packing::Only(kernel) if kernel.weight_bits() == Some(4)),
+    );
+    cases
+}
+
 pub(super) fn random(seed: u64) -> Case {
     let mut rng = Rng::new(seed);
     let kernel = rng.pick(&Kernel::ALL);
@@ -158,11 +185,7 @@ pub(super) fn random(seed: u64) -> Case {
     let outputs = 2 * rng.size(1, 5);
     let padding = [(); 4].map(|()| rng.size(1, 2));
     let join = rng.one_in(2);
-    let stride = match kernel {
-        Kernel::Polyphase2 | Kernel::Polyphase2OnTheFly => 2,
-        Kernel::Winograd4 | Kernel::Winograd4OnTheFly => 1,
-        Kernel::Direct16 => rng.size(1, 3),
-    };
+    let stride = stride(kernel).unwrap_or_else(|| rng.size(1, 3));
     conv(&mut rng, kernel, join, (input, outputs, square(3, stride, padding)))
 }
 

@@ -1,4 +1,5 @@
-//! Convolution `[H,W,I] -> [OH,OW,O]` of any kernel, stride and padding: kernel 0, for every core.
+//! Convolution `[H,W,I] -> [OH,OW,O]` of any kernel, stride and padding: kernel 0, and kernel 16
+//! with weights of four bits, for every core.
 //!
 //! Owns the packing of its weights, its patches and the blocking: four output channels of a pixel,
 //! so that an input byte is loaded once for four products, and the four sums, two pointers and
@@ -13,6 +14,15 @@ use crate::shape::Window;
 /// Output channels of one block of packed weights.
 pub const CHANNEL_BLOCK: usize = 4;
 
+/// The number of this kernel in model files, with a byte for each weight.
+pub const NUMBER_S8: u16 = 0;
+
+/// Its number with four bits for each weight.
+pub const NUMBER_S4: u16 = 16;
+
+/// The smallest and the largest weight of four bits.
+pub const INT4: [i8; 2] = [-8, 7];
+
 /// What lies outside of the input.
 #[derive(Clone, Copy, Debug)]
 pub enum Pad<'a> {
@@ -26,6 +36,12 @@ pub enum Pad<'a> {
 #[must_use]
 pub fn packed_len(window: &Window) -> usize {
     usize::from(window.output[2]).next_multiple_of(CHANNEL_BLOCK) * window.patch_len()
+}
+
+/// Length of the packed weights of four bits, in words of 16: `[ceil(O/4), KH, KW, I]`.
+#[must_use]
+pub fn packed_len_s4(window: &Window) -> usize {
+    packed_len(window) / CHANNEL_BLOCK
 }
 
 /// Length in bytes of the scratch memory: one patch, none for a convolution whose patches lie in
@@ -59,6 +75,21 @@ pub fn pack(weights: &[i8], window: &Window, packed: &mut [i8]) {
     }
 }
 
+/// Packs `weights`, `[O,KH,KW,I]` inside [`INT4`], four channels of a block in a word, the first
+/// one in its lowest bits, in two's complement; missing channels are zero.
+pub fn pack_s4(weights: &[i8], window: &Window, packed: &mut [u16]) {
+    let patch = window.patch_len();
+    debug_assert_eq!(packed.len(), packed_len_s4(window));
+    debug_assert!(weights.iter().all(|w| (INT4[0]..=INT4[1]).contains(w)));
+    packed.fill(0);
+    for (o, row) in weights.chunks_exact(patch).enumerate() {
+        let words = packed.iter_mut().skip(o / CHANNEL_BLOCK * patch);
+        for (word, &w) in words.zip(row) {
+            *word |= u16::from(w.cast_unsigned() & 15) << (4 * (o % CHANNEL_BLOCK));
+        }
+    }
+}
+
 /// Undoes [`pack`]: `weights`, `[O,KH,KW,I]` of `patch` values a channel, from what was packed.
 /// Answers whether `packed` has the length for it.
 #[must_use]
@@ -74,6 +105,15 @@ pub fn unpack(packed: &[i8], patch: usize, weights: &mut [i8]) -> bool {
     true
 }
 
+/// Weights as they are packed.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'a> {
+    /// [`packed_len`] bytes of [`pack`].
+    Int8(&'a [i8]),
+    /// [`packed_len_s4`] words of [`pack_s4`].
+    Int4(&'a [u16]),
+}
+
 /// A convolution and its constants.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv2d<'a, R: Requantize> {
@@ -81,8 +121,8 @@ pub struct Conv2d<'a, R: Requantize> {
     pub window: Window,
     /// What lies outside of the input.
     pub pad: Pad<'a>,
-    /// [`packed_len`] bytes of [`pack`].
-    pub weights: &'a [i8],
+    /// Of all output channels.
+    pub weights: Weights<'a>,
     /// `[O]`.
     pub channels: &'a [R::Channel],
     /// The arithmetic, and whether a residual is joined.
@@ -97,7 +137,10 @@ pub fn conv2d_s8<R: Requantize>(layer: &Conv2d<'_, R>, x: &[i8], y: &mut [i8], s
     let window = &layer.window;
     let outputs = usize::from(window.output[2]);
     debug_assert_eq!(y.len(), window.positions() * outputs);
-    debug_assert_eq!(layer.weights.len(), packed_len(window));
+    debug_assert!(match layer.weights {
+        Weights::Int8(weights) => weights.len() == packed_len(window),
+        Weights::Int4(weights) => weights.len() == packed_len_s4(window),
+    });
     debug_assert_eq!(layer.channels.len(), outputs);
     let in_place = reads_in_place(window);
     let mut positions = Raster::new(window);
@@ -156,12 +199,28 @@ impl<R: Requantize> Conv2d<'_, R> {
     /// All output channels of one pixel.
     #[inline]
     fn pixel(&self, patch: &[i8], y: &mut [i8]) {
-        let block = CHANNEL_BLOCK * self.window.patch_len();
-        let weights = self.weights.chunks_exact(block.max(1));
+        let words = self.window.patch_len().max(1);
+        match self.weights {
+            Weights::Int8(weights) => {
+                self.blocks(weights.chunks_exact(CHANNEL_BLOCK * words), |w| dot(w, patch), y);
+            }
+            Weights::Int4(weights) => {
+                self.blocks(weights.chunks_exact(words), |w| dot_s4(w, patch), y);
+            }
+        }
+    }
+
+    /// A block of output channels after another, of which `sums` makes the sums.
+    #[inline]
+    fn blocks<'w, T: 'w>(
+        &self,
+        weights: impl Iterator<Item = &'w [T]>,
+        sums: impl Fn(&[T]) -> [i32; CHANNEL_BLOCK],
+        y: &mut [i8],
+    ) {
         let channels = self.channels.chunks(CHANNEL_BLOCK);
         for ((y, weights), channels) in y.chunks_mut(CHANNEL_BLOCK).zip(weights).zip(channels) {
-            let sums = dot(weights, patch);
-            for ((y, sum), channel) in y.iter_mut().zip(sums).zip(channels) {
+            for ((y, sum), channel) in y.iter_mut().zip(sums(weights)).zip(channels) {
                 self.requantize.requantize(sum, channel, y);
             }
         }
@@ -214,6 +273,20 @@ fn dot(weights: &[i8], patch: &[i8]) -> [i32; CHANNEL_BLOCK] {
     for (w, &x) in weights.iter().zip(patch) {
         for (sum, &w) in sums.iter_mut().zip(w) {
             *sum = sum.wrapping_add(i32::from(x) * i32::from(w));
+        }
+    }
+    sums
+}
+
+/// The same of a block of words, `[K]`, each with the four weights of one input.
+#[inline(never)]
+fn dot_s4(weights: &[u16], patch: &[i8]) -> [i32; CHANNEL_BLOCK] {
+    let mut sums = [0_i32; CHANNEL_BLOCK];
+    for (&word, &x) in weights.iter().zip(patch) {
+        // Each weight goes to the upper end, from where a shift brings its sign down.
+        let lanes = [28, 24, 20, 16].map(|up| (i32::from(word) << up) >> 28);
+        for (sum, w) in sums.iter_mut().zip(lanes) {
+            *sum = sum.wrapping_add(i32::from(x) * w);
         }
     }
     sums

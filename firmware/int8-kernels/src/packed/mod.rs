@@ -13,6 +13,7 @@
 
 pub(crate) mod direct16;
 pub(crate) mod dsp;
+mod int4;
 pub(crate) mod polyphase2;
 pub(crate) mod tiles;
 pub(crate) mod winograd4;
@@ -36,16 +37,22 @@ pub enum Kernel {
     Polyphase2 = 4,
     /// The same with int8 weights that are transformed on the fly.
     Polyphase2OnTheFly = 5,
+    /// [`Self::Winograd4OnTheFly`] with weights of four bits.
+    Winograd4Int4 = 19,
+    /// [`Self::Polyphase2OnTheFly`] with weights of four bits.
+    Polyphase2Int4 = 21,
 }
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Direct16,
         Self::Winograd4,
         Self::Winograd4OnTheFly,
         Self::Polyphase2,
         Self::Polyphase2OnTheFly,
+        Self::Winograd4Int4,
+        Self::Polyphase2Int4,
     ];
 
     /// The kernel of this number.
@@ -69,6 +76,18 @@ impl Kernel {
             Self::Winograd4OnTheFly => "Winograd 4x4, int8",
             Self::Polyphase2 => "polyphase 2x2",
             Self::Polyphase2OnTheFly => "polyphase 2x2, int8",
+            Self::Winograd4Int4 => "Winograd 4x4, int4",
+            Self::Polyphase2Int4 => "polyphase 2x2, int4",
+        }
+    }
+
+    /// Whether it stores a weight as it is, in eight bits; in four; or neither, but transformed.
+    #[must_use]
+    pub const fn weight_bits(self) -> Option<u8> {
+        match self.tiles() {
+            None | Some((_, Weights::Stored)) => None,
+            Some((_, Weights::OnTheFly)) => Some(8),
+            Some((_, Weights::Int4)) => Some(4),
         }
     }
 
@@ -95,6 +114,8 @@ impl Kernel {
             Self::Winograd4OnTheFly => Some((Method::Winograd4, Weights::OnTheFly)),
             Self::Polyphase2 => Some((Method::Polyphase2, Weights::Stored)),
             Self::Polyphase2OnTheFly => Some((Method::Polyphase2, Weights::OnTheFly)),
+            Self::Winograd4Int4 => Some((Method::Winograd4, Weights::Int4)),
+            Self::Polyphase2Int4 => Some((Method::Polyphase2, Weights::Int4)),
         }
     }
 
@@ -117,7 +138,7 @@ impl Kernel {
     #[must_use]
     pub fn scratch_words_max(self, window: &Window) -> usize {
         let pairs = match self.tiles() {
-            Some((method, Weights::OnTheFly)) => method.tile_pairs(window),
+            Some((method, Weights::OnTheFly | Weights::Int4)) => method.tile_pairs(window),
             Some((_, Weights::Stored)) | None => 1,
         };
         self.scratch_words(window, pairs)
@@ -143,7 +164,8 @@ impl Kernel {
         }
     }
 
-    /// Packs the weights `[O,KH,KW,I]` of a layer that it [accepts](Self::accepts) into
+    /// Packs the weights `[O,KH,KW,I]` of a layer that it [accepts](Self::accepts), inside its
+    /// [`weight_bits`](Self::weight_bits), into
     /// [`packed_words`](Self::packed_words) words.
     pub fn pack(
         self,

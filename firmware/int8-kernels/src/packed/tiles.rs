@@ -2,9 +2,9 @@
 //!
 //! A pair of tiles side by side is transformed, `V = B^T x B`, multiplied point by point with the
 //! transformed weights and summed over the channels, two outputs at once, and transformed back.
-//! Weights are stored transformed; or they are stored as int8, and transformed for as many pairs of
-//! tiles as the scratch memory holds. Owns the walk over the image, its edges and the memory; does
-//! not know the transforms.
+//! Weights are stored transformed; or they are stored as int8 or int4, and transformed for as many
+//! pairs of tiles as the scratch memory holds. Owns the walk over the image, its edges and the
+//! memory; does not know the transforms.
 
 use super::{PackedConv2d, polyphase2, winograd4};
 use crate::arch::passes;
@@ -29,6 +29,8 @@ pub(crate) enum Weights {
     Stored,
     /// As they are, transformed on the fly.
     OnTheFly,
+    /// In four bits, unpacked and transformed on the fly.
+    Int4,
 }
 
 /// The sizes of a method.
@@ -94,6 +96,7 @@ impl Method {
         match weights {
             Weights::Stored => self.pair_words(channels),
             Weights::OnTheFly => channels / 4 * 18 + 2 * self.geometry().constants,
+            Weights::Int4 => channels / 4 * 9 + 2 * self.geometry().constants,
         }
     }
 
@@ -108,6 +111,7 @@ impl Method {
         memory.fill
             + memory.padded
             + memory.vertical
+            + memory.unpacked
             + memory.transformed
             + pairs.max(1) * memory.pair
     }
@@ -134,6 +138,7 @@ impl Method {
         for ((packed, weights), channels) in
             packed.chunks_exact_mut(pair).zip(weights).zip(channels.chunks_exact(2))
         {
+            packed.fill(0);
             let (slots, rest) = packed.split_at_mut(pair - 2 * constants);
             let rows = weights.chunks_exact(9 * depth).zip(channels);
             for (index, (row, channel)) in rows.enumerate() {
@@ -168,6 +173,12 @@ impl Method {
                     let slots = slots.iter_mut().skip(18 * quad + 9 * index);
                     for (tap, slot) in slots.take(9).enumerate() {
                         *slot = u32::from_le_bytes(four.map(|taps| taps[tap] as u8));
+                    }
+                }
+                Weights::Int4 => {
+                    for (tap, slot) in slots.iter_mut().skip(9 * quad).take(9).enumerate() {
+                        let four = u32::from_le_bytes(four.map(|taps| taps[tap] as u8 & 15));
+                        *slot |= four << (4 * index);
                     }
                 }
             }
@@ -215,6 +226,8 @@ struct Memory {
     padded: usize,
     /// The vertical pass of a pair of tiles.
     vertical: usize,
+    /// The weights of two outputs in eight bits, where they are stored in four.
+    unpacked: usize,
     /// The transformed weights of two outputs.
     transformed: usize,
     /// A transformed pair of tiles.
@@ -225,12 +238,13 @@ impl Memory {
     fn new(method: Method, weights: Weights, window: &Window) -> Self {
         let (channels, geometry) = (padded_channels(window), method.geometry());
         let is_padded = channels != usize::from(window.input[2]);
-        let on_the_fly = weights == Weights::OnTheFly;
+        let eight = method.stored_words(Weights::OnTheFly, channels);
         Self {
             fill: geometry.columns * channels / 4,
             padded: if is_padded { geometry.rows * geometry.columns * channels / 4 } else { 0 },
             vertical: geometry.rows * geometry.columns * channels / 2,
-            transformed: if on_the_fly { method.pair_words(channels) } else { 0 },
+            unpacked: if weights == Weights::Int4 { eight } else { 0 },
+            transformed: if weights == Weights::Stored { 0 } else { method.pair_words(channels) },
             pair: geometry.points * channels,
         }
     }
@@ -273,6 +287,7 @@ pub(super) fn run(
     let Some((fill, rest)) = scratch.split_at_mut_checked(memory.fill) else { return };
     let Some((padded, rest)) = rest.split_at_mut_checked(memory.padded) else { return };
     let Some((u, rest)) = rest.split_at_mut_checked(memory.vertical) else { return };
+    let Some((unpacked, rest)) = rest.split_at_mut_checked(memory.unpacked) else { return };
     let Some((transformed, v)) = rest.split_at_mut_checked(memory.transformed) else { return };
     let fill = <[i8]>::mut_from_bytes(fill.as_mut_bytes()).unwrap_or_default();
     let padded = <[i8]>::mut_from_bytes(padded.as_mut_bytes()).unwrap_or_default();
@@ -293,9 +308,13 @@ pub(super) fn run(
         }
         match kind {
             Weights::Stored => walk.products(pairs.clone(), v, layer.packed, 0, y),
-            Weights::OnTheFly => {
+            Weights::OnTheFly | Weights::Int4 => {
                 let packed = layer.packed.chunks_exact(method.stored_words(kind, channels).max(1));
-                for (output, packed) in packed.enumerate() {
+                for (output, mut packed) in packed.enumerate() {
+                    if kind == Weights::Int4 {
+                        super::int4::unpack(packed, channels, unpacked);
+                        packed = unpacked;
+                    }
                     match method {
                         Method::Winograd4 => {
                             passes::winograd4::weights(packed, channels, transformed);

@@ -12,6 +12,7 @@ pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod plan;
 pub(crate) mod quantize;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod train;
 pub(crate) mod validate;
@@ -55,6 +56,11 @@ pub(crate) struct Pack {
 }
 
 impl Pack {
+    /// Whether the model's size is limited.
+    pub(crate) fn has_budget(&self) -> bool {
+        self.flash_budget.is_some()
+    }
+
     /// For the core of a board, or for every core.
     pub(crate) fn packing(&self, board: Option<&Target>) -> Packing {
         let isa = board.map_or(Isa::Generic, crate::device::isa);

@@ -1,28 +1,28 @@
 //! `resmcu quantize`: from a float checkpoint to a model file.
 
-mod errors;
-
 use crate::accuracy::{Accuracy, Answers};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::images::Wanted;
+use crate::layer_errors::{LayerError, layer_errors};
 use crate::model::{Model, SMALLER, load_checkpoint};
 use crate::output::{Opening, Report, grouped, percent, size, table, write_file};
 use crate::progress::Stages;
 use crate::statistics::Paired;
 use clap::{Args, ValueEnum};
-use errors::{LayerError, layer_errors};
 use resmcu_device_link::find_target;
 use resmcu_quantizer::calibrate::Images;
 use resmcu_quantizer::data::{Dataset, Split};
 use resmcu_quantizer::fold_batch_norm::fold;
 use resmcu_quantizer::graph::Graph;
+use resmcu_quantizer::kernels::Packing;
 use resmcu_quantizer::lower::lower_for;
 use resmcu_quantizer::post_training::{
-    Adaptive, BlockFit, Calibration, Choice, PostTrainingError, Rounding, Settings, Stage,
-    post_training,
+    Adaptive, BlockFit, Calibration, Choice, Mixed, PostTrainingError, Rounding, Sensitivity,
+    Settings, Stage, post_training,
 };
 use resmcu_quantizer::quantization_aware::{is_on_grids, off_grids};
-use resmcu_quantizer::quantize::{WeightBits, WeightScale};
+use resmcu_quantizer::quantize::{LayerWeights, WeightBits, WeightScale};
+use resmcu_quantizer::quantized::QuantizedGraph;
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -54,10 +54,10 @@ pub(crate) struct Quantize {
     /// of them for each layer
     #[arg(long, value_name = "METHOD", default_value_t = Calibration::Auto)]
     calibration: Calibration,
-    /// Bits of a weight, but for those of the first layer and the classifier, which keep 8. Four
-    /// bits are stored in bytes of their own
-    #[arg(long, value_name = "BITS", value_parser = weight_bits, default_value = "8")]
-    weights: WeightBits,
+    /// Bits of a weight, but for those of the first layer and the classifier, which keep 8; mixed:
+    /// 4 for the least sensitive layers, as many as --flash-budget needs
+    #[arg(long, value_enum, value_name = "BITS", default_value_t = Weights::Eight)]
+    weights: Weights,
     /// How weights are rounded [default: nearest for 8 bits, adaptive for 4]
     #[arg(long, value_enum, value_name = "ROUNDING")]
     rounding: Option<RoundingKind>,
@@ -92,12 +92,17 @@ enum RoundingKind {
     Adaptive,
 }
 
-fn weight_bits(text: &str) -> Result<WeightBits, String> {
-    match text {
-        "8" => Ok(WeightBits::Eight),
-        "4" => Ok(WeightBits::Four),
-        _ => Err("weights have 8 or 4 bits".to_owned()),
-    }
+/// Bits of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Weights {
+    /// In all layers
+    #[value(name = "8")]
+    Eight,
+    /// But in the first layer and the classifier
+    #[value(name = "4")]
+    Four,
+    /// By layer
+    Mixed,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,6 +112,10 @@ struct Body {
     weight_images: usize,
     /// None where grids and weights were trained.
     settings: Option<Settings>,
+    /// What four bits would cost each layer, where layers were chosen by it.
+    sensitivities: Vec<Sensitivity>,
+    /// Layers whose weights have four bits.
+    four_bit_layers: usize,
     seconds: f64,
     float: Accuracy,
     int8: Accuracy,
@@ -132,10 +141,18 @@ impl Quantize {
             fold(&checkpoint.graph).or_fail("write the checkpoint again with `resmcu train`")?;
         let calibration = self.images(&graph, Split::Train, Some(self.calibration_images))?;
         let test = self.images(&graph, Split::Test, self.data.images)?;
-        let settings = self.settings();
+        let mut settings = self.settings();
+        let board = self.board.as_deref().map(find_target).transpose()?;
+        let packing = self.pack.packing(board);
         let (images, start) = (Images::of(&calibration)?, Instant::now());
         let stages = Stages::default();
         let trained = is_on_grids(&graph);
+        self.agrees(trained)?;
+        let mut sensitivities = Vec::new();
+        if self.weights == Weights::Mixed {
+            let (measured, eight) = mixed(&graph, &images, packing, &stages)?;
+            (sensitivities, settings.eight_bit_layers) = (measured, eight);
+        }
         let chosen = if trained {
             off_grids(&graph, &images)
         } else {
@@ -145,13 +162,11 @@ impl Quantize {
         };
         let chosen = chosen.map_err(refused)?;
         stages.finish();
-        let mut quantized = chosen.quantize().or_fail(OPERATORS)?;
-        if chosen.weights.iter().flatten().any(|weights| weights.bits == WeightBits::Four) {
-            quantized.name.push_str(" (4-bit weights, stored as int8)");
-        }
+        let quantized = chosen.quantize().or_fail(OPERATORS)?;
+        let is_four = |weights: &&LayerWeights| weights.bits == WeightBits::Four;
+        let four_bit_layers = chosen.weights.iter().flatten().filter(is_four).count();
         let seconds = start.elapsed().as_secs_f64();
-        let board = self.board.as_deref().map(find_target).transpose()?;
-        let lowered = lower_for(&quantized, self.pack.packing(board)).or_fail(SMALLER)?;
+        let lowered = lower_for(&quantized, packing).or_fail(SMALLER)?;
         let model = Model::new(&lowered.file)?;
         let float = Answers::float(&graph, &test)?;
         let int8 = Answers::int8(&model, &test)?;
@@ -165,6 +180,8 @@ impl Quantize {
             calibration_images: images.len(),
             weight_images: chosen.weight_images,
             settings: (!trained).then_some(settings),
+            sensitivities,
+            four_bit_layers,
             seconds,
             float: float.accuracy(&test),
             int8: int8.accuracy(&test),
@@ -188,14 +205,31 @@ impl Quantize {
         Wanted { data: &self.data.data, split, images, shape, classes }.load()
     }
 
+    /// Whether the arguments go with each other, and with a network whose grids were trained.
+    fn agrees(&self, trained: bool) -> Outcome {
+        if self.weights != Weights::Mixed {
+            return Ok(());
+        }
+        if trained {
+            let found = "the bits of these weights were chosen before they were trained";
+            return Err(Failure::input(found).help("leave --weights away"));
+        }
+        if self.pack.has_budget() {
+            return Ok(());
+        }
+        let found = "without a budget every layer keeps eight bits";
+        Err(Failure::input(found).help("say how large the model may be: --flash-budget BYTES"))
+    }
+
     fn settings(&self) -> Settings {
-        let is_four = self.weights == WeightBits::Four;
+        let is_four = self.weights != Weights::Eight;
         let default = if is_four { RoundingKind::Adaptive } else { RoundingKind::Nearest };
         let adaptive = Adaptive { iterations: self.iterations, ..Adaptive::default() };
         Settings {
             calibration: self.calibration,
             equalize: self.equalize,
-            weight_bits: self.weights,
+            weight_bits: if is_four { WeightBits::Four } else { WeightBits::Eight },
+            eight_bit_layers: Vec::new(),
             weight_scale: WeightScale::MeanSquaredError,
             rounding: match self.rounding.unwrap_or(default) {
                 RoundingKind::Nearest => Rounding::Nearest,
@@ -207,11 +241,27 @@ impl Quantize {
     }
 }
 
+/// What four bits cost each layer, and the layers that keep eight.
+fn mixed(
+    graph: &Graph,
+    images: &Images,
+    packing: Packing,
+    stages: &Stages,
+) -> Outcome<(Vec<Sensitivity>, Vec<String>)> {
+    let progress = |stage, done, of| stages.at(name(stage), done, of);
+    let mixed = Mixed::new(graph, images, &progress).map_err(refused)?;
+    let fits = |quantized: &QuantizedGraph| lower_for(quantized, packing).is_ok();
+    let eight = mixed.eight_bit_layers(fits).or_fail(OPERATORS)?;
+    // Where nothing fits, the end says by how much: with four bits everywhere.
+    Ok((mixed.sensitivities().to_vec(), eight.unwrap_or_default()))
+}
+
 /// What takes time, in words.
 fn name(stage: Stage) -> &'static str {
     match stage {
         Stage::Histograms => "calibrating",
         Stage::Ranges => "ranges",
+        Stage::Sensitivity => "sensitivity",
         Stage::Weights => "rounding",
     }
 }
@@ -228,6 +278,7 @@ impl Body {
     fn write_settings(&self, settings: &Settings, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let images = grouped(self.calibration_images as u64);
         let Settings { calibration, weight_bits, rounding, .. } = *settings;
+        let four = self.four_bit_layers;
         writeln!(f, "calibration  {calibration}, {images} training images")?;
         let rounding = match rounding {
             Rounding::Nearest => "to nearest".to_owned(),
@@ -235,9 +286,13 @@ impl Body {
                 format!("adaptively, {} iterations a block", grouped(iterations as u64))
             }
         };
-        let bits = match weight_bits {
-            WeightBits::Eight => "8 bits",
-            WeightBits::Four => "4 bits (first layer and classifier 8), stored as int8",
+        let bits = match (weight_bits, &settings.eight_bit_layers[..]) {
+            (WeightBits::Eight, _) => "8 bits".to_owned(),
+            (WeightBits::Four, []) => "4 bits (first layer and classifier 8)".to_owned(),
+            (WeightBits::Four, eight) => {
+                let names = eight.join(", ");
+                format!("4 bits in {four} layers, 8 in first, last and {names}")
+            }
         };
         writeln!(f, "weights      {bits}, rounded {rounding}")
     }

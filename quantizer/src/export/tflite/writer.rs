@@ -24,6 +24,7 @@ const FULLY_CONNECTED: Kind = (9, 4, 8);
 const MAX_POOL_2D: Kind = (17, 2, 5);
 const SOFTMAX: Kind = (25, 2, 9);
 const PAD: Kind = (34, 2, 22);
+const MEAN: Kind = (40, 2, 27);
 
 pub(super) struct Writer<'a> {
     model: &'a ModelFile<'a>,
@@ -313,6 +314,28 @@ impl<'a> Writer<'a> {
             .byte(5, activation(pool.clamp, y)?);
         let kind = if max { MAX_POOL_2D } else { AVERAGE_POOL_2D };
         self.operator(kind, &[source], step.output.into(), options);
+        Ok(())
+    }
+
+    pub(super) fn mean(
+        &mut self,
+        step: &Step<'_>,
+        mean: &format::GlobalMean,
+    ) -> Result<(), Problem> {
+        let (x, y) = (self.quantization(mean.input)?, self.quantization(step.output)?);
+        let [height, width, _] = self.shape(mean.input);
+        let found = TfliteChannel::read_from_bytes(self.model.data(mean.channels));
+        let found = found.map_err(|_| "its constants are broken")?;
+        if constants::mean(x, y, height * width) != Ok(found) {
+            return Err("its constants are not those of its scales".into());
+        }
+        if activation(mean.clamp, y)? != 0 {
+            return Err("a mean has no activation there".into());
+        }
+        let axes = [1_i32, 2].iter().flat_map(|axis| axis.to_le_bytes()).collect();
+        let axes = self.constant("axes", &[2], INT32, axes, &[]);
+        let options = Table::default().byte(0, 1); // height and width are kept as sides of one
+        self.operator(MEAN, &[i32::from(mean.input), axes], step.output.into(), options);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 use super::error::OperatorProblem;
 use resmcu_int8_kernels::ops::add::{AddConstants, LEFT_SHIFT};
 use resmcu_int8_kernels::ops::softmax::SoftmaxScale;
+use resmcu_int8_kernels::requantize::TfliteChannel;
 
 /// Scale and zero point of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +69,23 @@ pub(crate) fn tensor_multiplier(
     y: Quantization,
 ) -> Result<(i32, i32), OperatorProblem> {
     quantize_multiplier(f64::from(x.scale * weights) / y.scale())
+}
+
+/// `QuantizedMeanOrSum`: the scales' quotient, and the division by the number of positions.
+pub(crate) fn mean(
+    x: Quantization,
+    y: Quantization,
+    positions: usize,
+) -> Result<TfliteChannel, OperatorProblem> {
+    let (multiplier, shift) = quantize_multiplier(x.scale() / y.scale())?;
+    let count = positions.max(1) as i64;
+    let bias = -i64::from(x.zero_point) * count;
+    let folded = i32::try_from(bias).map_err(|_| OperatorProblem::Bias { channel: 0, bias })?;
+    // As many bits are gained before the division as fit.
+    let gained = (count.ilog2() as i32).min(32).min(31 + shift);
+    let multiplier = (i64::from(multiplier) << gained) / count;
+    let multiplier = i32::try_from(multiplier).map_err(|_| OperatorProblem::Options)?;
+    Ok(TfliteChannel { bias: folded, multiplier, shift: shift - gained })
 }
 
 /// `CalculateOpDataAdd`.

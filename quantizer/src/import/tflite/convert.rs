@@ -157,12 +157,8 @@ impl<'a> Importer<'a> {
             op::SOFTMAX => self.softmax(operator),
             op::RESHAPE => self.reshape(operator),
             op::PAD => self.pad(operator),
-            // TensorFlow Lite Micro scales the sum by a multiplier with 1/(H*W) in it.
-            op::MEAN => {
-                let hint = "; a mean over all positions can where it is an AVERAGE_POOL_2D";
-                Err(OperatorProblem::Unknown(hint).into())
-            }
-            _ => Err(OperatorProblem::Unknown("").into()),
+            op::MEAN => self.mean(operator),
+            _ => Err(OperatorProblem::Unknown.into()),
         }
     }
 

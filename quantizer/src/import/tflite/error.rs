@@ -142,9 +142,9 @@ pub enum OperatorProblem {
     /// An operator that this project does not have.
     #[error(
         "this operator cannot be imported; CONV_2D, FULLY_CONNECTED, ADD, AVERAGE_POOL_2D, \
-         MAX_POOL_2D, SOFTMAX, RESHAPE and PAD can{0}"
+         MEAN, MAX_POOL_2D, SOFTMAX, RESHAPE and PAD can"
     )]
-    Unknown(&'static str),
+    Unknown,
     /// Another number of inputs or outputs.
     #[error("it has {found} {what}")]
     Count {

@@ -23,6 +23,9 @@ pub(super) mod options {
     pub(crate) const STRIDED_SLICE: u8 = 32;
 }
 
+/// The most positions of a mean.
+const POSITIONS_MAX: usize = 65_535;
+
 /// The widest window and the largest stride: what a model file's 8 bits hold.
 const WINDOW_MAX: i64 = 255;
 
@@ -166,6 +169,27 @@ impl<'a> Importer<'a> {
             QuantizedOp::AveragePool2d { input: input.id, sliding, clamp }
         };
         self.push(&y.tensor.name(), pool, &y, [positions[0], positions[1], input.shape[2]])
+    }
+
+    pub(super) fn mean(&mut self, operator: &Operator<'a>) -> Result<(), Refusal> {
+        options(operator, options::REDUCER)?;
+        let x = self.plain_input(operator, 0)?;
+        let y = self.output(operator)?;
+        let axes = self.constant(operator, 1)?.integers(2)?;
+        let mut axes: Vec<i64> = axes.iter().map(|&a| if a < 0 { a + 4 } else { a }).collect();
+        axes.sort_unstable();
+        let positions = x.shape[0] * x.shape[1];
+        if axes != [1, 2] || positions > POSITIONS_MAX {
+            let problem = "it is no mean over height and width, of 65,535 positions at most";
+            return Err(OperatorProblem::Input(problem).into());
+        }
+        let constants = constants::mean(x.quantization, y.quantization, positions)?;
+        let mean = QuantizedOp::GlobalMean {
+            input: x.id,
+            constants: Channels::Tflite(vec![constants]),
+            clamp: [i8::MIN, i8::MAX],
+        };
+        self.push(&y.tensor.name(), mean, &y, [1, 1, x.shape[2]])
     }
 
     pub(super) fn softmax(&mut self, operator: &Operator<'a>) -> Result<(), Refusal> {
