@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
@@ -139,20 +140,40 @@ impl Decoder {
         [height, width, channels]: [usize; 3],
         out: &mut [u8],
     ) -> Result<(), String> {
-        let [rows, columns] = picture.size.map(|side| side as u32);
-        let (pixels, kind) = match channels {
-            1 => (picture.image.into_luma8().into_raw(), PixelType::U8),
-            _ => (picture.image.into_rgb8().into_raw(), PixelType::U8x3),
-        };
-        let source = ImageRef::new(columns, rows, &pixels, kind).map_err(|e| e.to_string())?;
-        let target = Image::from_slice_u8(width as u32, height as u32, out, kind);
-        let Region { top, left, height, width } = region;
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-            .crop(left, top, width, height);
-        let mut target = target.map_err(|e| e.to_string())?;
-        self.resizer.resize(&source, &mut target, &options).map_err(|e| e.to_string())
+        let (size, target) = (picture.size, [height, width]);
+        match channels {
+            1 => {
+                let pixels = picture.image.into_luma8().into_raw();
+                resize::<U8>(&mut self.resizer, &pixels, size, region, out, target)
+            }
+            _ => {
+                let pixels = picture.image.into_rgb8().into_raw();
+                resize::<U8x3>(&mut self.resizer, &pixels, size, region, out, target)
+            }
+        }
     }
+}
+
+/// Resizes `region` of `pixels` of `[H,W]` into `out` of another `[H,W]`. For a type of pixels that
+/// is known here: the library's function for any would be compiled for all of its fifteen.
+fn resize<P: PixelTrait>(
+    resizer: &mut Resizer,
+    pixels: &[u8],
+    size: [usize; 2],
+    region: Region,
+    out: &mut [u8],
+    target: [usize; 2],
+) -> Result<(), String> {
+    let [[rows, columns], [height, width]] = [size, target].map(|size| size.map(|n| n as u32));
+    let source = TypedImageRef::<P>::from_buffer(columns, rows, pixels);
+    let source = source.map_err(|e| e.to_string())?;
+    let target = TypedImage::<P>::from_buffer(width, height, out);
+    let mut target = target.map_err(|e| e.to_string())?;
+    let Region { top, left, height, width } = region;
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .crop(left, top, width, height);
+    resizer.resize_typed(&source, &mut target, &options).map_err(|e| e.to_string())
 }
 
 impl Picture {
