@@ -12,8 +12,15 @@ pub(crate) struct Board {
     pub(crate) memory: &'static str,
 }
 
+impl Board {
+    /// The profile that its image is built in.
+    pub(crate) fn profile(&self) -> &'static str {
+        if self.name == "microbit" { "small" } else { "release" }
+    }
+}
+
 /// All boards.
-pub(crate) const BOARDS: [Board; 8] = [
+pub(crate) const BOARDS: [Board; 10] = [
     Board {
         name: "mps2-an385-m0",
         core: "Cortex-M0 code on M3",
@@ -61,5 +68,17 @@ pub(crate) const BOARDS: [Board; 8] = [
         core: "RV32IMAC",
         target: "riscv32imac-unknown-none-elf",
         memory: "virt-rv32.x",
+    },
+    Board {
+        name: "microbit",
+        core: "Cortex-M0",
+        target: "thumbv6m-none-eabi",
+        memory: "microbit.x",
+    },
+    Board {
+        name: "sifive-e",
+        core: "RV32IMAC",
+        target: "riscv32imac-unknown-none-elf",
+        memory: "sifive-e.x",
     },
 ];

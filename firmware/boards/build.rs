@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-#[expect(dead_code, reason = "the names of the cores are for reports")]
+#[expect(dead_code, reason = "the names of the cores and the profiles are for others")]
 mod boards;
 use boards::{BOARDS, Board};
 

@@ -15,7 +15,7 @@ use defmt_semihosting as _;
 use portable_atomic::{AtomicBool, Ordering};
 use resmcu_device_app::int8_runtime::{Block, Executor};
 use resmcu_device_app::model_slots::{Choice, Slots, Trust};
-use resmcu_device_app::{App, End, Identity, Ram, SlotStore};
+use resmcu_device_app::{App, End, Identity, Light, Ram, SlotStore};
 use semihosting::process::exit;
 use static_cell::ConstStaticCell;
 
@@ -45,11 +45,13 @@ fn run() -> ! {
         stack_high_water: memory::stack_high_water,
     };
     let arena: &mut [Block] = ARENA.take();
-    let mut parts = board::take();
+    let (serial, counter, light) = board::take();
+    let mut parts = (serial, counter, Light(light));
     loop {
         let slots = Slots::new(board::flash(), memory::slots().1, Trust::Anyone);
         let bytes = |choice: &Choice| memory::model(choice.slot, choice.header.bytes);
         let (store, chosen) = SlotStore::start::<{ board::STEPS }>(slots, arena, bytes);
+        let store = if board::UPDATES { store } else { store.read_only() };
         // Where no model may run, the loader says why of what is in the first slot.
         let file = chosen.map_or_else(memory::first_file, |choice| bytes(&choice));
         let mut model = Executor::<{ board::STEPS }>::new(file, arena);

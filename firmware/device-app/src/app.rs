@@ -3,11 +3,11 @@
 use crate::counter::{Counter, Stopwatch};
 use crate::link::Link;
 use crate::log::log;
+use crate::panel::Panel;
 use crate::scores::Output;
 use crate::self_test::{Findings, self_test};
 use crate::store::{NoSlots, Store};
 use crate::tap::{Tap, Watch};
-use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
 use resmcu_int8_runtime::model_format::Op;
 use resmcu_int8_runtime::{Executor, LoadError, model_format};
@@ -60,16 +60,16 @@ pub enum End {
     Closed,
 }
 
-/// The application: serial line `S`, counter `C`, busy light `L`, frames of at most `FRAME` bytes,
+/// The application: serial line `S`, counter `C`, light, display and watchdog `L`, frames of at most `FRAME` bytes,
 /// updates into `M`.
 pub struct App<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize, M = NoSlots> {
     link: Link<S, FRAME>,
     counter: C,
-    light: L,
+    pub(crate) light: L,
     stopwatch: Stopwatch,
     identity: Identity,
     ram: Ram,
-    model: &'x mut Result<Executor<'m, 'a, STEPS>, LoadError>,
+    pub(crate) model: &'x mut Result<Executor<'m, 'a, STEPS>, LoadError>,
     store: M,
     /// Bytes of the present image, from its start.
     have: usize,
@@ -84,7 +84,7 @@ impl<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize>
 where
     S: Read + Write,
     C: Counter,
-    L: OutputPin,
+    L: Panel,
 {
     /// The application around a model, or around the reason why there is none. `model` stays
     /// where it is: its decoded plan may be many kilobytes.
@@ -103,7 +103,7 @@ impl<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize, M>
 where
     S: Read + Write,
     C: Counter,
-    L: OutputPin,
+    L: Panel,
     M: Store,
 {
     /// The application around a model that can be updated in `store`.
@@ -163,6 +163,7 @@ where
             if received == 0 {
                 return Ok(End::Closed);
             }
+            self.light.alive();
             for &byte in chunk.iter().take(received) {
                 let Some(frame) = decoder.push(byte) else { continue };
                 match frame.and_then(decode::<Request>) {
@@ -278,8 +279,8 @@ where
     }
 
     fn self_test(&mut self, sequence: u16) -> Answer<S> {
+        self.forget_image();
         let executor = self.model.as_mut().map_err(no_model)?;
-        (self.have, self.output) = (0, false);
         let Findings { intact, answers, wrong } = self_test(executor);
         let (stack, stack_capacity) = (self.stack(), self.ram.stack_capacity);
         let report = SelfTestReport { intact, answers, wrong, stack, stack_capacity };
@@ -292,6 +293,11 @@ where
         Ok(self.link.send(sequence, &Response::UpdateCommitted { sequence: model }))
     }
 
+    /// The arena is used for something else: a host's image and output are gone.
+    pub(crate) fn forget_image(&mut self) {
+        (self.have, self.output) = (0, false);
+    }
+
     fn run(&mut self, sequence: u16, watch: Watch) -> Answer<S> {
         let executor = self.model.as_mut().map_err(no_model)?;
         let need = executor.input_mut().len();
@@ -300,10 +306,11 @@ where
             return Err(Refusal::NotAllInputWritten { have, need });
         }
         (self.have, self.output) = (0, true);
-        let _ = self.light.set_high(); // a dark light stops no inference
+        self.light.busy(true);
         let mut tap = Tap {
             link: &mut self.link,
             counter: &mut self.counter,
+            panel: &mut self.light,
             stopwatch: self.stopwatch,
             watch,
             sequence,
@@ -326,7 +333,7 @@ where
             }
         }
         let sent = tap.sent;
-        let _ = self.light.set_low();
+        self.light.busy(false);
         log!(debug, "ran: {=u64} counted", count);
         Ok(sent)
     }
@@ -398,7 +405,7 @@ fn model_info<'e, const STEPS: usize>(executor: &'e Executor<'_, '_, STEPS>) -> 
     }
 }
 
-fn output_of<const STEPS: usize>(executor: &Executor<'_, '_, STEPS>) -> Output {
+pub(crate) fn output_of<const STEPS: usize>(executor: &Executor<'_, '_, STEPS>) -> Output {
     let file = executor.file();
     let probabilities =
         matches!(file.steps().last(), Some(step) if matches!(step.op, Op::Softmax(_)));

@@ -65,6 +65,7 @@ impl Store for NoSlots {
 pub struct SlotStore<F> {
     slots: Slots<F>,
     running: Option<Slot>,
+    is_read_only: bool,
 }
 
 impl<F: NorFlash> SlotStore<F> {
@@ -80,7 +81,13 @@ impl<F: NorFlash> SlotStore<F> {
         // Without a word from the flash nothing runs; the host reads why by `Slots`.
         let chosen = chosen.unwrap_or_default();
         let running = chosen.map(|choice| choice.slot);
-        (Self { slots, running }, chosen)
+        (Self { slots, running, is_read_only: false }, chosen)
+    }
+
+    /// The same on a board that cannot write its flash: updates are refused.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { is_read_only: true, ..self }
     }
 
     /// The flash, back.
@@ -117,6 +124,9 @@ impl<F: NorFlash> Store for SlotStore<F> {
     }
 
     fn begin(&mut self, bytes: u32, crc: u32) -> Result<u8, Refusal> {
+        if self.is_read_only {
+            return Err(Refusal::NoSlots);
+        }
         self.slots.begin(self.running, bytes, crc).map(number).map_err(|error| refusal(&error))
     }
 

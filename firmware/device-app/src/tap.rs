@@ -5,6 +5,7 @@
 
 use crate::counter::{Counter, Stopwatch};
 use crate::link::Link;
+use crate::panel::Panel;
 use embedded_io::Write;
 use resmcu_int8_runtime::Observer;
 use resmcu_wire_protocol::{Response, tensor_crc};
@@ -18,9 +19,10 @@ pub(crate) enum Watch {
 }
 
 /// The observer.
-pub(crate) struct Tap<'t, S: Write, C, const FRAME: usize> {
+pub(crate) struct Tap<'t, S: Write, C, L, const FRAME: usize> {
     pub(crate) link: &'t mut Link<S, FRAME>,
     pub(crate) counter: &'t mut C,
+    pub(crate) panel: &'t mut L,
     pub(crate) stopwatch: Stopwatch,
     pub(crate) watch: Watch,
     pub(crate) sequence: u16,
@@ -32,7 +34,7 @@ pub(crate) struct Tap<'t, S: Write, C, const FRAME: usize> {
     pub(crate) sent: Result<(), S::Error>,
 }
 
-impl<S: Write, C: Counter, const FRAME: usize> Tap<'_, S, C, FRAME> {
+impl<S: Write, C: Counter, L: Panel, const FRAME: usize> Tap<'_, S, C, L, FRAME> {
     pub(crate) fn send(&mut self, response: &Response<'_>) {
         if self.sent.is_ok() {
             self.sent = self.link.send(self.sequence, response);
@@ -47,7 +49,7 @@ impl<S: Write, C: Counter, const FRAME: usize> Tap<'_, S, C, FRAME> {
     }
 }
 
-impl<S: Write, C: Counter, const FRAME: usize> Observer for Tap<'_, S, C, FRAME> {
+impl<S: Write, C: Counter, L: Panel, const FRAME: usize> Observer for Tap<'_, S, C, L, FRAME> {
     fn step_begin(&mut self, _: usize) {
         if self.watch == Watch::Costs {
             self.begin = self.counter.now();
@@ -64,6 +66,7 @@ impl<S: Write, C: Counter, const FRAME: usize> Observer for Tap<'_, S, C, FRAME>
             }
             Watch::Tensors => self.tensor(step.wrapping_add(1), output),
         }
+        self.panel.alive();
     }
 }
 

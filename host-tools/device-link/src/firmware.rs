@@ -55,6 +55,14 @@ impl Firmware {
         self.sizes
     }
 
+    /// The address of a symbol of it.
+    #[must_use]
+    pub fn symbol(&self, name: &str) -> Option<u64> {
+        let bytes = std::fs::read(&self.path).ok()?;
+        let file = object::File::parse(&*bytes).ok()?;
+        file.symbols().find(|symbol| symbol.name() == Ok(name)).map(|symbol| symbol.address())
+    }
+
     /// The table of its log lines.
     pub(crate) fn table(&self) -> Table {
         self.table.clone()

@@ -111,6 +111,14 @@ impl<D: Device> Client<D> {
         self.ask(&Request::Reset, self.timeouts.answer, |response| {
             matches!(response, Response::Resetting).then_some(())
         })?;
+        self.greet()
+    }
+
+    /// Greets a device that began anew for another reason.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub fn greet(&mut self) -> Result<(), LinkError> {
         let deadline = Instant::now() + self.timeouts.boot;
         let mut wait = FIRST_GREETING.min(self.timeouts.boot);
         loop {

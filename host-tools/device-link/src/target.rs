@@ -24,6 +24,8 @@ pub struct Target {
     pub slot_address: u64,
     /// Size of the largest model that the first slot holds, in bytes.
     pub slot_bytes: u64,
+    /// Its firmware can write its slots.
+    pub updates: bool,
     /// What emulates it.
     pub emulator: Emulator,
 }
@@ -80,6 +82,7 @@ const AN385: Target = Target {
     ram_bytes: 4 * MIB,
     slot_address: 0x2100_0000,
     slot_bytes: 12 * MIB - HEADER,
+    updates: true,
     emulator: arm("mps2-an385"),
 };
 
@@ -93,10 +96,11 @@ const RV32IMC: Target = Target {
     ram_bytes: 4 * MIB + 64 * KIB,
     slot_address: 0x8800_0000,
     slot_bytes: 64 * MIB - HEADER,
+    updates: true,
     emulator: VIRT,
 };
 
-static TARGETS: [Target; 8] = [
+static TARGETS: [Target; 10] = [
     Target {
         name: "qemu-mps2-an385-m0",
         core: "Cortex-M0 code on Cortex-M3",
@@ -155,6 +159,32 @@ static TARGETS: [Target; 8] = [
         triple: "riscv32imac-unknown-none-elf",
         feature: "board-virt-rv32imac",
         ..RV32IMC
+    },
+    Target {
+        name: "qemu-microbit",
+        core: "Cortex-M0",
+        isa: "ARMv6-M",
+        triple: "thumbv6m-none-eabi",
+        feature: "board-microbit",
+        flash_bytes: 256 * KIB,
+        ram_bytes: 16 * KIB,
+        slot_address: 0x1_4000,
+        slot_bytes: 88 * KIB - HEADER,
+        updates: true,
+        emulator: arm("microbit"),
+    },
+    Target {
+        name: "qemu-sifive-e",
+        core: "RV32IMAC",
+        isa: "RV32IMAC",
+        triple: "riscv32imac-unknown-none-elf",
+        feature: "board-sifive-e",
+        flash_bytes: 12 * MIB,
+        ram_bytes: 16 * KIB,
+        slot_address: 0x2050_0000,
+        slot_bytes: 8 * MIB - HEADER,
+        updates: false,
+        emulator: Emulator { machine: "sifive_e", arguments: &["-bios", "none"], ..VIRT },
     },
 ];
 

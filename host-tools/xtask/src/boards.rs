@@ -38,7 +38,8 @@ pub(crate) fn boards(root: &Path, compiler: &Compiler, names: &[&str]) -> Result
     let mut table = vec![heading.map(String::from)];
     for board in BOARDS.iter().filter(|b| names.is_empty() || names.contains(&b.name)) {
         run_cargo(root, compiler, board, "build", &[])?;
-        let built = folder.join("target").join(board.target).join("release/resmcu-boards");
+        let built = folder.join("target").join(board.target);
+        let built = built.join(board.profile()).join("resmcu-boards");
         let image = images.join(format!("{}.elf", board.name));
         fs::copy(&built, &image).map_err(io)?;
         table.push(row(board, &sizes(&image)?));
@@ -68,7 +69,7 @@ fn target_folder(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
-/// Runs a subcommand of cargo (in release) for every board.
+/// Runs a subcommand of cargo that checks code for every board.
 pub(crate) fn for_each_board(
     root: &Path,
     compiler: &Compiler,
@@ -86,8 +87,9 @@ fn run_cargo(
     arguments: &[&str],
 ) -> Result<(), Failure> {
     let mut command = compiler.cargo(subcommand, board.target);
+    let profile = if subcommand == "build" { board.profile() } else { "release" };
     command
-        .args(["--release", "--quiet", "--locked", "--target-dir", "target"])
+        .args(["--profile", profile, "--quiet", "--locked", "--target-dir", "target"])
         .args(["--features", &format!("board-{}", board.name)])
         .args(arguments)
         // The boards' own `.cargo/config.toml` is found from here.

@@ -17,4 +17,9 @@ boards! {
     mps2_an505: "board-mps2-an505";
     mps3_an547: "board-mps3-an547";
     virt_rv32: "board-virt-rv32imc", "board-virt-rv32imac";
+    microbit: "board-microbit";
+    sifive_e: "board-sifive-e";
 }
+
+/// The firmware can write its model's slots.
+pub(crate) const UPDATES: bool = cfg!(not(feature = "board-sifive-e"));

@@ -17,7 +17,8 @@ fn main() -> ! {
     crate::run()
 }
 
-/// Makes the addresses below the stack's region inaccessible, by region 0 of the ARMv7-M MPU.
+/// Makes the addresses below the stack's region inaccessible, by region 0 of the ARMv7-M MPU. A
+/// core without one (the micro:bit's) has nothing mapped there.
 fn guard_stack() {
     const BASE_VALID: u32 = 1 << 4;
     const NEVER_EXECUTE: u32 = 1 << 28;
@@ -26,13 +27,11 @@ fn guard_stack() {
     let base = memory::stack_bottom() as usize - GUARD_BYTES;
     // SAFETY: the MPU's registers are at these addresses on every ARMv7-M core, and nothing else
     // uses them; the region holds no memory of the program.
-    let (control, region_base, region) = unsafe {
-        (
-            Register::<u32>::new(0xE000_ED94),
-            Register::<u32>::new(0xE000_ED9C),
-            Register::<u32>::new(0xE000_EDA0),
-        )
-    };
+    let [kind, control, region_base, region] = [0xE000_ED90, 0xE000_ED94, 0xE000_ED9C, 0xE000_EDA0]
+        .map(|address| unsafe { Register::<u32>::new(address) });
+    if kind.read() == 0 {
+        return;
+    }
     region_base.write(base as u32 | BASE_VALID);
     region.write(NEVER_EXECUTE | (GUARD_BYTES.ilog2() - 1) << 1 | ENABLE); // access: none
     control.write(ENABLE | DEFAULT_MAP_ELSEWHERE);

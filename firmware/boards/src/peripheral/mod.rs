@@ -1,19 +1,21 @@
 //! Drivers of the emulated boards' devices, behind the traits of embedded-hal and embedded-io.
 
-/// Makes the modules that this architecture's boards have.
+/// Makes the modules that this build's board has.
 macro_rules! peripherals {
-    ($($arch:literal: $($module:ident),+;)+) => {$($(
-        #[cfg(target_arch = $arch)]
+    ($($board:meta: $($module:ident),+;)+) => {$($(
+        #[cfg($board)]
         pub(crate) mod $module;
     )+)+};
 }
 
 peripherals! {
-    "arm": cmsdk_uart, fpgaio;
-    "riscv32": minstret, no_light, uart16550;
+    all(target_arch = "arm", not(feature = "board-microbit")): cmsdk_uart, fpgaio;
+    all(target_arch = "riscv32", not(feature = "board-sifive-e")): no_light, uart16550;
+    not(any(feature = "board-microbit", feature = "board-sifive-e")): ram_flash;
+    target_arch = "riscv32": minstret;
+    feature = "board-microbit": nrf51_gpio, nrf51_nvmc, nrf51_timer, nrf51_uart;
+    feature = "board-sifive-e": rom_flash, sifive_gpio, sifive_uart;
 }
-
-pub(crate) mod ram_flash;
 
 use core::ptr::{read_volatile, write_volatile};
 
@@ -32,7 +34,7 @@ impl<T: Copy> Register<T> {
     }
 
     /// Where it is.
-    #[cfg(target_arch = "arm")]
+    #[cfg(all(target_arch = "arm", not(feature = "board-microbit")))]
     pub(crate) const fn address(self) -> *const T {
         self.0
     }

@@ -1,8 +1,7 @@
 //! The line, the counter, the light and the model of the service's tests.
 
-use embedded_hal::digital::{ErrorType as PinErrorType, OutputPin};
 use embedded_io::{ErrorType, Read, Write};
-use resmcu_device_app::{Calibration, Counter};
+use resmcu_device_app::{Calibration, Counter, Panel};
 use resmcu_model_format::write::{DataSection, encode as encode_model};
 use resmcu_model_format::{Dtype, Header, Isa, Op, Pool2d, Profile, Step, Tensor};
 use resmcu_wire_protocol::{CounterUnit, FRAME_BYTES_MAX, Refusal, Request, Response, encode};
@@ -63,18 +62,9 @@ impl Counter for Reads {
 #[derive(Clone, Default)]
 pub(crate) struct Light(pub(crate) Rc<Cell<u32>>);
 
-impl PinErrorType for Light {
-    type Error = Infallible;
-}
-
-impl OutputPin for Light {
-    fn set_low(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn set_high(&mut self) -> Result<(), Infallible> {
-        self.0.set(self.0.get() + 1);
-        Ok(())
+impl Panel for Light {
+    fn busy(&mut self, is_busy: bool) {
+        self.0.set(self.0.get() + u32::from(is_busy));
     }
 }
 
