@@ -86,3 +86,102 @@ impl<DI: WriteOnlyDataCommand, P: Panel> Panel for Oled<DI, P> {
         self.light.alive();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, Operation};
+    use embedded_hal_mock::eh1::i2c::{Mock, Transaction};
+    use ssd1306::I2CDisplayInterface;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::vec::Vec;
+
+    const ANSWER: Answer<'_> = Answer { name: "Ankle boot", class: 9, percent: 97, unknown: false };
+
+    #[derive(Default)]
+    struct Light(Rc<RefCell<Vec<bool>>>);
+
+    impl Panel for Light {
+        fn busy(&mut self, is_busy: bool) {
+            self.0.borrow_mut().push(is_busy);
+        }
+    }
+
+    /// A bus that keeps what is written.
+    #[derive(Clone, Default)]
+    struct Bus(Rc<RefCell<Vec<Vec<u8>>>>);
+
+    impl ErrorType for Bus {
+        type Error = core::convert::Infallible;
+    }
+
+    impl I2c for Bus {
+        fn transaction(
+            &mut self,
+            address: u8,
+            all: &mut [Operation<'_>],
+        ) -> Result<(), Self::Error> {
+            assert_eq!(address, 0x3C);
+            for operation in all {
+                let Operation::Write(bytes) = operation else { panic!("it only writes") };
+                self.0.borrow_mut().push(bytes.to_vec());
+            }
+            Ok(())
+        }
+    }
+
+    /// Columns of pixels that a display is sent for an answer.
+    fn columns(answer: &Answer<'_>) -> Vec<u8> {
+        let bus = Bus::default();
+        let mut oled = Oled::new(I2CDisplayInterface::new(bus.clone()), Light::default());
+        assert!(oled.is_there());
+        bus.0.borrow_mut().clear();
+        oled.show(answer);
+        // What begins with 0x40 is pixels, what begins with 0x00 commands.
+        let sent = bus.0.take();
+        sent.iter().filter(|bytes| bytes[0] == 0x40).flat_map(|bytes| bytes[1..].to_vec()).collect()
+    }
+
+    #[test]
+    fn an_answer_is_three_lines_of_letters() {
+        let shown = columns(&ANSWER);
+        assert_eq!(shown.len(), 3 * COLUMNS * 8, "three lines of 16 letters, 8 columns each");
+        let unknown = columns(&Answer { unknown: true, ..ANSWER });
+        let line = COLUMNS * 8;
+        assert_ne!(shown[..line], unknown[..line], "the name gives way to `unknown`");
+        assert_eq!(shown[line..], unknown[line..]);
+        let other = columns(&Answer { class: 8, ..ANSWER });
+        assert_ne!(shown[line..2 * line], other[line..2 * line]);
+        assert_eq!(shown[2 * line..], other[2 * line..]);
+        let strange = columns(&Answer { name: "größer als sechzehn Zeichen", ..ANSWER });
+        assert_eq!(strange.len(), shown.len(), "cut, and letters of other alphabets replaced");
+    }
+
+    #[test]
+    fn a_display_that_does_not_answer_is_left_alone() {
+        let failed = Transaction::write(0x3C, std::vec![0, 0xAE]).with_error(ErrorKind::Other);
+        let mut bus = Mock::new(&[failed]);
+        let light = Light::default();
+        let seen = Rc::clone(&light.0);
+        let mut oled = Oled::new(I2CDisplayInterface::new(bus.clone()), light);
+        assert!(!oled.is_there());
+        oled.busy(true);
+        oled.show(&ANSWER);
+        oled.busy(false);
+        assert_eq!(*seen.borrow(), [true, false]);
+        bus.done();
+    }
+
+    #[test]
+    fn numbers_stand_to_the_right() {
+        for (number, expected) in
+            [(0, "    0 "), (7, "    7 "), (100, "  100 "), (65_535, "65535 ")]
+        {
+            let mut letters = [b' '; 6];
+            decimal(number, &mut letters);
+            assert_eq!(core::str::from_utf8(&letters), Ok(expected));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The service on an in-memory line: what each request answers, in which state, with which model.
 
 mod harness;
+mod look;
 mod update;
 
 use harness::{Light, Line, MIDDLE, OUTPUT, Reads, image, refused, stream, two_pools};
