@@ -112,8 +112,9 @@ pub struct Candidate {
 #[must_use]
 pub fn candidates(graph: &QuantizedGraph, index: usize, limits: &Limits) -> Vec<Candidate> {
     let Some(layer) = Layer::of(graph, index) else { return vec![] };
-    let mut candidates = vec![generic(&layer)];
-    if let Some(costs) = Costs::of(limits.isa) {
+    let (costs, has_packed) = Costs::of(limits.isa);
+    let mut candidates = vec![generic(&layer, costs)];
+    if has_packed {
         let kernels = Kernel::ALL.into_iter().filter(|&kernel| layer.takes(kernel));
         let kernels = kernels.filter(|&kernel| !layer.wastes_bits(kernel));
         candidates.extend(kernels.map(|kernel| packed(kernel, &layer.window, costs, limits)));
@@ -172,16 +173,13 @@ fn pick(table: &[Vec<Candidate>], budget: usize) -> Vec<usize> {
     picks
 }
 
-/// Instructions for each product of the generic kernel on a Cortex-M4; on others, in units that
-/// make it so.
-const GENERIC_A_MAC: f64 = 3.2;
-
-fn generic(layer: &Layer<'_>) -> Candidate {
+fn generic(layer: &Layer<'_>, costs: &Costs) -> Candidate {
     let window = &layer.window;
-    let macs = window.positions() * usize::from(window.output[2]) * window.patch_len();
+    let outputs = window.positions() * usize::from(window.output[2]);
+    let [for_eight, for_each] = costs.generic;
     Candidate {
         kernel: None,
-        instructions: (macs as f64 * GENERIC_A_MAC) as u64,
+        instructions: (outputs * (for_each + for_eight * window.patch_len() / 8)) as u64,
         weight_bytes: conv2d::packed_len(window) / if layer.is_int4 { 2 } else { 1 },
         scratch_bytes: conv2d::scratch_len(window),
     }
@@ -220,8 +218,10 @@ fn unpacking(window: &Window, passes: usize) -> usize {
     passes * usize::from(window.output[2]) / 2 * (9 * 12 * quads + 60)
 }
 
-/// Instructions of the loops of the packed kernels.
+/// Instructions of the kernels' loops.
 struct Costs {
+    /// The generic kernel: eight products, and an output.
+    generic: [usize; 2],
     /// Four channels of two tiles (or pixels) and two outputs.
     step: usize,
     /// What comes with each sum that is not a step.
@@ -241,6 +241,7 @@ struct Costs {
 
 /// By the lines of `arch/armv7em`.
 const ARMV7EM: Costs = Costs {
+    generic: [22, 40],
     step: 10,
     sum: 2,
     winograd: [72, 252, 820],
@@ -250,23 +251,51 @@ const ARMV7EM: Costs = Costs {
     pixels: 30,
 };
 
-/// Of `arch/portable`, by what compilers make of it.
-const SCALAR: Costs = Costs {
-    step: 45,
-    sum: 15,
-    winograd: [150, 500, 4000],
-    polyphase: [90, 250, 1500],
-    outputs: [1900, 500],
+/// By the lines of `arch/armv7m`, and what compilers make of the rest, as measured on ResNet-8.
+const ARMV7M: Costs = Costs {
+    generic: [22, 43],
+    step: 29,
+    sum: 8,
+    winograd: [84, 252, 3000],
+    polyphase: [56, 290, 1300],
+    outputs: [1050, 210],
     patch: [18, 100],
     pixels: 70,
 };
 
+/// The same of `arch/armv6m`.
+const ARMV6M: Costs = Costs {
+    generic: [55, 52],
+    step: 62,
+    sum: 22,
+    winograd: [200, 900, 6000],
+    polyphase: [200, 1500, 2500],
+    outputs: [6700, 900],
+    patch: [24, 140],
+    pixels: 140,
+};
+
+/// The same of `arch/rv32`.
+const RV32: Costs = Costs {
+    generic: [32, 29],
+    step: 43,
+    sum: 6,
+    winograd: [85, 445, 4000],
+    polyphase: [56, 310, 1500],
+    outputs: [1400, 240],
+    patch: [18, 100],
+    pixels: 80,
+};
+
 impl Costs {
-    const fn of(isa: Isa) -> Option<&'static Self> {
+    /// The costs of a core, and whether it has packed kernels at all.
+    const fn of(isa: Isa) -> (&'static Self, bool) {
         match isa {
-            Isa::Generic => None,
-            Isa::Armv7em => Some(&ARMV7EM),
-            Isa::Scalar => Some(&SCALAR),
+            Isa::Generic => (&ARMV7EM, false),
+            Isa::Armv7em => (&ARMV7EM, true),
+            Isa::Armv7m => (&ARMV7M, true),
+            Isa::Armv6m => (&ARMV6M, true),
+            Isa::Rv32 => (&RV32, true),
         }
     }
 

@@ -22,8 +22,12 @@ pub enum Isa {
     Generic,
     /// Cortex-M with DSP extension and FPU (M4F, M7, M33F); runs elsewhere too, only slower.
     Armv7em,
-    /// Cores that multiply one pair of numbers at a time (Cortex-M3 and M0, RV32IM).
-    Scalar,
+    /// Cortex-M3, and others without DSP extension or FPU; runs elsewhere too, as the next ones do.
+    Armv7m,
+    /// Cortex-M0, M0+ and M23.
+    Armv6m,
+    /// RV32IM.
+    Rv32,
 }
 
 /// What the file says of itself.

@@ -60,7 +60,12 @@ pub(crate) fn target(name: &str) -> Outcome<Option<&'static Target>> {
 
 /// The instruction set whose kernels a board's firmware has.
 pub(crate) fn isa(target: &Target) -> Isa {
-    if target.triple.ends_with("-eabihf") { Isa::Armv7em } else { Isa::Scalar }
+    match target.triple.split('-').next().unwrap_or_default() {
+        _ if target.triple.ends_with("-eabihf") => Isa::Armv7em,
+        "thumbv6m" | "thumbv8m.base" => Isa::Armv6m,
+        core if core.starts_with("riscv32") => Isa::Rv32,
+        _ => Isa::Armv7m,
+    }
 }
 
 /// An image's bytes as the input tensor holds them.

@@ -30,6 +30,10 @@ pub(crate) const ROWS: usize = 5;
 /// Input columns of two tiles.
 pub(crate) const COLUMNS: usize = 9;
 
+/// Sums of a tile.
+#[cfg(not(resmcu_passes = "armv7em"))]
+pub(crate) const SUMS: usize = 9;
+
 /// Words of one output channel besides its weights: bias, 2^j, scale, weight of the residual.
 pub(crate) const CONSTANTS: usize = 4;
 

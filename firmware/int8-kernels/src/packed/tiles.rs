@@ -54,6 +54,9 @@ const STEP: [usize; 2] = [4, 8];
 const ROWS_MAX: usize = 6;
 const OUTPUTS_MAX: usize = 32;
 
+/// Pairs of output channels that a tile at an edge computes at once.
+const EDGE_PAIRS: usize = 4;
+
 impl Method {
     pub(crate) const fn geometry(self) -> Geometry {
         match self {
@@ -464,34 +467,32 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// A pair of tiles of which only `size` lies in the output: aside, two channels at a time.
+    /// A pair of tiles of which only `size` lies in the output: aside, some channels at a time.
     fn edge(&self, place: &Products<'_>, size: [usize; 2], y: &mut [i8]) {
-        let pair = self.method.pair_words(self.channels);
-        let line = 2 * self.geometry.output[1];
-        for (index, weights) in place.weights.chunks_exact(pair.max(1)).enumerate() {
-            let mut aside = [0; 2 * OUTPUTS_MAX];
-            let aside_len = line * self.geometry.output[0];
-            let aside = aside.get_mut(..aside_len).unwrap_or_default();
+        let pair = self.method.pair_words(self.channels).max(1);
+        for (index, weights) in place.weights.chunks(EDGE_PAIRS * pair).enumerate() {
+            let channels = 2 * (weights.len() / pair).max(1);
+            let line = channels * self.geometry.output[1];
+            let mut aside = [0; 2 * EDGE_PAIRS * OUTPUTS_MAX];
+            let aside = aside.get_mut(..line * self.geometry.output[0]).unwrap_or_default();
             let inside = |row: usize, column: usize| {
-                let start = row * place.row + column * place.pixel + 2 * index;
-                start..start + 2
+                let start = row * place.row + column * place.pixel + 2 * EDGE_PAIRS * index;
+                start..start + channels
             };
             if place.join {
                 for (row, line) in aside.chunks_exact_mut(line).enumerate().take(size[0]) {
-                    for (column, two) in line.as_chunks_mut().0.iter_mut().enumerate().take(size[1])
-                    {
-                        let skip = y.get(inside(row, column)).and_then(<[i8]>::first_chunk::<2>);
-                        *two = *skip.unwrap_or(&[0, 0]);
+                    let pixels = line.chunks_exact_mut(channels).enumerate();
+                    for (column, pixel) in pixels.take(size[1]) {
+                        let skip = y.get(inside(row, column)).unwrap_or_default();
+                        pixel.iter_mut().zip(skip).for_each(|(slot, &skip)| *slot = skip);
                     }
                 }
             }
-            self.multiply(&Products { weights, pixel: 2, row: line, ..*place }, aside);
+            self.multiply(&Products { weights, pixel: channels, row: line, ..*place }, aside);
             for (row, line) in aside.chunks_exact(line).enumerate().take(size[0]) {
-                for (column, two) in line.as_chunks::<2>().0.iter().enumerate().take(size[1]) {
-                    let y = y.get_mut(inside(row, column));
-                    if let Some(y) = y.and_then(<[i8]>::first_chunk_mut::<2>) {
-                        *y = *two;
-                    }
+                for (column, pixel) in line.chunks_exact(channels).enumerate().take(size[1]) {
+                    let y = y.get_mut(inside(row, column)).unwrap_or_default();
+                    y.iter_mut().zip(pixel).for_each(|(y, &computed)| *y = computed);
                 }
             }
         }

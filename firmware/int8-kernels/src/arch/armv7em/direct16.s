@@ -59,11 +59,55 @@ resmcu_direct16_widen_patch:
 9:  pop     {r4-r11, pc}
     .size resmcu_direct16_widen_patch, . - resmcu_direct16_widen_patch
 
+@ Two channels of two pixels, r2-r5, become outputs: scales in r6, r7, weights of the residual in r8,
+@ r9. r0, r12 free; s4, s5 outputs, which move on.
+    .macro direct16_store join
+    vmov    r10, r11, s4, s5
+    .if \join
+    ldrsb   r0, [r10]
+    ldrsb   r12, [r11]
+    mla     r2, r0, r8, r2
+    mla     r3, r12, r8, r3
+    ldrsb   r0, [r10, #1]
+    ldrsb   r12, [r11, #1]
+    mla     r4, r0, r9, r4
+    mla     r5, r12, r9, r5
+    .endif
+    smmul   r2, r2, r6
+    smmul   r3, r3, r6
+    smmul   r4, r4, r7
+    smmul   r5, r5, r7
+    ssat    r2, #8, r2
+    ssat    r3, #8, r3
+    ssat    r4, #8, r4
+    ssat    r5, #8, r5
+    strb    r4, [r10, #1]
+    strb    r2, [r10], #2
+    strb    r5, [r11, #1]
+    strb    r3, [r11], #2
+    vmov    s4, s5, r10, r11
+    .endm
+
+@ All pairs of channels, of \steps steps each, without a residual.
+    .macro direct16_fixed steps
+1:  ldm     r1!, {r2-r5}
+    vmov    r0, s0
+    .rept \steps
+    dual_step 0
+    .endr
+    ldm     r1!, {r6-r9}
+    direct16_store 0
+    vmov    r6, s3
+    cmp     r1, r6
+    bne.w   1b
+    pop     {r4-r11, pc}
+    .endm
+
 @ void products(const context *)
 @ context: patches, their end, stream of weights, its end, both outputs, steps, join
 @ r0 patches, r1 stream; s0 patches, s1 their end, s3 end of the stream, s4, s5 outputs, s6 entry
 @ into a chunk of 16 steps, s7 join. A pair of channels is: four biases, the steps, two scales, two
-@ weights of the residual.
+@ weights of the residual. The steps of 1x1 shortcuts of 16 and 32 channels have loops of their own.
     .section .text.resmcu_direct16_products, "ax", %progbits
     .balign 4
     .global resmcu_direct16_products
@@ -73,9 +117,17 @@ resmcu_direct16_products:
     push    {r4-r11, lr}
     vldmia  r0, {s0-s7}
     vmov    r1, s2
+    vmov    r2, r3, s6, s7
+    cmp     r3, #0
+    bne.w   4f
+    cmp     r2, #8
+    beq.w   3f
+    cmp     r2, #4
+    bne.w   4f
+    direct16_fixed 4
+3:  direct16_fixed 8
     @ The entry: a step has 40 bytes.
-    vmov    r2, s6
-    adr.w   r6, 2f
+4:  adr.w   r6, 2f
     subs    r2, r2, #1
     and     r2, r2, #15
     rsb     r2, r2, #15
@@ -95,31 +147,12 @@ resmcu_direct16_products:
     cmp     r0, r6
     bne.w   2b
     ldm     r1!, {r6-r9}
-    vmov    r10, r11, s4, s5
     vmov    r0, s7
     cbz     r0, 3f
-    ldrsb   r0, [r10]
-    ldrsb   r12, [r11]
-    mla     r2, r0, r8, r2
-    mla     r3, r12, r8, r3
-    ldrsb   r0, [r10, #1]
-    ldrsb   r12, [r11, #1]
-    mla     r4, r0, r9, r4
-    mla     r5, r12, r9, r5
-3:  smmul   r2, r2, r6
-    smmul   r3, r3, r6
-    smmul   r4, r4, r7
-    smmul   r5, r5, r7
-    ssat    r2, #8, r2
-    ssat    r3, #8, r3
-    ssat    r4, #8, r4
-    ssat    r5, #8, r5
-    strb    r4, [r10, #1]
-    strb    r2, [r10], #2
-    strb    r5, [r11, #1]
-    strb    r3, [r11], #2
-    vmov    s4, s5, r10, r11
-    vmov    r6, s3
+    direct16_store 1
+    b       4f
+3:  direct16_store 0
+4:  vmov    r6, s3
     cmp     r1, r6
     bne.w   1b
     pop     {r4-r11, pc}

@@ -184,8 +184,19 @@ resmcu_polyphase2_columns:
     vmov    r6, s22
     cmp     r0, r6
     bne.w   6b
+    .if \steps > 4
+    @ Both sums of two products by the same code: between their ends lie 23 points.
+    vmov    r6, r7, s10, s11
+    sub     r6, r6, r7, lsr #1
+    vmov    s10, r6
+5:  polyphase2_fixed_sum 2*\steps
+    vmov    r6, s10
+    cmp     r0, r6
+    bls.w   5b
+    .else
     polyphase2_fixed_sum 2*\steps
     polyphase2_fixed_sum 2*\steps
+    .endif
     polyphase2_fixed_sum \steps
     .endm
 
@@ -269,8 +280,12 @@ resmcu_polyphase2_pair:
     vmov    r0, s0
     vmov    r6, s9
     cmp     r6, #4
-    bne.w   7f
+    bne.w   8f
     polyphase2_fixed 4
+    b.w     2f
+8:  cmp     r6, #8
+    bne.w   7f
+    polyphase2_fixed 8
     b.w     2f
 7:  vmov.f32 s10, s16
     vmov.f32 s11, s17

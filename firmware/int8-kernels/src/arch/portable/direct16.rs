@@ -1,6 +1,8 @@
 //! Passes of the direct kernel.
 
-use super::{Scale, accumulate, steps, widen};
+use super::widen;
+use crate::arch::block::{Block, Counts, Pixels};
+use crate::arch::inner::{self, PAIRS, Sums};
 use crate::packed::direct16::{CONSTANTS, Patch, Stream};
 
 /// Widens a patch into the first two of every four words of `patches`: the whole words of its
@@ -36,24 +38,21 @@ pub(crate) fn products(p: &Stream<'_>, patches: &[u32], first: &mut [i8], second
     if patches.len() != 4 * p.steps() || first.len().min(second.len()) < 2 * p.pairs() {
         return;
     }
-    let patches = steps(patches);
-    let pairs = p.packed().chunks_exact(CONSTANTS + 4 * p.steps());
-    let outputs = first.as_chunks_mut::<2>().0.iter_mut().zip(second.as_chunks_mut::<2>().0);
-    for (packed, (first, second)) in pairs.zip(outputs) {
-        let Some((&[a, _, b, _], rest)) = packed.split_first_chunk() else { return };
-        let Some((weights, &[scale_a, scale_b, skip_a, skip_b])) = rest.split_last_chunk() else {
+    let Some(counts) = Counts::new([1], p.steps()) else { return };
+    let mut sums = Sums::new();
+    let stride = CONSTANTS + 4 * p.steps();
+    let mut done = 0;
+    while done < p.pairs() {
+        let pairs = if p.pairs() - done < PAIRS { 1 } else { PAIRS };
+        let packed = p.packed().get(done * stride..).unwrap_or_default();
+        let weights = packed.get(4..).unwrap_or_default();
+        let (Some(first), Some(second)) = (first.get_mut(2 * done..), second.get_mut(2 * done..))
+        else {
             return;
         };
-        let biases = [[a as i32; 2], [b as i32; 2]];
-        let sums = accumulate(patches, steps(weights), biases);
-        let scales = [scale_a, scale_b].map(Scale::new);
-        for (o, residual) in [skip_a, skip_b].into_iter().enumerate() {
-            for (y, mut t) in [&mut first[o], &mut second[o]].into_iter().zip(sums[o]) {
-                if p.join {
-                    t = t.wrapping_add((residual as i32).wrapping_mul(i32::from(*y)));
-                }
-                *y = scales[o].apply(t);
-            }
-        }
+        inner::sums(&Block { v: patches, weights, stride, pairs }, &counts, &mut sums);
+        let pixels = Pixels { packed, stride, pairs, join: p.join };
+        inner::direct16_outputs(&pixels, &mut sums, first, second);
+        done += pairs;
     }
 }

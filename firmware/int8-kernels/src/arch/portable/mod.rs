@@ -5,37 +5,18 @@
 //! length, so that no index is checked inside of them.
 
 pub(crate) mod direct16;
+#[cfg(resmcu_passes = "portable")]
+pub(crate) mod inner;
+#[cfg(any(resmcu_passes = "armv6m", resmcu_passes = "portable"))]
+pub(crate) mod outputs;
 pub(crate) mod polyphase2;
 pub(crate) mod winograd4;
 
+use super::block::{Block, Outputs};
+use super::inner::PAIRS;
 use crate::packed::dsp::int16_pair;
 use crate::packed::tiles::{Method, Products};
-use crate::requantize::multiply_high_15;
 use zerocopy::{FromBytes, IntoBytes};
-
-/// What turns an accumulator into an int8: `(t * scale) >> 32`, floor, clamped.
-///
-/// Where a long multiply takes many instructions, as the two short ones that the profile is made
-/// for: `scale = m * 2^s` with `m < 2^15`, so that it is `((t * m) >> 16) >> (16 - s)`.
-#[derive(Clone, Copy)]
-struct Scale {
-    multiplier: i16,
-    shift: u32,
-}
-
-impl Scale {
-    #[inline]
-    fn new(scale: u32) -> Self {
-        let zeros = scale.trailing_zeros().min(16);
-        Self { multiplier: (scale >> zeros) as i16, shift: 16 - zeros }
-    }
-
-    #[inline]
-    fn apply(self, t: i32) -> i8 {
-        let q = multiply_high_15(t, self.multiplier) >> self.shift;
-        q.clamp(i8::MIN.into(), i8::MAX.into()) as i8
-    }
-}
 
 /// `SXTB16` of a word of four int8, and of the word rotated by eight: bytes 0 and 2, and 1 and 3.
 #[inline]
@@ -49,44 +30,27 @@ fn words<const ROWS: usize>(rows: [&[i8]; ROWS]) -> [&[u32]; ROWS] {
     rows.map(|row| <[u32]>::ref_from_bytes(row.as_bytes()).unwrap_or_default())
 }
 
-/// A step: four channels of two tiles (or pixels), or of two outputs, int16 each.
-type Step = [i16; 8];
-
-/// Words of two int16 as steps.
-fn steps(words: &[u32]) -> &[Step] {
-    <[i16]>::ref_from_bytes(words.as_bytes()).unwrap_or_default().as_chunks().0
-}
-
-/// Adds the products of some steps to `sums`, `[output][tile]`.
-#[inline]
-fn accumulate(v: &[Step], w: &[Step], mut sums: [[i32; 2]; 2]) -> [[i32; 2]; 2] {
-    for (v, w) in v.iter().zip(w) {
-        for k in 0..4 {
-            let [v0, v1, w0, w1] = [v[k], v[k + 4], w[k], w[k + 4]].map(i32::from);
-            sums[0][0] = sums[0][0].wrapping_add(v0.wrapping_mul(w0));
-            sums[0][1] = sums[0][1].wrapping_add(v1.wrapping_mul(w0));
-            sums[1][0] = sums[1][0].wrapping_add(v0.wrapping_mul(w1));
-            sums[1][1] = sums[1][1].wrapping_add(v1.wrapping_mul(w1));
-        }
-    }
-    sums
-}
-
-/// The sums of one pair of outputs and tiles, `[output][tile]` each, of which sum `i` is over
-/// `points[i]` points.
-fn multiply<const SUMS: usize>(
+/// Calls `f` with the blocks of a pair of tiles: as many pairs of outputs at once as the core's
+/// loops take, and one by one what remains; with what makes outputs of it, of which the constants
+/// follow each pair's weights, and with the first output channel.
+fn for_each_block(
     p: &Products<'_>,
-    weights: &[u32],
-    points: [usize; SUMS],
-) -> [[[i32; 2]; 2]; SUMS] {
-    let (mut v, mut w) = (steps(p.v), steps(weights));
-    points.map(|points| {
-        let count = points * (p.channels / 4);
-        let (v_now, v_rest) = v.split_at_checked(count).unwrap_or_default();
-        let (w_now, w_rest) = w.split_at_checked(count).unwrap_or_default();
-        (v, w) = (v_rest, w_rest);
-        accumulate(v_now, w_now, [[0; 2]; 2])
-    })
+    method: Method,
+    mut f: impl FnMut(&Block<'_>, &Outputs<'_>, usize),
+) {
+    let stride = method.pair_words(p.channels).max(1);
+    let points = method.geometry().points * p.channels;
+    let pairs = p.weights.len() / stride;
+    let mut first = 0;
+    while first < pairs {
+        let pairs = if pairs - first < PAIRS { 1 } else { PAIRS };
+        let weights = p.weights.get(first * stride..).unwrap_or_default();
+        let constants = weights.get(points..).unwrap_or_default();
+        let Products { pixel, row, join, .. } = *p;
+        let outputs = Outputs { constants, stride, pairs, pixel, row, join };
+        f(&Block { v: p.v, weights, stride, pairs }, &outputs, 2 * first);
+        first += pairs;
+    }
 }
 
 /// Transforms the weights of a pair of outputs, `[C/4][2][9]` words of four int8, and copies the

@@ -1,12 +1,14 @@
 //! Passes of stride 2 by phases.
 
-use super::{Scale, multiply, transform_weights, widen, words};
+use super::{for_each_block, transform_weights, widen, words};
+use crate::arch::block::Counts;
+use crate::arch::inner::{self, Sums};
 use crate::packed::dsp::int16_pair;
-use crate::packed::polyphase2::{COLUMNS, CONSTANTS, POINTS, ROWS, TERMS};
+use crate::packed::polyphase2::{COLUMNS, ROWS, SUMS, TERMS};
 use crate::packed::tiles::{Method, Products};
 
 /// Products of each sum.
-const PRODUCTS: [usize; 9] = [4, 4, 2, 4, 4, 2, 2, 2, 1];
+const PRODUCTS: [usize; SUMS] = [4, 4, 2, 4, 4, 2, 2, 2, 1];
 
 /// `SSUB16`.
 fn subtract(a: u32, b: u32) -> u32 {
@@ -66,38 +68,12 @@ pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
 
 /// Products, output transform and requantization of one pair of tiles.
 pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
-    let pair = Method::Polyphase2.pair_words(p.channels);
-    for (pair, weights) in p.weights.chunks_exact(pair.max(1)).enumerate() {
-        let (weights, constants) = weights.split_at((POINTS * p.channels).min(weights.len()));
-        let sums = multiply(p, weights, PRODUCTS);
-        for (output, constants) in constants.as_chunks().0.iter().enumerate() {
-            for tile in [0, 1] {
-                let at = 2 * tile * p.pixel + 2 * pair + output;
-                let sums = sums.map(|sum| sum[output % 2][tile]);
-                finish(p, &sums, *constants, y.get_mut(at..).unwrap_or_default());
-            }
-        }
-    }
-}
-
-/// The four outputs of one tile and channel.
-fn finish(p: &Products<'_>, sums: &[i32; 9], constants: [u32; CONSTANTS], y: &mut [i8]) {
-    let [bias, multiplier, scale, residual] = constants;
-    let [bias, multiplier, residual] = [bias, multiplier, residual].map(|word| word as i32);
-    let scale = Scale::new(scale);
-    let [aa, ac, ab, ca, cc, cb, ba, bc, bb] = *sums;
-    let sum = |terms: [i32; 4]| terms.into_iter().fold(0, i32::wrapping_add);
-    let outputs = [[[aa, ab, ba, bb], [ac, ab, bc, bb]], [[ca, cb, ba, bb], [cc, cb, bc, bb]]];
-    for (row, outputs) in outputs.into_iter().enumerate() {
-        for (column, terms) in outputs.into_iter().enumerate() {
-            let Some(y) = y.get_mut(row * p.row + column * p.pixel) else { continue };
-            let mut t = sum(terms).wrapping_mul(multiplier).wrapping_add(bias);
-            if p.join {
-                t = t.wrapping_add(residual.wrapping_mul(i32::from(*y)));
-            }
-            *y = scale.apply(t);
-        }
-    }
+    let Some(counts) = Counts::new(PRODUCTS, p.channels / 4) else { return };
+    let mut sums = Sums::new();
+    for_each_block(p, Method::Polyphase2, |block, outputs, first| {
+        inner::sums(block, &counts, &mut sums);
+        inner::polyphase2_outputs(outputs, &mut sums, y.get_mut(first..).unwrap_or_default());
+    });
 }
 
 /// Transforms the weights of a pair of outputs, `[C/4][2][9]` words of four int8.

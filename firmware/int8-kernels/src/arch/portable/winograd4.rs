@@ -1,8 +1,10 @@
 //! Passes of Winograd's F(4x4, 3x3).
 
-use super::{Scale, multiply, transform_weights, words};
+use super::{for_each_block, transform_weights, words};
+use crate::arch::block::Counts;
+use crate::arch::inner::{self, Sums};
 use crate::packed::tiles::{Method, Products};
-use crate::packed::winograd4::{COLUMNS, CONSTANTS, EPSILON, POINTS, ROWS, SHIFTS};
+use crate::packed::winograd4::{COLUMNS, EPSILON, POINTS, ROWS};
 
 /// `B^T u` of F(4,3). A word is two lanes as one number, so that sums need not know of them.
 fn input(u: [u32; 6]) -> [u32; 6] {
@@ -19,20 +21,6 @@ fn input(u: [u32; 6]) -> [u32; 6] {
         a.wrapping_add(d),
         a.wrapping_sub(d),
         u5.wrapping_sub(u3).wrapping_sub(four(u3.wrapping_sub(u1))),
-    ]
-}
-
-/// `A^T m` of F(4,3); row `i` is `3 * 2^(3,2,1,1)[i]` times too large.
-fn output(m: [i32; 6]) -> [i32; 4] {
-    let [m0, m1, m2, m3, m4, m5] = m;
-    let (sum, difference) = (m1.wrapping_add(m2), m1.wrapping_sub(m2));
-    let (far_sum, far_difference) = (m3.wrapping_add(m4), m3.wrapping_sub(m4));
-    let twice = |v: i32| v.wrapping_mul(2);
-    [
-        far_sum.wrapping_add(twice(m0)).wrapping_add(sum.wrapping_mul(4)),
-        far_difference.wrapping_add(twice(difference)),
-        sum.wrapping_add(far_sum),
-        difference.wrapping_add(twice(far_difference)).wrapping_add(twice(m5)),
     ]
 }
 
@@ -83,44 +71,12 @@ pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
 
 /// Products, output transform and requantization of one pair of tiles.
 pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
-    let pair = Method::Winograd4.pair_words(p.channels);
-    for (pair, weights) in p.weights.chunks_exact(pair.max(1)).enumerate() {
-        let (weights, constants) = weights.split_at((POINTS * p.channels).min(weights.len()));
-        let sums = multiply::<POINTS>(p, weights, [1; POINTS]);
-        for (output, constants) in constants.as_chunks::<CONSTANTS>().0.iter().enumerate() {
-            for tile in [0, 1] {
-                let at = 4 * tile * p.pixel + 2 * pair + output;
-                let sum = |point: usize| sums[point][output % 2][tile];
-                finish(
-                    p,
-                    &core::array::from_fn(sum),
-                    constants,
-                    y.get_mut(at..).unwrap_or_default(),
-                );
-            }
-        }
-    }
-}
-
-/// The sixteen outputs of one tile and channel.
-fn finish(p: &Products<'_>, sums: &[i32; POINTS], constants: &[u32; CONSTANTS], y: &mut [i8]) {
-    let column = |j: usize| output([0, 1, 2, 3, 4, 5].map(|i| sums[6 * i + j]));
-    let columns = [0, 1, 2, 3, 4, 5].map(column);
-    let [.., multiplier, scale, residual] = *constants;
-    let scale = Scale::new(scale);
-    for i in 0..4 {
-        let row = output(columns.map(|column| column[i]));
-        for (j, &sum) in row.iter().enumerate() {
-            let multiplier = multiplier << (SHIFTS[i] + SHIFTS[j]);
-            let mut t = sum.wrapping_mul(multiplier as i32);
-            t = t.wrapping_add(constants[4 * i + j] as i32);
-            let Some(y) = y.get_mut(i * p.row + j * p.pixel) else { continue };
-            if p.join {
-                t = t.wrapping_add((residual as i32).wrapping_mul(i32::from(*y)));
-            }
-            *y = scale.apply(t);
-        }
-    }
+    let Some(counts) = Counts::new([1; POINTS], p.channels / 4) else { return };
+    let mut sums = Sums::new();
+    for_each_block(p, Method::Winograd4, |block, outputs, first| {
+        inner::sums(block, &counts, &mut sums);
+        inner::winograd4_outputs(outputs, &mut sums, y.get_mut(first..).unwrap_or_default());
+    });
 }
 
 /// Transforms the weights of a pair of outputs, `[C/4][2][9]` words of four int8.
