@@ -6,7 +6,7 @@
 
 use crate::quantized::{Channels, QuantizedGraph, QuantizedOp, TensorId};
 use resmcu_int8_kernels::ops::conv2d;
-use resmcu_int8_kernels::packed::Kernel;
+use resmcu_int8_kernels::packed::{Kernel, pixel_pairs_segment};
 use resmcu_int8_kernels::requantize::NativeChannel;
 use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::Isa;
@@ -50,6 +50,7 @@ pub(crate) struct Layer<'g> {
     pub(crate) window: Window,
     clamp: [i8; 2],
     pub(crate) channels: &'g [NativeChannel],
+    weights: &'g [i8],
     /// Whether four bits hold each weight: kernels that store weights as they are have them so.
     pub(crate) is_int4: bool,
 }
@@ -72,7 +73,7 @@ impl<'g> Layer<'g> {
             padding: fit([sliding.padding[0], sliding.padding[1]])?,
         };
         let is_int4 = weights.iter().all(|w| (conv2d::INT4[0]..=conv2d::INT4[1]).contains(w));
-        Some(Self { window, clamp: *clamp, channels, is_int4 })
+        Some(Self { window, clamp: *clamp, channels, weights, is_int4 })
     }
 
     pub(crate) fn takes(&self, kernel: Kernel) -> bool {
@@ -117,7 +118,7 @@ pub fn candidates(graph: &QuantizedGraph, index: usize, limits: &Limits) -> Vec<
     if has_packed {
         let kernels = Kernel::ALL.into_iter().filter(|&kernel| layer.takes(kernel));
         let kernels = kernels.filter(|&kernel| !layer.wastes_bits(kernel));
-        candidates.extend(kernels.map(|kernel| packed(kernel, &layer.window, costs, limits)));
+        candidates.extend(kernels.map(|kernel| packed(kernel, &layer, costs, limits)));
     }
     candidates.sort_by_key(|candidate| candidate.instructions);
     candidates
@@ -185,7 +186,8 @@ fn generic(layer: &Layer<'_>, costs: &Costs) -> Candidate {
     }
 }
 
-fn packed(kernel: Kernel, window: &Window, costs: &Costs, limits: &Limits) -> Candidate {
+fn packed(kernel: Kernel, layer: &Layer<'_>, costs: &Costs, limits: &Limits) -> Candidate {
+    let window = &layer.window;
     let least = 4 * kernel.scratch_words_min(window);
     let most = 4 * kernel.scratch_words_max(window);
     let scratch_bytes = most.min(limits.scratch_bytes).max(least);
@@ -200,6 +202,9 @@ fn packed(kernel: Kernel, window: &Window, costs: &Costs, limits: &Limits) -> Ca
         Kernel::Polyphase2OnTheFly => costs.polyphase2(window, pairs, passes),
         Kernel::Polyphase2Int4 => {
             costs.polyphase2(window, pairs, passes) + unpacking(window, passes)
+        }
+        Kernel::PixelPairs => {
+            costs.pixel_pairs(window, pixel_pairs_segment(window.patch_len(), layer.weights))
         }
     };
     let weight_bytes = 4 * kernel.packed_words(window);
@@ -237,6 +242,9 @@ struct Costs {
     patch: [usize; 2],
     /// Two outputs of a pair of pixels.
     pixels: usize,
+    /// Two pixels a product: eight weights of two outputs and four pixels, in segments of 8, 4, 2
+    /// and 1; widening a byte; and two outputs of four pixels.
+    pixel_pairs: ([usize; 4], usize, usize),
 }
 
 /// By the lines of `arch/armv7em`.
@@ -249,6 +257,7 @@ const ARMV7EM: Costs = Costs {
     outputs: [1000, 220],
     patch: [6, 60],
     pixels: 30,
+    pixel_pairs: ([58; 4], 8, 170),
 };
 
 /// By the lines of `arch/armv7m`, and what compilers make of the rest, as measured on ResNet-8.
@@ -261,6 +270,7 @@ const ARMV7M: Costs = Costs {
     outputs: [1050, 210],
     patch: [18, 100],
     pixels: 70,
+    pixel_pairs: ([58; 4], 8, 190),
 };
 
 /// The same of `arch/armv6m`.
@@ -273,6 +283,7 @@ const ARMV6M: Costs = Costs {
     outputs: [6700, 900],
     patch: [24, 140],
     pixels: 140,
+    pixel_pairs: ([350, 400, 500, 700], 12, 300),
 };
 
 /// The same of `arch/rv32`.
@@ -285,6 +296,7 @@ const RV32: Costs = Costs {
     outputs: [1400, 240],
     patch: [18, 100],
     pixels: 80,
+    pixel_pairs: ([115, 131, 163, 700], 8, 220),
 };
 
 impl Costs {
@@ -325,5 +337,20 @@ impl Costs {
         let transform = (8 * self.polyphase[0] + 2 * self.polyphase[1]) * quads + 300;
         let products = outputs * (25 * self.step * quads + 9 * self.sum + self.outputs[1]);
         pairs * (transform + products) + passes * outputs * (self.polyphase[2] * quads + 60)
+    }
+
+    /// Four pixels at a time; each widens its patch, and multiplies it for each pair of channels.
+    fn pixel_pairs(&self, window: &Window, segment: usize) -> usize {
+        let (eights, byte, outputs) = self.pixel_pairs;
+        let eight = match segment {
+            8 => eights[0],
+            4 => eights[1],
+            2 => eights[2],
+            _ => eights[3],
+        };
+        let patch = window.patch_len();
+        let products =
+            usize::from(window.output[2]).div_ceil(2) * (outputs + eight * patch.div_ceil(8));
+        window.positions().div_ceil(4) * (4 * (40 + byte * patch) + products)
     }
 }

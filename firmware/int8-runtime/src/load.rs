@@ -163,7 +163,8 @@ impl<'m> Decoder<'_, 'm> {
         self.scratch(kernel.scratch_words_min(&window).saturating_mul(4))?;
         let packed = self.records(conv.weights, kernel.packed_words(&window))?;
         let join = conv.skip.is_some();
-        Ok(Work::Packed(PackedConv2d { kernel, window, pad, packed, join }))
+        let clamp = conv.clamp;
+        Ok(Work::Packed(PackedConv2d { kernel, window, pad, packed, clamp, join }))
     }
 
     /// The window of a convolution, and what it reads outside of its input.

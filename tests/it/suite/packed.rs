@@ -21,24 +21,25 @@ fn stride(kernel: Kernel) -> Option<usize> {
     match kernel {
         Kernel::Polyphase2 | Kernel::Polyphase2OnTheFly | Kernel::Polyphase2Int4 => Some(2),
         Kernel::Winograd4 | Kernel::Winograd4OnTheFly | Kernel::Winograd4Int4 => Some(1),
-        Kernel::Direct16 => None,
+        Kernel::Direct16 | Kernel::PixelPairs => None,
     }
 }
 
-/// Shapes at the borders of tiles, steps and unrolled loops: 4, 8 and 16 steps have loops of
-/// their own, others enter a loop of 16 in its middle.
+/// Shapes at the borders of tiles, steps and unrolled loops: some numbers of steps have loops of
+/// their own, others enter an unrolled loop in its middle; some cores compute four or eight outputs
+/// at once, and what remains two by two.
 fn shapes(kernel: Kernel) -> Vec<Shape> {
     let same = [1; 4];
     if stride(kernel) == Some(2) {
         return vec![
             ([4, 8, 4], 2, square(3, 2, same)),
-            ([5, 13, 3], 4, square(3, 2, same)),
-            ([4, 9, 17], 2, square(3, 2, same)),
+            ([5, 13, 3], 10, square(3, 2, same)),
+            ([4, 9, 17], 8, square(3, 2, same)),
             ([1, 1, 4], 2, square(3, 2, same)),
-            ([8, 16, 16], 4, square(3, 2, [0, 0, 1, 1])), // TensorFlow's SAME
-            ([7, 15, 8], 2, square(3, 2, same)),
-            ([5, 9, 12], 4, square(3, 2, [0; 4])),
-            ([6, 11, 32], 2, square(3, 2, [1, 0, 1, 0])),
+            ([8, 16, 16], 10, square(3, 2, [0, 0, 1, 1])), // TensorFlow's SAME
+            ([7, 15, 8], 8, square(3, 2, same)),
+            ([5, 9, 12], 10, square(3, 2, [0; 4])),
+            ([6, 11, 32], 8, square(3, 2, [1, 0, 1, 0])),
             ([4, 4, 20], 6, square(3, 2, [2, 2, 2, 2])),
             ([3, 9, 64], 2, square(3, 2, same)),
             ([3, 5, 132], 2, square(3, 2, same)),
@@ -46,32 +47,37 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
     }
     let mut shapes = vec![
         ([4, 8, 4], 2, square(3, 1, same)),
-        ([6, 17, 3], 4, square(3, 1, same)),
+        ([6, 17, 3], 10, square(3, 1, same)),
         ([5, 9, 1], 2, square(3, 1, same)),
-        ([4, 8, 18], 2, square(3, 1, same)),
+        ([4, 8, 18], 8, square(3, 1, same)),
         ([1, 1, 4], 2, square(3, 1, same)),
-        ([5, 9, 16], 4, square(3, 1, same)),
-        ([8, 16, 32], 2, square(3, 1, same)),
+        ([5, 9, 16], 10, square(3, 1, same)),
+        ([8, 16, 32], 8, square(3, 1, same)),
         ([3, 7, 64], 2, square(3, 1, same)),
         ([4, 9, 20], 6, square(3, 1, same)),
-        ([6, 11, 8], 4, square(3, 1, [0; 4])),
-        ([4, 4, 12], 2, square(3, 1, [2, 2, 2, 2])),
+        ([6, 11, 8], 8, square(3, 1, [0; 4])),
+        ([4, 4, 12], 10, square(3, 1, [2, 2, 2, 2])),
         ([2, 18, 4], 2, square(3, 1, [1, 0, 1, 2])),
-        ([4, 3, 68], 2, square(3, 1, same)),
+        ([4, 3, 68], 8, square(3, 1, same)),
         ([3, 3, 132], 2, square(3, 1, same)),
     ];
-    if kernel == Kernel::Direct16 {
+    if matches!(kernel, Kernel::Direct16 | Kernel::PixelPairs) {
         shapes.extend([
             ([1, 1, 1], 2, square(1, 1, [0; 4])),
-            ([3, 3, 5], 4, square(1, 1, [0; 4])),
-            ([5, 4, 64], 4, square(1, 2, [0; 4])),
+            ([3, 3, 5], 10, square(1, 1, [0; 4])),
+            ([5, 4, 64], 8, square(1, 2, [0; 4])),
             ([4, 5, 72], 6, square(1, 1, [1; 4])),
-            ([9, 8, 3], 4, square(3, 2, [0, 0, 1, 1])),
+            ([9, 8, 3], 8, square(3, 2, [0, 0, 1, 1])),
             ([6, 7, 1], 2, square(7, 2, [3; 4])),
             ([2, 2, 3], 2, square(5, 1, [2; 4])),
             ([6, 6, 2], 2, square(2, 2, [2; 4])),
-            ([7, 7, 9], 2, Sliding { size: [3, 2], stride: [2, 3], padding: [0, 1, 2, 0] }),
+            ([7, 7, 9], 10, Sliding { size: [3, 2], stride: [2, 3], padding: [0, 1, 2, 0] }),
         ]);
+    }
+    if kernel == Kernel::PixelPairs {
+        // Its parts of 248 weights, and odd numbers of outputs.
+        shapes.push(([3, 3, 256], 3, square(1, 1, [0; 4])));
+        shapes.iter_mut().step_by(2).for_each(|(_, outputs, _)| *outputs -= 1);
     }
     shapes
 }
@@ -145,7 +151,11 @@ fn conv(rng: &mut Rng, kernel: Kernel, join: bool, (input, outputs, sliding): Sh
             pad_value,
             weights: rows.concat(),
             channels: Channels::Native(channels),
-            clamp: [-128, 127],
+            clamp: if kernel == Kernel::PixelPairs {
+                rng.pick(&[[-128, 127], [-90, 127], [-5, 60]])
+            } else {
+                [-128, 127]
+            },
             skip,
         };
         build.push_i8(op, shape)
@@ -182,7 +192,7 @@ pub(super) fn random(seed: u64) -> Case {
     let mut rng = Rng::new(seed);
     let kernel = rng.pick(&Kernel::ALL);
     let input = [rng.size(1, 17), rng.size(1, 19), rng.size(1, 80)];
-    let outputs = 2 * rng.size(1, 5);
+    let outputs = 2 * rng.size(1, 5) - usize::from(kernel == Kernel::PixelPairs && rng.one_in(2));
     let padding = [(); 4].map(|()| rng.size(1, 2));
     let join = rng.one_in(2);
     let stride = stride(kernel).unwrap_or_else(|| rng.size(1, 3));

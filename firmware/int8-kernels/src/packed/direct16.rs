@@ -193,7 +193,7 @@ pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mu
 }
 
 /// The patches of a layer, one after another.
-struct Places<'a, 'p> {
+pub(crate) struct Places<'a, 'p> {
     layer: &'a PackedConv2d<'p>,
     /// Patches in the input, and gathered ones.
     inside: Patch,
@@ -214,7 +214,7 @@ struct Places<'a, 'p> {
 }
 
 impl<'a, 'p> Places<'a, 'p> {
-    fn new(layer: &'a PackedConv2d<'p>) -> Self {
+    pub(crate) fn new(layer: &'a PackedConv2d<'p>) -> Self {
         let window = &layer.window;
         let pixel = usize::from(window.input[2]);
         let (columns, row) = (usize::from(window.stride[1]), usize::from(window.size[1]));
@@ -248,12 +248,19 @@ impl<'a, 'p> Places<'a, 'p> {
 
     /// Widens the next patch into the first two of every four words of `patches`.
     fn widen_next(&mut self, x: &[i8], gathered: &mut [i8], patches: &mut [u32]) {
-        if self.row_is_inside && self.left < self.last {
-            passes::widen_patch(&self.inside, x.get(self.start..).unwrap_or_default(), patches);
+        let (patch, bytes) = self.next(x, gathered);
+        passes::widen_patch(&patch, bytes, patches);
+    }
+
+    /// The next patch, and its bytes: in the input, or gathered where the window leaves it.
+    #[inline]
+    pub(crate) fn next<'x>(&mut self, x: &'x [i8], gathered: &'x mut [i8]) -> (Patch, &'x [i8]) {
+        let next = if self.row_is_inside && self.left < self.last {
+            (self.inside, x.get(self.start..).unwrap_or_default())
         } else {
             gather(&self.layer.window, self.layer.pad, self.at, x, gathered);
-            passes::widen_patch(&self.gathered, gathered, patches);
-        }
+            (self.gathered, &*gathered)
+        };
         self.at[1] += 1;
         if self.at[1] == usize::from(self.layer.window.output[1]) {
             self.at = [self.at[0] + 1, 0];
@@ -262,5 +269,6 @@ impl<'a, 'p> Places<'a, 'p> {
             self.left = self.left.wrapping_add(self.columns);
             self.start = self.start.wrapping_add(self.bytes);
         }
+        next
     }
 }

@@ -6,14 +6,15 @@
 //! [`Kernel::pack`] makes on the host.
 //!
 //! Each kernel is a walk over the image (this folder) and a few passes over its innermost loops,
-//! once in plain Rust (`arch::portable`: every core, the host, the tests) and once in assembly
-//! (`arch::armv7em`: cores with the DSP extension and an FPU), which do the same word for word.
+//! once in plain Rust (`arch::portable`: every core, the host, the tests) and in assembly where a
+//! core has some (the other folders of `arch`), which do the same word for word.
 //! Slices of other lengths than a layer's make a kernel compute less, never panic or read
 //! elsewhere.
 
 pub(crate) mod direct16;
 pub(crate) mod dsp;
 mod int4;
+pub(crate) mod pixel_pairs;
 pub(crate) mod polyphase2;
 pub(crate) mod tiles;
 pub(crate) mod winograd4;
@@ -21,6 +22,7 @@ pub(crate) mod winograd4;
 use crate::ops::conv2d::Pad;
 use crate::requantize::NativeChannel;
 use crate::shape::Window;
+pub use pixel_pairs::segment as pixel_pairs_segment;
 use tiles::{Method, Weights};
 
 /// The kernels that have a packing of their own, with their numbers in model files.
@@ -37,6 +39,8 @@ pub enum Kernel {
     Polyphase2 = 4,
     /// The same with int8 weights that are transformed on the fly.
     Polyphase2OnTheFly = 5,
+    /// Any layer: int8 weights, two pixels in one product.
+    PixelPairs = 6,
     /// [`Self::Winograd4OnTheFly`] with weights of four bits.
     Winograd4Int4 = 19,
     /// [`Self::Polyphase2OnTheFly`] with weights of four bits.
@@ -45,12 +49,13 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Direct16,
         Self::Winograd4,
         Self::Winograd4OnTheFly,
         Self::Polyphase2,
         Self::Polyphase2OnTheFly,
+        Self::PixelPairs,
         Self::Winograd4Int4,
         Self::Polyphase2Int4,
     ];
@@ -76,6 +81,7 @@ impl Kernel {
             Self::Winograd4OnTheFly => "Winograd 4x4, int8",
             Self::Polyphase2 => "polyphase 2x2",
             Self::Polyphase2OnTheFly => "polyphase 2x2, int8",
+            Self::PixelPairs => "direct, int8",
             Self::Winograd4Int4 => "Winograd 4x4, int4",
             Self::Polyphase2Int4 => "polyphase 2x2, int4",
         }
@@ -85,16 +91,20 @@ impl Kernel {
     #[must_use]
     pub const fn weight_bits(self) -> Option<u8> {
         match self.tiles() {
+            None if matches!(self, Self::PixelPairs) => Some(8),
             None | Some((_, Weights::Stored)) => None,
             Some((_, Weights::OnTheFly)) => Some(8),
             Some((_, Weights::Int4)) => Some(4),
         }
     }
 
-    /// Whether it computes this layer exactly: all of them need an even number of outputs, no
-    /// clamp but int8's own, and constants that one multiply scales.
+    /// Whether it computes this layer exactly: all but [`Self::PixelPairs`] need an even number of
+    /// outputs, no clamp but int8's own, and constants that one multiply scales.
     #[must_use]
     pub fn accepts(self, window: &Window, clamp: [i8; 2], channels: &[NativeChannel]) -> bool {
+        if self == Self::PixelPairs {
+            return channels.len() == usize::from(window.output[2]);
+        }
         let fits = |c: &NativeChannel| {
             c.pre_shift <= PACKED_PRE_SHIFT_MAX && c.post_shift <= PACKED_POST_SHIFT_MAX
         };
@@ -109,7 +119,7 @@ impl Kernel {
     /// Its transforms, if it has them.
     const fn tiles(self) -> Option<(Method, Weights)> {
         match self {
-            Self::Direct16 => None,
+            Self::Direct16 | Self::PixelPairs => None,
             Self::Winograd4 => Some((Method::Winograd4, Weights::Stored)),
             Self::Winograd4OnTheFly => Some((Method::Winograd4, Weights::OnTheFly)),
             Self::Polyphase2 => Some((Method::Polyphase2, Weights::Stored)),
@@ -123,6 +133,7 @@ impl Kernel {
     #[must_use]
     pub fn packed_words(self, window: &Window) -> usize {
         match self.tiles() {
+            None if self == Self::PixelPairs => pixel_pairs::packed_words(window),
             None => direct16::packed_words(window),
             Some((method, weights)) => method.packed_words(window, weights),
         }
@@ -159,6 +170,7 @@ impl Kernel {
 
     fn scratch_words(self, window: &Window, pairs: usize) -> usize {
         match self.tiles() {
+            None if self == Self::PixelPairs => pixel_pairs::scratch_words(window),
             None => direct16::scratch_words(window),
             Some((method, weights)) => method.scratch_words(window, weights, pairs),
         }
@@ -176,6 +188,9 @@ impl Kernel {
     ) {
         debug_assert_eq!(packed.len(), self.packed_words(window));
         match self.tiles() {
+            None if self == Self::PixelPairs => {
+                pixel_pairs::pack(window, channels, weights, packed);
+            }
             None => direct16::pack(window, channels, weights, packed),
             Some((method, kind)) => method.pack(window, channels, weights, kind, packed),
         }
@@ -199,6 +214,8 @@ pub struct PackedConv2d<'a> {
     pub pad: Pad<'a>,
     /// [`Kernel::packed_words`] words of [`Kernel::pack`].
     pub packed: &'a [u32],
+    /// Smallest and largest result.
+    pub clamp: [i8; 2],
     /// Whether a residual is joined.
     pub join: bool,
 }
@@ -210,6 +227,7 @@ pub struct PackedConv2d<'a> {
 pub fn packed_conv2d_s8(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
     debug_assert_eq!(layer.packed.len(), layer.kernel.packed_words(&layer.window));
     match layer.kernel.tiles() {
+        None if layer.kernel == Kernel::PixelPairs => pixel_pairs::run(layer, x, y, scratch),
         None => direct16::run(layer, x, y, scratch),
         Some(tiles) => tiles::run(layer, tiles, x, y, scratch),
     }

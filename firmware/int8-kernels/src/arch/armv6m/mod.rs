@@ -1,7 +1,9 @@
 //! The inner loops in assembly for Armv6-M and Armv8-M's baseline.
 
-pub(crate) use super::portable::{direct16, polyphase2, winograd4};
-use crate::arch::block::{Block, Counts};
+pub(crate) use super::portable::{direct16, pixel_pairs, polyphase2, winograd4};
+use crate::arch::block::{Block, Counts, Outputs};
+use crate::arch::portable::outputs::Scale;
+use crate::packed::winograd4::CONSTANTS;
 
 /// Pairs of output channels at once.
 pub(crate) const PAIRS: usize = 1;
@@ -23,7 +25,7 @@ impl<const N: usize> Sums<N> {
 #[expect(unsafe_code, reason = "brings in the assembly")]
 mod assembly {
     // SAFETY: defines functions, which keep the procedure call standard.
-    core::arch::global_asm!(include_str!("sums.s"), options(raw));
+    core::arch::global_asm!(include_str!("sums.s"), include_str!("outputs.s"), options(raw));
 }
 
 /// What `resmcu_armv6m_sums_1` and its like for fewer pairs read.
@@ -36,10 +38,27 @@ struct Context {
     sums: *mut Lanes,
 }
 
+/// What `resmcu_armv6m_winograd4_outputs` reads.
+#[repr(C)]
+struct Transform {
+    sums: *mut i32,
+    y: *mut i8,
+    constants: *const u32,
+    pixel: usize,
+    next_row: usize,
+    next_tile: usize,
+    scale: i32,
+    shift: u32,
+    /// Negative where no residual is joined.
+    residual: i32,
+    multiplier: u32,
+}
+
 #[expect(unsafe_code, reason = "declares the assembly")]
 // SAFETY: the signatures are those that the assembly states.
 unsafe extern "C" {
     fn resmcu_armv6m_sums_1(context: *const Context);
+    fn resmcu_armv6m_winograd4_outputs(context: *const Transform);
 }
 
 /// As `portable::inner::sums`.
@@ -64,4 +83,37 @@ pub(crate) fn sums<const N: usize>(block: &Block<'_>, counts: &Counts<N>, sums: 
 
 pub(crate) use super::portable::outputs::direct16 as direct16_outputs;
 pub(crate) use super::portable::outputs::polyphase2 as polyphase2_outputs;
-pub(crate) use super::portable::outputs::winograd4 as winograd4_outputs;
+
+/// As `portable::outputs::winograd4::outputs`; the sums are overwritten.
+pub(crate) fn winograd4_outputs(
+    p: &Outputs<'_>,
+    sums: &mut Sums<{ crate::packed::winograd4::POINTS }>,
+    y: &mut [i8],
+) {
+    if p.pairs > PAIRS || !p.fit(CONSTANTS, [4, 4], y) {
+        return;
+    }
+    let channels = p.constants.as_chunks::<CONSTANTS>().0.iter().zip([0, 1]);
+    for (constants, output) in channels {
+        let [.., multiplier, scale, residual] = *constants;
+        let Scale { multiplier: scale, shift } = Scale::new(scale);
+        let context = Transform {
+            sums: sums.lanes.as_mut_ptr().cast::<i32>().wrapping_add(2 * output),
+            y: y.as_mut_ptr().wrapping_add(output),
+            constants: constants.as_ptr(),
+            pixel: p.pixel,
+            next_row: p.row.wrapping_sub(4 * p.pixel),
+            next_tile: 4 * p.pixel,
+            scale: scale.into(),
+            shift,
+            residual: if p.join { residual as i32 } else { -1 },
+            multiplier,
+        };
+        #[expect(unsafe_code, reason = "calls the assembly")]
+        // SAFETY: the sums have four lanes, of which these are two; the constants of a channel are
+        // whole, and the last output of the last channel lies inside of `y`.
+        unsafe {
+            resmcu_armv6m_winograd4_outputs(&raw const context);
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! The passes in assembly for Armv7E-M, and for Armv8-M with DSP extension and FPU.
 
 pub(crate) mod direct16;
+#[path = "../armv7m/pixel_pairs.rs"]
+pub(crate) mod pixel_pairs;
 pub(crate) mod polyphase2;
 pub(crate) mod winograd4;
 

@@ -1,5 +1,6 @@
 //! The inner loops in assembly for Armv7-M, and Armv8-M without DSP extension or FPU.
 
+pub(crate) mod pixel_pairs;
 pub(crate) mod polyphase2;
 pub(crate) mod winograd4;
 
@@ -131,7 +132,7 @@ impl Transform {
     }
 }
 
-/// As `portable::outputs::winograd4`; the sums are overwritten.
+/// As `portable::outputs::winograd4::outputs`; the sums are overwritten.
 pub(crate) fn winograd4_outputs(
     p: &Outputs<'_>,
     sums: &mut Sums<{ packed::winograd4::POINTS }>,

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 pub(crate) use super::outputs::direct16 as direct16_outputs;
 pub(crate) use super::outputs::polyphase2 as polyphase2_outputs;
-pub(crate) use super::outputs::winograd4 as winograd4_outputs;
+pub(crate) use super::outputs::winograd4::outputs as winograd4_outputs;
 
 /// Pairs of output channels at once.
 pub(crate) const PAIRS: usize = 4;

@@ -1,14 +1,16 @@
-//! The passes in plain Rust: for cores whose multiplier takes one product at a time (Cortex-M3 and
-//! M0, RV32IMC), and for the host, where tests see the algorithms.
+//! The passes in plain Rust: for what a core has no assembly for, and for the host, where tests see
+//! the algorithms.
 //!
-//! What comes out is what the assembly computes, word for word. Loops run over chunks of fixed
-//! length, so that no index is checked inside of them.
+//! What comes out is what the assembly computes, word for word. `inner` are the loops that a core
+//! whose multiplier takes one product at a time (Cortex-M3 and M0, RV32IM) has of its own.
 
 pub(crate) mod direct16;
 #[cfg(resmcu_passes = "portable")]
 pub(crate) mod inner;
 #[cfg(any(resmcu_passes = "armv6m", resmcu_passes = "portable"))]
 pub(crate) mod outputs;
+#[cfg(not(resmcu_passes = "armv7m"))]
+pub(crate) mod pixel_pairs;
 pub(crate) mod polyphase2;
 pub(crate) mod winograd4;
 

@@ -1,5 +1,6 @@
 //! The inner loops in assembly for RV32IM.
 
+pub(crate) mod pixel_pairs;
 pub(crate) mod polyphase2;
 pub(crate) mod winograd4;
 
@@ -38,6 +39,7 @@ mod assembly {
                 include_str!("sums.s"),
                 include_str!("outputs.s"),
                 include_str!("inputs.s"),
+                include_str!("pixel_pairs.s"),
                 ".option pop",
                 options(raw)
             );
@@ -143,7 +145,7 @@ impl Transform {
     }
 }
 
-/// As `portable::outputs::winograd4`; the sums are overwritten.
+/// As `portable::outputs::winograd4::outputs`; the sums are overwritten.
 pub(crate) fn winograd4_outputs(
     p: &Outputs<'_>,
     sums: &mut Sums<{ packed::winograd4::POINTS }>,

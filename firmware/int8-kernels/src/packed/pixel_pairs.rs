@@ -1,0 +1,157 @@
+//! Direct convolution of any shape with int8 weights: two pixels in one product.
+//!
+//! `w (x0 + 2^L x1) = w x0 + 2^L w x1`: on cores that multiply one pair of numbers at a time, one
+//! multiplication makes the products of two pixels, as long as their sum over `w x0` stays inside
+//! of `L` bits. Where a core multiplies into 64 bits, `L` is 23 and 248 weights always fit; else `L`
+//! is 16, and a segment of weights fits whose absolute values add up to at most 255:
+//! `|sum of w x0| <= 255 * 128 < 2^15`. How many weights that are, eight, four, two or one, is found
+//! when a layer is packed, and written before its weights: each core's sums are exact for any
+//! weights.
+//!
+//! Four pixels and two outputs at a time. A patch is read as it lies, row by row, and filled up with
+//! zeros to a multiple of eight. Nothing is asked of shapes, constants, clamps or the number of
+//! outputs. Owns packing and the walk; does not know how sums are computed.
+
+use super::PackedConv2d;
+use super::direct16::{Patch, Places};
+use crate::arch::passes::pixel_pairs as passes;
+use crate::requantize::{Native, NativeChannel, NativeJoin, Requantize};
+use crate::shape::Window;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Words of a pair of outputs besides its weights: the constants of both channels.
+const CONSTANTS: usize = 6;
+
+/// Largest sum of absolute weights of a segment.
+const SEGMENT_SUM_MAX: u32 = 255;
+
+/// Pixels at once.
+const PIXELS: usize = 4;
+
+/// Weights of an output, filled up.
+fn padded(window: &Window) -> usize {
+    window.patch_len().next_multiple_of(8)
+}
+
+/// Words of a pair of outputs.
+fn pair_words(window: &Window) -> usize {
+    CONSTANTS + padded(window) / 2
+}
+
+/// Length in words of the packed weights: the segment's length, and all pairs.
+pub(crate) fn packed_words(window: &Window) -> usize {
+    1 + usize::from(window.output[2]).div_ceil(2) * pair_words(window)
+}
+
+/// Words of scratch memory: four patches, outputs that nobody wants, a gathered patch.
+pub(crate) fn scratch_words(window: &Window) -> usize {
+    2 * padded(window)
+        + PIXELS * usize::from(window.output[2]).div_ceil(4)
+        + window.patch_len().div_ceil(4)
+}
+
+/// How many weights of `[O][patch]` a segment may have.
+#[must_use]
+pub fn segment(patch: usize, weights: &[i8]) -> usize {
+    let fits = |&length: &usize| {
+        let segments = weights.chunks_exact(patch.max(1)).flat_map(|row| row.chunks(length));
+        let sum = |segment: &[i8]| segment.iter().map(|w| u32::from(w.unsigned_abs())).sum::<u32>();
+        segments.map(sum).all(|sum| sum <= SEGMENT_SUM_MAX)
+    };
+    [8, 4, 2].into_iter().find(fits).unwrap_or(1)
+}
+
+/// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels; a missing output is zero.
+pub(crate) fn pack(
+    window: &Window,
+    channels: &[NativeChannel],
+    weights: &[i8],
+    packed: &mut [u32],
+) {
+    let patch = window.patch_len();
+    let Some((length, pairs)) = packed.split_first_mut() else { return };
+    *length = segment(patch, weights) as u32;
+    pairs.fill(0);
+    let rows = weights.chunks_exact(patch).zip(channels).enumerate();
+    for (index, (row, channel)) in rows {
+        let pair = pairs.chunks_exact_mut(pair_words(window)).nth(index / 2).unwrap_or_default();
+        let Some((constants, words)) = pair.split_at_mut_checked(CONSTANTS) else { return };
+        let mut records = constants.as_mut_bytes().chunks_exact_mut(size_of::<NativeChannel>());
+        if let Some(bytes) = records.nth(index % 2) {
+            bytes.copy_from_slice(channel.as_bytes());
+        }
+        let slots = words.as_mut_bytes().iter_mut().skip(index % 2).step_by(2);
+        slots.zip(row).for_each(|(slot, &w)| *slot = w as u8);
+    }
+}
+
+/// Computes a layer.
+pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
+    let window = &layer.window;
+    let outputs = usize::from(window.output[2]);
+    let Some((patches, rest)) = scratch.split_at_mut_checked(2 * padded(window)) else { return };
+    let Some((spare, gathered)) = rest.split_at_mut_checked(PIXELS * outputs.div_ceil(4)) else {
+        return;
+    };
+    let spare = <[i8]>::mut_from_bytes(spare.as_mut_bytes()).unwrap_or_default();
+    let gathered = <[i8]>::mut_from_bytes(gathered.as_mut_bytes()).unwrap_or_default();
+    let Some(gathered) = gathered.get_mut(..window.patch_len()) else { return };
+    let patches = patches.as_chunks_mut::<2>().0;
+    patches.fill([0, 0]);
+    let mut places = Places::new(layer);
+    for y in y.chunks_mut((PIXELS * outputs).max(1)) {
+        let pixels = y.len() / outputs.max(1);
+        for pixel in 0..pixels {
+            let (patch, bytes) = places.next(x, gathered);
+            widen(&patch, bytes, pixel, patches);
+        }
+        if pixels == PIXELS {
+            products(layer, patches, y);
+        } else if let Some(aside) = spare.get_mut(..PIXELS * outputs) {
+            aside.iter_mut().zip(&*y).for_each(|(aside, &skip)| *aside = skip);
+            products(layer, patches, aside);
+            y.iter_mut().zip(aside).for_each(|(y, &mut computed)| *y = computed);
+        }
+    }
+}
+
+/// Writes a patch as pixel `pixel`: the first of a word, which the second is added to.
+fn widen(patch: &Patch, bytes: &[i8], pixel: usize, patches: &mut [[u32; 2]]) {
+    let [words, rest] = patch.row();
+    let (shift, is_second) = (passes::LANE * (pixel as u32 % 2), pixel % 2 == 1);
+    let mut slots = patches.iter_mut().map(|slot| &mut slot[pixel / 2 % 2]);
+    for row in 0..patch.rows() {
+        let row = bytes.get(row * patch.pitch()..).unwrap_or_default();
+        let row = row.get(..4 * words + rest).unwrap_or_default();
+        for (&x, slot) in row.iter().zip(&mut slots) {
+            let kept = if is_second { *slot } else { 0 };
+            *slot = kept.wrapping_add((i32::from(x) as u32) << shift);
+        }
+    }
+}
+
+/// All output channels of four pixels.
+fn products(layer: &PackedConv2d<'_>, patches: &[[u32; 2]], y: &mut [i8]) {
+    let Some((&segment, pairs)) = layer.packed.split_first() else { return };
+    let outputs = usize::from(layer.window.output[2]);
+    for (index, pair) in pairs.chunks_exact(pair_words(&layer.window)).enumerate() {
+        let Some((constants, weights)) = pair.split_at_checked(CONSTANTS) else { return };
+        let weights = <[i8]>::ref_from_bytes(weights.as_bytes()).unwrap_or_default();
+        let sums = passes::sums(patches, weights.as_chunks().0, segment as usize);
+        let channels = <[NativeChannel]>::ref_from_bytes(constants.as_bytes()).unwrap_or_default();
+        for ((channel, sums), output) in channels.iter().zip(sums).zip([0, 1]) {
+            let output = 2 * index + output;
+            if output >= outputs {
+                break;
+            }
+            let places = y.iter_mut().skip(output).step_by(outputs);
+            if layer.join {
+                let requantize = NativeJoin { clamp: layer.clamp };
+                places.zip(sums).for_each(|(y, sum)| requantize.requantize(sum, channel, y));
+            } else {
+                let requantize = Native { clamp: layer.clamp };
+                places.zip(sums).for_each(|(y, sum)| requantize.requantize(sum, channel, y));
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Kernels with a packing of their own against the generic one: every shape at the borders of their
+//! loops, and the extremes of their range proofs.
+
+use resmcu_int8_kernels::ops::conv2d::{self, Conv2d, Pad, Weights, conv2d_s8};
+use resmcu_int8_kernels::packed::{Kernel, PackedConv2d, packed_conv2d_s8};
+use resmcu_int8_kernels::requantize::{Native, NativeChannel, NativeJoin};
+use resmcu_int8_kernels::shape::Window;
+
+/// A linear congruential generator (Knuth's MMIX), of which the upper bits are used.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u32 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as u32
+    }
+
+    fn below(&mut self, end: u32) -> u32 {
+        self.next() % end
+    }
+}
+
+/// What values a tensor or the weights hold.
+#[derive(Clone, Copy, Debug)]
+enum Values {
+    /// All equal.
+    Constant(i8),
+    /// The ends of int8, at random.
+    Ends,
+    /// Anything.
+    Random,
+}
+
+impl Values {
+    fn fill(self, rng: &mut Rng, len: usize) -> Vec<i8> {
+        let mut value = || match self {
+            Self::Constant(value) => value,
+            Self::Ends => [i8::MIN, i8::MAX][rng.below(2) as usize],
+            Self::Random => rng.next() as i8,
+        };
+        (0..len).map(|_| value()).collect()
+    }
+}
+
+/// A layer of 3x3 (or another `size`) with padding of half its size.
+fn window(input: [u16; 3], outputs: u16, size: u8, stride: u8) -> Window {
+    let padding = size / 2;
+    let along = |n: u16| (n + 2 * u16::from(padding) - u16::from(size)) / u16::from(stride) + 1;
+    Window {
+        input,
+        output: [along(input[0]), along(input[1]), outputs],
+        size: [size; 2],
+        stride: [stride; 2],
+        padding: [padding; 2],
+    }
+}
+
+/// That `kernel` gives the generic kernel's bytes with these inputs and weights.
+#[track_caller]
+fn check(kernel: Kernel, window: &Window, [inputs, weights]: [Values; 2], seed: u64) {
+    let rng = &mut Rng(seed);
+    let outputs = usize::from(window.output[2]);
+    let x = inputs.fill(rng, window.input.iter().map(|&n| usize::from(n)).product());
+    let mut w = weights.fill(rng, outputs * window.patch_len());
+    if kernel.weight_bits() == Some(4) {
+        w.iter_mut().for_each(|w| *w = (*w).clamp(-8, 7));
+    }
+    let channel = |rng: &mut Rng| NativeChannel {
+        bias: (rng.next() as i32) >> 4,
+        skip_multiplier: rng.below(1 << 20) as i32,
+        multiplier: [0, 1, 20_000, 32_767][rng.below(4) as usize],
+        // The least: sums of extremes then stay below the profile's bound.
+        pre_shift: 6,
+        post_shift: rng.below(10) as u8,
+    };
+    let channels: Vec<_> = (0..outputs).map(|_| channel(rng)).collect();
+    let clamp = if kernel == Kernel::PixelPairs { [-100, 90] } else { [i8::MIN, i8::MAX] };
+    assert!(kernel.accepts(window, clamp, &channels), "{kernel:?}, {window:?}");
+    let mut generic = vec![0; conv2d::packed_len(window)];
+    conv2d::pack(&w, window, &mut generic);
+    let mut packed = vec![0; kernel.packed_words(window)];
+    kernel.pack(window, &channels, &w, &mut packed);
+    let skip = Values::Random.fill(rng, window.positions() * outputs);
+    let pad = Pad::Uniform(rng.next() as i8);
+    for join in [false, true] {
+        let (mut expected, mut patch) = (skip.clone(), vec![0; conv2d::scratch_len(window)]);
+        let (weights, channels, window) = (Weights::Int8(&generic), &channels[..], *window);
+        if join {
+            let requantize = NativeJoin { clamp };
+            let layer = Conv2d { window, pad, weights, channels, requantize };
+            conv2d_s8(&layer, &x, &mut expected, &mut patch);
+        } else {
+            let requantize = Native { clamp };
+            let layer = Conv2d { window, pad, weights, channels, requantize };
+            conv2d_s8(&layer, &x, &mut expected, &mut patch);
+        }
+        let layer = PackedConv2d { kernel, window, pad, packed: &packed, clamp, join };
+        for words in [kernel.scratch_words_min(&window), kernel.scratch_words_max(&window)] {
+            let (mut y, mut scratch) = (skip.clone(), vec![0xAAAA_AAAA; words]);
+            packed_conv2d_s8(&layer, &x, &mut y, &mut scratch);
+            assert!(y == expected, "{kernel:?}, {window:?}, {inputs:?}, {weights:?}, join {join}");
+        }
+    }
+}
+
+const KINDS: [Values; 5] = [
+    Values::Constant(i8::MIN),
+    Values::Constant(i8::MAX),
+    Values::Constant(0),
+    Values::Ends,
+    Values::Random,
+];
+
+/// The windows of each kernel.
+fn size_and_stride(kernel: Kernel) -> &'static [(u8, u8)] {
+    match kernel {
+        Kernel::Direct16 | Kernel::PixelPairs => &[(1, 1), (1, 2), (3, 1), (3, 2), (5, 1)],
+        Kernel::Winograd4 | Kernel::Winograd4OnTheFly | Kernel::Winograd4Int4 => &[(3, 1)],
+        Kernel::Polyphase2 | Kernel::Polyphase2OnTheFly | Kernel::Polyphase2Int4 => &[(3, 2)],
+    }
+}
+
+#[test]
+fn extremes_of_inputs_and_weights_stay_in_range() {
+    let mut seed = 0;
+    for kernel in Kernel::ALL {
+        for &(size, stride) in size_and_stride(kernel) {
+            for values in KINDS.iter().flat_map(|&x| KINDS.map(|w| [x, w])) {
+                seed += 1;
+                check(kernel, &window([8, 16, 12], 4, size, stride), values, seed);
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_of_any_number_of_outputs_and_channels_are_whole() {
+    let mut seed = 1000;
+    for kernel in Kernel::ALL {
+        for &(size, stride) in size_and_stride(kernel) {
+            for (outputs, inputs) in
+                (1..=9).flat_map(|pairs| [1, 4, 13, 36].map(|i| (2 * pairs, i)))
+            {
+                seed += 1;
+                let values = [Values::Ends, Values::Random];
+                check(kernel, &window([5, 9, inputs], outputs, size, stride), values, seed);
+            }
+        }
+    }
+}
