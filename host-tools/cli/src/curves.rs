@@ -14,36 +14,35 @@ pub(crate) fn write(path: &Path, title: &str, epochs: &[EpochReport]) -> Outcome
 }
 
 fn charts(epochs: &[EpochReport]) -> Vec<Chart> {
-    let line = |name: &str, color, value: &dyn Fn(&EpochReport) -> f64| Line {
-        name: name.to_owned(),
-        color,
-        faint: false,
-        points: epochs.iter().map(|report| (report.epoch as f64, value(report))).collect(),
+    let line = |name: &str, color, value: &dyn Fn(&EpochReport) -> Option<f64>| {
+        let point = |report: &EpochReport| Some((report.epoch as f64, value(report)?));
+        let points: Vec<_> = epochs.iter().filter_map(point).collect();
+        (!points.is_empty()).then(|| Line { name: name.to_owned(), color, faint: false, points })
     };
     let best = epochs.iter().rfind(|report| report.best);
-    let mark = best.map(|best| {
-        let text = format!("best: epoch {}, {}", best.epoch, percent(best.validation_accuracy));
-        (best.epoch as f64, text)
+    let mark = best.and_then(|best| {
+        let accuracy = percent(best.validation_accuracy?);
+        Some((best.epoch as f64, format!("best: epoch {}, {accuracy}", best.epoch)))
     });
-    let chart = |y: &str, scale, lines| Chart {
+    let chart = |y: &str, scale, lines: &[Option<Line>]| Chart {
         x: "epoch".to_owned(),
         y: y.to_owned(),
         scale,
-        lines,
+        lines: lines.iter().flatten().cloned().collect(),
         mark: mark.clone(),
     };
-    let loss = vec![
-        line("training", 0, &|report| report.train_loss),
+    let loss = [
+        line("training", 0, &|report| Some(report.train_loss)),
         line("validation", 1, &|report| report.validation_loss),
     ];
-    let accuracy = vec![
-        line("training", 0, &|report| 100.0 * report.train_accuracy),
-        line("validation", 1, &|report| 100.0 * report.validation_accuracy),
+    let accuracy = [
+        line("training", 0, &|report| Some(100.0 * report.train_accuracy)),
+        line("validation", 1, &|report| Some(100.0 * report.validation_accuracy?)),
     ];
-    let rate = vec![line("learning rate", 2, &|report| f64::from(report.learning_rate))];
+    let rate = [line("learning rate", 2, &|report| Some(f64::from(report.learning_rate)))];
     vec![
-        chart("loss", Scale::Log, loss),
-        chart("accuracy, %", Scale::Linear, accuracy),
-        chart("learning rate", Scale::Linear, rate),
+        chart("loss", Scale::Log, &loss),
+        chart("accuracy, %", Scale::Linear, &accuracy),
+        chart("learning rate", Scale::Linear, &rate),
     ]
 }

@@ -233,8 +233,10 @@ impl TileRow {
     }
 
     fn check_frequencies(&self, values: &[f32]) {
-        let last = (FREQUENCIES - 1) * self.frequency + self.tiles * self.channels;
-        assert!(self.channels.is_multiple_of(LANES) && last <= values.len(), "{self:?}");
+        assert!(self.channels.is_multiple_of(LANES), "{self:?}");
+        let [tile, block] = [self.tiles, self.channels / LANES].map(|n| n.saturating_sub(1));
+        let last = (FREQUENCIES - 1) * self.frequency + tile * self.tile + block * self.block;
+        assert!(last + LANES <= values.len(), "{self:?}");
     }
 }
 

@@ -184,11 +184,10 @@ unsafe fn rows_block<L: Lanes, const ROWS: usize, const ROWS2: usize>(
                 };
                 let vectors = if wide { 2 } else { 1 };
                 ahead.ask::<L>(count * vectors * shape.k * shape.segments);
-                match (wide, shape.a.k == 1) {
-                    (true, true) => dispatch::<L, 2, ROWS2, false>(shape, count, tile),
-                    (true, false) => dispatch::<L, 2, ROWS2, true>(shape, count, tile),
-                    (false, true) => dispatch::<L, 1, ROWS, false>(shape, count, tile),
-                    (false, false) => dispatch::<L, 1, ROWS, true>(shape, count, tile),
+                if wide {
+                    by_stride::<L, 2, ROWS2>(shape, count, tile);
+                } else {
+                    by_stride::<L, 1, ROWS>(shape, count, tile);
                 }
             }
             row += count;
@@ -197,45 +196,107 @@ unsafe fn rows_block<L: Lanes, const ROWS: usize, const ROWS2: usize>(
     }
 }
 
-/// Calls the tile of `rows` rows, which is compiled for that number.
+/// Rows of `a` lie side by side, its terms any distance apart.
+const SIDE_BY_SIDE: usize = 1;
+/// Terms of `a` lie side by side, its rows any distance apart.
+const ANY: usize = 0;
+
+/// Calls the tiles that are compiled for the distance between rows of `a`: where it is common, it
+/// is part of the instructions; any other costs an addition a product.
 ///
 /// # Safety
 /// As [`contract`]; `tile` has `rows` rows and `VECTORS` vectors.
 #[inline(always)]
-unsafe fn dispatch<L: Lanes, const VECTORS: usize, const MAX: usize, const UNIT_M: bool>(
+unsafe fn by_stride<L: Lanes, const VECTORS: usize, const MAX: usize>(
     shape: &Contraction,
     rows: usize,
     tile: Tile,
 ) {
-    macro_rules! tiles {
-        ($($rows:literal)*) => {
-            match rows {
-                // SAFETY: the caller's contract.
-                $($rows if $rows <= MAX => unsafe {
-                    self::tile::<L, VECTORS, $rows, UNIT_M>(shape, tile);
-                },)*
-                _ => {}
-            }
+    // SAFETY: the caller's contract.
+    unsafe {
+        let found = match (shape.a.k, shape.a.m) {
+            (1, LANES) => whole::<L, VECTORS, MAX, LANES>(shape, rows, tile),
+            (1, 32) => whole::<L, VECTORS, MAX, 32>(shape, rows, tile),
+            (1, 64) => whole::<L, VECTORS, MAX, 64>(shape, rows, tile),
+            _ => false,
         };
+        match shape.a.k {
+            _ if found => {}
+            1 => any::<L, VECTORS, MAX, ANY>(shape, rows, tile),
+            _ => any::<L, VECTORS, MAX, SIDE_BY_SIDE>(shape, rows, tile),
+        }
     }
-    tiles!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
 }
 
-/// Terms between two steps of the addresses where the stride of `a` along `k` is 1.
-const UNROLL: usize = 4;
+/// Calls the tile that is compiled for so many rows; whether there is one.
+macro_rules! tiles {
+    ($lanes:ty, $vectors:ident, $max:ident, $a_row:ident, ($shape:ident, $count:ident, $tile:ident),
+     $($rows:literal)*) => {
+        match $count {
+            // SAFETY: the caller's contract.
+            $($rows if $rows <= $max => unsafe {
+                self::tile::<$lanes, $vectors, $rows, $a_row>($shape, $tile);
+                true
+            },)*
+            _ => false,
+        }
+    };
+}
 
-/// One tile: its sums stay in registers over both sums of the contraction. `UNIT_M`: the stride of
-/// `a` along `m` is 1, else that along `k`.
+/// Tiles of any number of rows.
 ///
 /// # Safety
-/// As [`dispatch`].
+/// As [`by_stride`]; rows of `a` lie as `A_ROW` says, [`SIDE_BY_SIDE`] or at [`ANY`] distance.
 #[inline(always)]
-unsafe fn tile<L: Lanes, const VECTORS: usize, const ROWS: usize, const UNIT_M: bool>(
+unsafe fn any<L: Lanes, const VECTORS: usize, const MAX: usize, const A_ROW: usize>(
+    shape: &Contraction,
+    rows: usize,
+    tile: Tile,
+) {
+    let found = tiles!(L, VECTORS, MAX, A_ROW, (shape, rows, tile),
+        1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+    debug_assert!(found, "{rows} rows");
+}
+
+/// Tiles that whole images of common sizes make, with `A_ROW` values between rows of `a`; whether
+/// there is one of so many rows.
+///
+/// # Safety
+/// As [`by_stride`]; rows of `a` are `A_ROW` values apart.
+#[inline(always)]
+unsafe fn whole<L: Lanes, const VECTORS: usize, const MAX: usize, const A_ROW: usize>(
+    shape: &Contraction,
+    rows: usize,
+    tile: Tile,
+) -> bool {
+    tiles!(L, VECTORS, MAX, A_ROW, (shape, rows, tile), 3 6 7 8 11 12 14 16)
+}
+
+/// Terms between two steps of the addresses where the stride of `a` along `k` is 1: as many as make
+/// up for the steps, which are one where the rows' distance is part of the instructions.
+const fn unroll(a_row: usize) -> usize {
+    match a_row {
+        SIDE_BY_SIDE => 1,
+        ANY => 4,
+        _ => 2,
+    }
+}
+
+/// One tile: its sums stay in registers over both sums of the contraction.
+///
+/// # Safety
+/// As [`any`] or [`whole`]; there are `ROWS` rows.
+#[inline(always)]
+unsafe fn tile<L: Lanes, const VECTORS: usize, const ROWS: usize, const A_ROW: usize>(
     shape: &Contraction,
     tile: Tile,
 ) {
-    let (a_m, a_k) = if UNIT_M { (1, shape.a.k) } else { (shape.a.m, 1) };
-    let b_k = shape.b.k;
+    let (a_m, a_k) = match A_ROW {
+        SIDE_BY_SIDE => (1, shape.a.k),
+        ANY => (shape.a.m, 1),
+        _ => (A_ROW, 1),
+    };
+    let (b_k, unroll) = (shape.b.k, unroll(A_ROW));
     // SAFETY: every offset is one of the contraction's, all of which were checked.
     unsafe {
         let mut sums = [[L::splat(0.0); VECTORS]; ROWS];
@@ -243,13 +304,13 @@ unsafe fn tile<L: Lanes, const VECTORS: usize, const ROWS: usize, const UNIT_M: 
             let mut a = tile.a.add(segment * shape.a.segment);
             let mut b = tile.b.add(segment * shape.b.segment);
             let mut left = shape.k;
-            while !UNIT_M && left >= UNROLL {
-                for offset in 0..UNROLL {
+            while A_ROW != SIDE_BY_SIDE && left >= unroll {
+                for offset in 0..unroll {
                     add_term(&mut sums, a.add(offset), a_m, b.add(offset * b_k));
                 }
-                a = a.wrapping_add(UNROLL);
-                b = b.wrapping_add(UNROLL * b_k);
-                left -= UNROLL;
+                a = a.wrapping_add(unroll);
+                b = b.wrapping_add(unroll * b_k);
+                left -= unroll;
             }
             for _ in 0..left {
                 add_term(&mut sums, a, a_m, b);

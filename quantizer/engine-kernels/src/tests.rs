@@ -9,8 +9,13 @@ fn noise(seed: usize, len: usize) -> Vec<f32> {
 
 #[track_caller]
 fn check_contraction(m: usize, n: usize, k: usize, [unit_m, accumulate]: [bool; 2]) {
+    let strides = if unit_m { (1, m + 2) } else { (k + 1, 1) };
+    check_strides(m, n, k, strides, accumulate);
+}
+
+#[track_caller]
+fn check_strides(m: usize, n: usize, k: usize, (a_m, a_k): (usize, usize), accumulate: bool) {
     let (batch, segments) = (2, 3);
-    let (a_m, a_k) = if unit_m { (1, m + 2) } else { (k + 1, 1) };
     let (width, panels) = (n.min(PANEL), n.div_ceil(PANEL));
     let a_segment = m * a_m + k * a_k + 5;
     let b_panel = segments * k * width;
@@ -71,6 +76,10 @@ fn contractions_are_the_definition() {
         check_contraction(1, 16, 1, flags);
         // More rows than stay in the cache while panels pass.
         check_contraction(200, 48, 90, flags);
+    }
+    // Distances between rows that have instructions of their own.
+    for (m, a_m) in (1..=17).flat_map(|m| [16, 32, 64].map(|a_m| (m, a_m))) {
+        check_strides(m, 48, 7, (a_m, 1), m % 2 == 0);
     }
 }
 

@@ -26,8 +26,12 @@ pub struct TileRow {
     /// Rows and columns of the first tile's pixels that exist; a tile further right has
     /// [`TILE`] columns less. Only the output transform looks at it.
     pub valid: [usize; 2],
-    /// From one frequency to the next; a tile's channels are contiguous, and so are tiles.
+    /// From one frequency to the next.
     pub frequency: usize,
+    /// Within a frequency, from one tile to the next.
+    pub tile: usize,
+    /// Within a tile, from [`LANES`] channels to the next.
+    pub block: usize,
     /// Whether the output transform adds to what is there.
     pub accumulate: bool,
 }
@@ -119,7 +123,7 @@ unsafe fn transform<L: Lanes, const N: usize, M: Matrix<N>>(
             // SAFETY: the caller's contract: the window and the frequencies are inside.
             unsafe {
                 let x = x.add(tile * TILE * channels + channel);
-                let out = out.add(tile * channels + channel);
+                let out = out.add(tile * row.tile + channel / LANES * row.block);
                 let mut rows = [[L::splat(0.0); SPAN]; N];
                 for (i, values) in rows.iter_mut().enumerate() {
                     *values = M::apply(load(x.add(i * row.pixel_row), channels));
@@ -148,7 +152,7 @@ pub(super) unsafe fn output<L: Lanes>(row: &TileRow, m: *const f32, y: *mut f32)
         for channel in (0..channels).step_by(LANES) {
             // SAFETY: the caller's contract.
             unsafe {
-                let m = m.add(tile * channels + channel);
+                let m = m.add(tile * row.tile + channel / LANES * row.block);
                 let y = y.add(tile * TILE * channels + channel);
                 let mut half = [[L::splat(0.0); TILE]; SPAN];
                 for (i, half) in half.iter_mut().enumerate() {

@@ -285,11 +285,15 @@ impl Dataset {
     /// What to train on, and what to choose the best epoch by. Where the set has no validation
     /// images of its own they are cut from the training images: the share `share` of every class
     /// (rounded, at least one image, never all), drawn by `seed`; both parts are in the order of
-    /// the original.
+    /// the original. A share of zero takes all images to train on and none to validate by, also
+    /// where the set has its own.
     ///
     /// # Errors
-    /// When one of the two would have no images.
+    /// When there would be no images to train on, or none to validate by although some are wanted.
     pub fn split_validation(&self, share: f64, seed: u64) -> Result<(Self, Self), DataError> {
+        if share == 0.0 && !self.is_empty() {
+            return Ok((Self { validation: None, ..self.clone() }, self.subset(&[])));
+        }
         if let Some(validation) = &self.validation {
             let training = Self { validation: None, ..self.clone() };
             return Ok((training, (**validation).clone()));

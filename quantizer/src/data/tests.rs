@@ -235,9 +235,12 @@ fn validation_is_cut_class_by_class_from_a_seed() {
     assert_eq!(all, set.to_bytes().unwrap());
     assert_eq!(set.split_validation(0.2, 1).unwrap().1, validation);
     assert_ne!(set.split_validation(0.2, 2).unwrap().1, validation);
-    for share in [0.0, 1.0, -1.0, f64::NAN] {
+    for share in [1.0, -1.0, f64::NAN] {
         assert!(set.split_validation(share, 1).is_err(), "{share}");
     }
+    let (training, validation) = set.split_validation(0.0, 1).unwrap();
+    assert_eq!((training == set, validation.len()), (true, 0));
+    assert!(set.take(0).split_validation(0.0, 1).is_err());
     assert!(set.take(1).split_validation(0.5, 1).is_err());
     assert!(Dataset::new(info.clone(), vec![0; 2], vec![0]).is_err());
     assert!(Dataset::new(info, vec![0], vec![3]).is_err());

@@ -29,6 +29,8 @@ pub(super) struct Layout {
     pub(super) chunks: Vec<usize>,
     /// Of each tensor's activations; the batch has none.
     pub(super) activations: Vec<usize>,
+    /// Whether a tensor has room for the images of one call alone, see [`passing`].
+    pub(super) passing: Vec<bool>,
     pub(super) activation_values: usize,
     /// Of the gradient of each tensor that is read.
     pub(super) tensor_gradients: Vec<Option<usize>>,
@@ -66,6 +68,7 @@ impl Layout {
             .iter()
             .map(|level| chunk(program, &program.operations[level.clone()]).clamp(1, images))
             .collect();
+        layout.passing = passing(program, keep);
         layout.place_activations(program, keep);
         if keep == Keep::ForBackward {
             layout.place_gradients(program);
@@ -83,6 +86,10 @@ impl Layout {
             .map(|t| Life { values: t.values(), first: t.level, last: t.level })
             .collect();
         lives[0].values = 0;
+        let passing = lives.iter_mut().zip(&program.tensors).zip(&self.passing);
+        for ((life, tensor), _) in passing.filter(|(_, passing)| **passing) {
+            life.values = (life.values * self.chunks[tensor.level]).div_ceil(self.images);
+        }
         for operation in &program.operations {
             for term in operation.source.terms() {
                 let life = &mut lives[term.tensor];
@@ -182,6 +189,23 @@ impl Layout {
             }
         }
     }
+}
+
+/// The tensors that need not be kept: what an operation stores that others read for the same images
+/// before the next come. Backward makes them again: what they are made of is read there anyway, and
+/// memory that is written less is what a step waits for less.
+fn passing(program: &Program, keep: Keep) -> Vec<bool> {
+    let mut passing = vec![false; program.tensors.len()];
+    for operation in program.operations.iter().filter(|_| keep != Keep::All) {
+        let (output, tensor) = (operation.output, &program.tensors[operation.output]);
+        let reads = |other: &&Operation| other.source.terms().any(|term| term.tensor == output);
+        let mut readers = program.operations.iter().filter(reads);
+        passing[output] = matches!(operation.kind, Kind::Store { rounded_by: None })
+            && !tensor.is_normalized
+            && output != program.output()
+            && readers.all(|reader| reader.level == operation.level);
+    }
+    passing
 }
 
 pub(super) fn is_store(operation: &Operation) -> bool {

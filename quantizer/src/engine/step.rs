@@ -156,11 +156,14 @@ impl TrainStep {
         let bad_parameters = |node: &Node| {
             node.parameters().iter().any(|p| p.values.iter().any(|value| !value.is_finite()))
         };
+        // What passes is a sum of what does not.
+        let is_kept = |operation: &Operation| !shared.layout.passing[operation.output];
         let bad_output = |operation: &Operation| {
-            shards.iter().any(|shard| {
-                let values = shard.activation(shared, operation.output, &(0..shard.images));
-                values.iter().any(|value| !value.is_finite())
-            })
+            is_kept(operation)
+                && shards.iter().any(|shard| {
+                    let values = shard.activation(shared, operation.output, &(0..shard.images));
+                    values.iter().any(|value| !value.is_finite())
+                })
         };
         let operations = &shared.program.operations;
         let position = graph.nodes.iter().enumerate().position(|(index, node)| {

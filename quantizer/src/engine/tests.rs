@@ -154,6 +154,28 @@ fn any_number_of_threads_gives_the_same_bits() {
     assert!(one == bits(2) && one == bits(3));
 }
 
+/// Repeated images have the same statistics, so the gradients are those of the images alone; but
+/// they fill shards, and more calls than one of a shard.
+#[test]
+fn images_of_a_batch_are_told_apart_in_every_call_of_a_shard() {
+    let graph = ResNetSpec::cifar(1, Shortcut::Project).build(3).unwrap();
+    let values = noise(4, 2 * 32 * 32 * 3);
+    let gradients = |times: usize| {
+        let (images, labels) = (2 * times, [1, 7].repeat(times));
+        let batch = Array4::from_shape_vec([images, 32, 32, 3], values.repeat(times)).unwrap();
+        let mut step = TrainStep::new();
+        step.run(&mut graph.clone(), batch.view(), &Targets::new(&labels), 0.1).unwrap();
+        step.gradients().to_vec()
+    };
+    let (once, often) = (gradients(1), gradients(5));
+    for (once, often) in once.iter().zip(&often) {
+        let largest = once.iter().fold(0.0_f32, |largest, g| largest.max(g.abs()));
+        for (once, often) in once.iter().zip(often) {
+            assert!((once - often).abs() <= 1e-3 * largest, "{once}, {often} of {largest}");
+        }
+    }
+}
+
 #[test]
 fn bad_batches_are_refused() {
     let mut graph = small(Shortcut::Pad, Block::Basic, Stem::Conv3x3);

@@ -146,12 +146,16 @@ pub fn run(
 /// Images that each run is trained on, and images that it holds out.
 ///
 /// # Errors
-/// Where the recipe makes no sense, or one of the two would be empty.
+/// Where the recipe makes no sense, or holds no images out: their error is part of the report.
 pub fn image_counts(settings: &Settings, dataset: &Dataset) -> Result<[usize; 2], ExperimentError> {
     let wrong = |problem| ExperimentError::Recipe(Box::new(problem));
     settings.train.validate().map_err(wrong)?;
-    let split = dataset.split_validation(settings.train.validation, 0);
+    let split = TrainConfig { seed: 0, ..settings.train.clone() }.split(dataset);
     let (training, validation) = split.map_err(|problem| wrong(problem.into()))?;
+    if validation.is_empty() {
+        let (what, found, expected) = ("validation", "0".to_owned(), "a share above 0");
+        return Err(ExperimentError::Setting { what, found, expected });
+    }
     Ok([training.len(), validation.len()])
 }
 

@@ -30,7 +30,8 @@ impl Metric {
         match self {
             Self::TrainingLoss => epoch.train_loss,
             Self::TrainingError => 1.0 - epoch.train_accuracy,
-            Self::ValidationError => 1.0 - epoch.validation_accuracy,
+            // Each run of an experiment holds images out.
+            Self::ValidationError => 1.0 - epoch.validation_accuracy.unwrap_or(f64::NAN),
         }
     }
 }

@@ -162,8 +162,8 @@ fn made(family: Family, depth: usize, seed: u64, losses: &[f64]) -> Run {
         epoch: at + 1,
         train_loss: loss,
         train_accuracy: 1.0 - loss / 10.0,
-        validation_loss: loss,
-        validation_accuracy: 1.0 - loss / 5.0,
+        validation_loss: Some(loss),
+        validation_accuracy: Some(1.0 - loss / 5.0),
         learning_rate: 0.1,
         best: false,
     };

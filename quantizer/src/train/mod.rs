@@ -1,4 +1,4 @@
-//! Training: from a data set and a fresh graph to the parameters of the best epoch.
+//! Training: from a data set and a fresh graph to the parameters of the best epoch, or the last.
 //!
 //! Owns the optimizer, the schedule, augmentation, the loop and what a checkpoint says of them;
 //! not gradients (the engine's), files of images (`data`) or terminals: progress goes to an
@@ -59,13 +59,14 @@ pub struct EpochReport {
     pub train_loss: f64,
     /// Accuracy on the epoch's augmented images, as they were before their step.
     pub train_accuracy: f64,
-    /// Mean loss on the validation images, of the averaged network where there is one.
-    pub validation_loss: f64,
+    /// Mean loss on the validation images, of the averaged network where there is one; none where
+    /// no images are held out.
+    pub validation_loss: Option<f64>,
     /// Accuracy on the validation images, of the same network.
-    pub validation_accuracy: f64,
+    pub validation_accuracy: Option<f64>,
     /// The learning rate of the last step.
     pub learning_rate: f32,
-    /// Whether it is the best epoch so far.
+    /// Whether it is the best epoch so far; without validation images, the latest.
     pub best: bool,
 }
 

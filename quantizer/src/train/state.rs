@@ -79,7 +79,7 @@ pub(super) fn restore(checkpoint: Checkpoint, dataset: &Dataset) -> Result<Resto
         serde_json::from_value(training).map_err(|error| refuse(&error.to_string()))?;
     let State { config, progress, images, data } = state;
     config.validate()?;
-    let (training, validation) = dataset.split_validation(config.validation, config.seed)?;
+    let (training, validation) = config.split(dataset)?;
     let found = [training.len(), validation.len()];
     if found != images || fingerprint(&training, &validation) != data {
         let [before, here] = [images, found].map(|counts| counts.iter().sum::<usize>());
@@ -117,7 +117,8 @@ pub(super) fn restore(checkpoint: Checkpoint, dataset: &Dataset) -> Result<Resto
         }
         Ok::<_, TrainError>(graph)
     };
-    let has_best = progress.history.iter().any(|report| report.best);
+    // Without validation images the best is the latest, which is there already.
+    let has_best = progress.history.iter().any(|e| e.best && e.validation_loss.is_some());
     let best = has_best.then(|| copy("best")).transpose()?;
     let average = (config.ema > 0.0).then(|| copy("ema")).transpose()?;
     Ok(Restored { config, graph, best, average, optimizer, progress })

@@ -83,14 +83,46 @@ fn a_run_learns_and_keeps_its_best_epoch() {
     assert_eq!(observer.epochs, trainer.history());
     assert_eq!((observer.seen, observer.epochs.len()), (5 * 12, 5));
     let best = trainer.best_epoch().unwrap();
-    assert!(best.validation_accuracy > 0.7, "{best:?}");
+    assert!(best.validation_accuracy.unwrap() > 0.7, "{best:?}");
     let all = trainer.history().iter().map(|report| report.validation_accuracy);
     assert!(all.clone().all(|accuracy| accuracy <= best.validation_accuracy));
     let executor = crate::engine::Executor::new();
     let logits = logits(&executor, trainer.best(), &trainer.validation).unwrap();
     let again = Evaluation::of(&logits, &trainer.validation).accuracy();
-    assert_eq!(again, best.validation_accuracy);
+    assert_eq!(Some(again), best.validation_accuracy);
     assert_eq!(trainer.best().class_names[2], "third 2");
+}
+
+#[test]
+fn with_nothing_held_out_all_images_are_trained_on_and_the_last_epoch_is_kept() {
+    let dataset = dataset(120);
+    let all = TrainConfig { validation: 0.0, ..config() };
+    for config in [all.clone(), TrainConfig { ema: 0.9, ..all.clone() }] {
+        let mut trainer = Trainer::new(graph(), config, &dataset).unwrap();
+        assert_eq!(trainer.image_counts(), (120, 0));
+        assert_eq!(trainer.run(&mut (), None).unwrap(), Outcome::Finished);
+        let last = trainer.history().last().unwrap();
+        assert_eq!((trainer.best_epoch(), last.epoch), (Some(last), 5));
+        assert_eq!((last.validation_loss, last.validation_accuracy), (None, None));
+        assert!(trainer.best() == trainer.average.as_ref().unwrap_or(trainer.graph()));
+        assert!(last.train_accuracy > 0.6, "{last:?}");
+    }
+    [12, 17].into_iter().for_each(|steps| check_resume(&all, steps));
+}
+
+#[test]
+fn no_more_images_are_held_out_than_the_most() {
+    #[track_caller]
+    fn check(validation: f64, validation_images_max: usize, held_out: usize) {
+        let config = TrainConfig { validation, validation_images_max, ..config() };
+        let (training, validation) = config.split(&dataset(120)).unwrap();
+        assert_eq!((training.len(), validation.len()), (120 - held_out, held_out));
+    }
+    check(0.2, 1000, 24);
+    check(0.2, 24, 24);
+    check(0.2, 12, 12);
+    check(0.2, 1, 3); // one of each class
+    check(0.0, 12, 0);
 }
 
 /// Stops after `steps`, goes on from the file, and compares everything with a run in one go.
@@ -141,7 +173,7 @@ fn every_way_to_train_learns() {
     for config in variants() {
         let mut trainer = Trainer::new(graph(), config.clone(), &dataset).unwrap();
         trainer.run(&mut (), None).unwrap();
-        let best = trainer.best_epoch().unwrap().validation_accuracy;
+        let best = trainer.best_epoch().unwrap().validation_accuracy.unwrap();
         // Guessing is right in a third; five short epochs are enough to be far above it.
         assert!(best > 0.5, "{best} with {config:?}");
     }
@@ -161,7 +193,7 @@ fn the_average_is_what_is_validated_and_kept() {
     let executor = crate::engine::Executor::new();
     let logits = logits(&executor, trainer.best(), &trainer.validation).unwrap();
     let found = Evaluation::of(&logits, &trainer.validation).loss;
-    assert_eq!(found, trainer.history()[0].validation_loss);
+    assert_eq!(Some(found), trainer.history()[0].validation_loss);
     // The average changes nothing of what it averages, but for the configuration's schedule.
     assert!(trainer.graph() == plain.graph());
 }

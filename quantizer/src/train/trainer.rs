@@ -66,8 +66,8 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A run from the beginning. A validation set is split off `dataset` (a share of each class,
-    /// by the seed); the graph gets the data's class names and the normalization of the images
+    /// A run from the beginning. A validation set is split off `dataset` (see
+    /// [`TrainConfig::split`]); the graph gets the data's class names and the normalization of the images
     /// that are left.
     pub fn new(graph: Graph, config: TrainConfig, dataset: &Dataset) -> Result<Self, TrainError> {
         let mut trainer = Self::assemble(graph, config, dataset)?;
@@ -112,7 +112,7 @@ impl Trainer {
     fn assemble(graph: Graph, config: TrainConfig, dataset: &Dataset) -> Result<Self, TrainError> {
         config.validate()?;
         check_fits(&graph, dataset)?;
-        let (training, validation) = dataset.split_validation(config.validation, config.seed)?;
+        let (training, validation) = config.split(dataset)?;
         Ok(Self {
             optimizer: OptimizerState::new(&graph, config.optimizer),
             config,
@@ -138,12 +138,12 @@ impl Trainer {
     }
 
     /// The network of the best epoch by validation accuracy (of equals, by validation loss), or as
-    /// it is now where no epoch is done; with an average, the averaged one.
+    /// it is now where no epoch is done or nothing is held out; with an average, the averaged one.
     pub fn best(&self) -> &Graph {
         self.best.as_ref().or(self.average.as_ref()).unwrap_or(&self.graph)
     }
 
-    /// The report of the best epoch.
+    /// The report of the best epoch, or of the last where nothing is held out.
     pub fn best_epoch(&self) -> Option<&EpochReport> {
         self.progress.history.iter().rfind(|report| report.best)
     }
@@ -270,15 +270,21 @@ impl Trainer {
 
     fn finish_epoch(&mut self) -> Result<(), TrainError> {
         let graph = self.average.as_ref().unwrap_or(&self.graph);
-        let logits = logits(&self.executor, graph, &self.validation)?;
-        let validation = Evaluation::of(&logits, &self.validation);
-        let (accuracy, loss) = (validation.accuracy(), validation.loss);
-        let best = self.best_epoch().is_none_or(|best| {
+        let validation = match self.validation.len() {
+            0 => None,
+            _ => Some(Evaluation::of(
+                &logits(&self.executor, graph, &self.validation)?,
+                &self.validation,
+            )),
+        };
+        let (accuracy, loss) = (validation.map(|v| v.accuracy()), validation.map(|v| v.loss));
+        let is_better = |best: &EpochReport| {
             accuracy > best.validation_accuracy
                 || accuracy == best.validation_accuracy && loss < best.validation_loss
-        });
+        };
+        let best = validation.is_none() || self.best_epoch().is_none_or(is_better);
         if best {
-            self.best = Some(graph.clone());
+            self.best = validation.is_some().then(|| graph.clone());
         }
         let ([steps, ..], batch) = (self.steps(), self.batch());
         let Progress { epoch, step, loss_sum, correct, high, seconds, .. } = self.progress;

@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 /// Longest side of the images that networks take as they are.
 const LARGE: usize = 64;
 
-/// Trains a residual network in float and writes the checkpoint of its best epoch
+/// Trains a residual network in float and writes the checkpoint of its best epoch, or of its last
+/// without images held out
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// A network of the zoo; its input and classes follow the data
@@ -226,12 +227,15 @@ impl Observer for Progress {
     fn on_epoch(&mut self, report: &EpochReport) {
         let EpochReport { epoch, train_loss, train_accuracy, .. } = report;
         let EpochReport { validation_accuracy, learning_rate, best, .. } = report;
-        let [training, validation] = [train_accuracy, validation_accuracy].map(|a| percent(*a));
-        let best = if *best { ", best" } else { "" };
+        let training = percent(*train_accuracy);
+        let validation = validation_accuracy
+            .map_or(String::new(), |accuracy| format!(", validation {}", percent(accuracy)));
+        // With nothing held out the latest is kept, which goes without saying.
+        let best = if *best && validation_accuracy.is_some() { ", best" } else { "" };
         self.bar.suspend(|| {
             eprintln!(
-                "epoch {epoch}/{}: loss {train_loss:.4}, training {training}, validation \
-                 {validation}, lr {learning_rate:.4}{best}",
+                "epoch {epoch}/{}: loss {train_loss:.4}, training {training}{validation}, \
+                 lr {learning_rate:.4}{best}",
                 self.epochs
             );
         });
@@ -249,8 +253,12 @@ impl fmt::Display for Body {
         let (training, validation) = (self.training_images, self.validation_images);
         writeln!(f, "data         {}: {training} images, {validation} held out", self.data)?;
         if let Some(best) = &self.best {
-            let accuracy = percent(best.validation_accuracy);
-            writeln!(f, "best epoch   {}: {accuracy} of the held-out images", best.epoch)?;
+            match best.validation_accuracy.map(percent) {
+                Some(accuracy) => {
+                    writeln!(f, "best epoch   {}: {accuracy} of the held-out images", best.epoch)?;
+                }
+                None => writeln!(f, "kept epoch   {}, the last: none held out", best.epoch)?,
+            }
         }
         if self.stopped_early {
             let (epochs, patience) = (self.epochs.len(), self.config.patience);

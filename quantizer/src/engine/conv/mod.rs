@@ -89,7 +89,7 @@ impl Convolution {
     pub(super) fn images_wanted(&self) -> usize {
         let [h, w, _] = self.geometry.output;
         if self.winograd {
-            winograd::GROUP_TILES.div_ceil(winograd::tiles(&self.geometry).iter().product())
+            winograd::WEIGHT_GROUP_TILES.div_ceil(winograd::tiles(&self.geometry).iter().product())
         } else {
             LANES.div_ceil(h * w)
         }
@@ -115,7 +115,11 @@ impl Convolution {
 
     /// Values of scratch memory.
     pub(super) fn scratch_values(&self) -> usize {
-        if self.winograd { winograd::scratch_values(&self.geometry) } else { 0 }
+        if self.winograd {
+            winograd::scratch_values(&self.geometry, self.winograd_weights)
+        } else {
+            0
+        }
     }
 
     /// Packs weights `[O,KH,KW,I]`, for the data gradient too where `backward` says so.

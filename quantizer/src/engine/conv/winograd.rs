@@ -12,7 +12,11 @@ use resmcu_engine_kernels::{
 };
 
 /// Tiles of a group, or one row of tiles where that is more.
-pub(super) const GROUP_TILES: usize = 16;
+const GROUP_TILES: usize = 16;
+
+/// The same of the weight gradient. Its sums, one for each frequency and pair of channels, pass
+/// through the cache once a group.
+pub(super) const WEIGHT_GROUP_TILES: usize = 64;
 
 /// Input times output channels up to which the sums of the weight gradient, one for each
 /// frequency, stay in the cache.
@@ -54,9 +58,10 @@ fn frequency(group: usize, channels: usize) -> usize {
     group * channels + LANES
 }
 
-/// Both transformed operands of a group.
-pub(super) fn scratch_values(geometry: &Geometry) -> usize {
-    let group = Groups::new(geometry, 1).tiles_max();
+/// Both transformed operands of a group, the weight gradient's where `weights` says so.
+pub(super) fn scratch_values(geometry: &Geometry, weights: bool) -> usize {
+    let tiles = if weights { WEIGHT_GROUP_TILES } else { GROUP_TILES };
+    let group = Groups::new(geometry, 1, tiles).tiles_max();
     FREQUENCIES * (frequency(group, geometry.input[2]) + frequency(group, geometry.output[2]))
 }
 
@@ -91,9 +96,10 @@ struct Groups {
 }
 
 impl Groups {
-    fn new(geometry: &Geometry, images: usize) -> Self {
+    /// Groups of up to `group` tiles, or of one row of them.
+    fn new(geometry: &Geometry, images: usize, group: usize) -> Self {
         let tiles = tiles(geometry);
-        let rows_each = (GROUP_TILES / tiles[1]).max(1);
+        let rows_each = (group / tiles[1]).max(1);
         Self { tiles, rows_each, rows: tiles[0] * images }
     }
 
@@ -142,38 +148,56 @@ pub(super) fn convolve(
     let Shape { geometry, inputs, outputs } = *shape;
     let border = border(&geometry);
     let [h, w, _] = geometry.output;
-    let groups = Groups::new(&geometry, y.len() / (h * w * outputs));
+    let groups = Groups::new(&geometry, y.len() / (h * w * outputs), GROUP_TILES);
     let [tiles_column, group] = [groups.tiles[1], groups.tiles_max()];
     let (v, m) = scratch.split_at_mut(FREQUENCIES * frequency(group, inputs));
     let columns = panel_columns(outputs);
-    let mut row = TileRow {
+    // The transformed input lies in blocks of channels: neighbouring tiles are as far apart
+    // whatever the number of channels, and the contraction has instructions for that distance.
+    let block = group * LANES;
+    let input = TileRow {
         tiles: tiles_column,
         channels: inputs,
         pixel_row: border.columns * inputs,
         valid: [0; 2],
         frequency: frequency(group, inputs),
+        tile: LANES,
+        block,
+        accumulate: false,
+    };
+    let mut output = TileRow {
+        channels: outputs,
+        pixel_row: w * outputs,
+        frequency: frequency(group, outputs),
+        tile: outputs,
+        block: LANES,
         accumulate,
+        ..input
     };
     for rows in groups.each() {
-        (row.channels, row.frequency) = (inputs, frequency(group, inputs));
-        row.pixel_row = border.columns * inputs;
         let mut count = 0;
         for (slot, image, tile) in rows.clone() {
             let from = (image * border.rows + tile * TILE) * border.columns * inputs;
-            kernels().winograd_input(&row, &x[from..], &mut v[slot * tiles_column * inputs..]);
+            kernels().winograd_input(&input, &x[from..], &mut v[slot * tiles_column * LANES..]);
             count += tiles_column;
         }
         let contraction = Contraction {
             batch: FREQUENCIES,
             m: count,
             n: outputs,
-            k: inputs,
-            segments: 1,
-            a: AStrides { start: 0, batch: frequency(group, inputs), segment: 0, m: inputs, k: 1 },
+            k: LANES,
+            segments: inputs / LANES,
+            a: AStrides {
+                start: 0,
+                batch: frequency(group, inputs),
+                segment: block,
+                m: LANES,
+                k: 1,
+            },
             b: BStrides {
                 start: 0,
                 batch: panels(outputs) * inputs * columns,
-                segment: 0,
+                segment: LANES * columns,
                 k: columns,
                 panel: inputs * PANEL,
             },
@@ -181,12 +205,10 @@ pub(super) fn convolve(
             accumulate: false,
         };
         kernels().contract(&contraction, v, packed, m, ahead);
-        (row.channels, row.frequency) = (outputs, frequency(group, outputs));
-        row.pixel_row = w * outputs;
         for (slot, image, tile) in rows {
-            row.valid = [h - tile * TILE, w];
+            output.valid = [h - tile * TILE, w];
             let to = (image * h + tile * TILE) * w * outputs;
-            kernels().winograd_output(&row, &m[slot * tiles_column * outputs..], &mut y[to..]);
+            kernels().winograd_output(&output, &m[slot * tiles_column * outputs..], &mut y[to..]);
         }
     }
 }
@@ -202,7 +224,8 @@ pub(super) fn backward_weights(
 ) {
     let border = border(geometry);
     let [inputs, outputs] = [geometry.input[2], geometry.output[2]];
-    let groups = Groups::new(geometry, x.len() / (border.pixels() * inputs));
+    let images = x.len() / (border.pixels() * inputs);
+    let groups = Groups::new(geometry, images, WEIGHT_GROUP_TILES);
     let [tiles_column, group] = [groups.tiles[1], groups.tiles_max()];
     let (v, d) = scratch.split_at_mut(FREQUENCIES * frequency(group, inputs));
     let row = |channels: usize| TileRow {
@@ -211,6 +234,8 @@ pub(super) fn backward_weights(
         pixel_row: border.columns * channels,
         valid: [0; 2],
         frequency: frequency(group, channels),
+        tile: channels,
+        block: LANES,
         accumulate: false,
     };
     for rows in groups.each() {

@@ -20,6 +20,11 @@ impl Shard {
     ) {
         for (images, next) in chunks(self.images, shared.layout.chunks[level], order) {
             self.backward_ahead(shared, level, &next, &mut scratch.ahead);
+            for operation in &shared.program.operations[shared.program.levels[level].clone()] {
+                if shared.layout.passing[operation.output] {
+                    self.store(shared, operation, batch, &images);
+                }
+            }
             for index in shared.program.levels[level].clone().rev() {
                 self.backward_operation(shared, index, batch, &images, scratch);
             }

@@ -101,7 +101,7 @@ impl Shard {
     }
 
     /// Evaluates the source into its own tensor.
-    fn store(
+    pub(super) fn store(
         &mut self,
         shared: &Shared,
         operation: &Operation,

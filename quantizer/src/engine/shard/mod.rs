@@ -103,8 +103,14 @@ impl Shared {
         start + images.start * values..start + images.end * values
     }
 
+    /// Where the activations of `images` lie; of a passing tensor, images of one call.
     fn activation(&self, tensor: usize, images: &Range<usize>) -> Range<usize> {
-        self.range(self.layout.activations[tensor], tensor, images)
+        let offset = self.layout.activations[tensor];
+        if !self.layout.passing[tensor] {
+            return self.range(offset, tensor, images);
+        }
+        let start = images.start % self.layout.chunks[self.program.tensors[tensor].level];
+        self.range(offset, tensor, &(start..start + images.len()))
     }
 
     /// All pixels of `images` images of a tensor, one image below the other.

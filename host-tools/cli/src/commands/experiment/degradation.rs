@@ -146,13 +146,16 @@ fn csv(runs: &[Run]) -> String {
     for run in runs {
         let (network, seed) = (run.key.network, run.key.seed);
         for e in &run.epochs {
-            let (training, validation) = (1.0 - e.train_accuracy, 1.0 - e.validation_accuracy);
+            let training = 1.0 - e.train_accuracy;
+            // Each run of an experiment holds images out.
+            let loss = e.validation_loss.unwrap_or(f64::NAN);
+            let validation = 1.0 - e.validation_accuracy.unwrap_or(f64::NAN);
             let (epoch, rate) = (e.epoch, e.learning_rate);
             // Writing to a string does not fail.
             let _ = writeln!(
                 text,
-                "{network},{seed},{epoch},{rate},{},{training},{},{validation}",
-                e.train_loss, e.validation_loss
+                "{network},{seed},{epoch},{rate},{},{training},{loss},{validation}",
+                e.train_loss
             );
         }
     }
@@ -241,7 +244,8 @@ impl Observer for Progress {
     fn on_epoch(&mut self, report: &EpochReport) {
         let Some((planned, _)) = self.run else { return };
         let EpochReport { epoch, train_loss, train_accuracy, validation_accuracy, .. } = report;
-        let errors = [train_accuracy, validation_accuracy].map(|share| percent(1.0 - share));
+        let validation_accuracy = validation_accuracy.unwrap_or(f64::NAN);
+        let errors = [*train_accuracy, validation_accuracy].map(|share| percent(1.0 - share));
         let (key, epochs, [training, validation]) = (planned.key, self.epochs, errors);
         let line = format!(
             "{} seed {}: epoch {epoch}/{epochs}: loss {train_loss:.4}, error {training} in \

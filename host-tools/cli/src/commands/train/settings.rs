@@ -20,6 +20,10 @@ pub(super) struct Settings {
     /// End within this time, `90s`, `10m` or `2h`; the schedule is squeezed into what fits
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     time_budget: Option<f64>,
+    /// Hold out this share of the images, a thousand at most, to choose the best epoch by; 0 to
+    /// train on all and keep the last epoch
+    #[arg(long, value_name = "SHARE")]
+    validation: Option<f64>,
     /// End after so many epochs without a new best one
     #[arg(long, value_name = "N")]
     patience: Option<usize>,
@@ -136,6 +140,7 @@ impl Settings {
         };
         config.zero_gamma |= self.zero_gamma;
         set(&mut config.time_budget_s, self.time_budget);
+        set(&mut config.validation, self.validation);
         set(&mut config.patience, self.patience);
         set(&mut config.batch, self.batch);
         set(&mut config.learning_rate, self.learning_rate);
