@@ -139,6 +139,7 @@ pub(super) fn forward(
             b,
             c: CStrides { start: 0, batch: columns * n, m: n },
             accumulate: false,
+            asks_next: false,
         };
         kernels().contract(&shape, x, packed, y, ahead);
     }
@@ -164,6 +165,7 @@ fn pointwise(
         b,
         c: CStrides { start: 0, batch: 0, m: n },
         accumulate,
+        asks_next: false,
     };
     kernels().contract(&shape, x, packed, y, ahead);
 }
@@ -175,6 +177,7 @@ pub(super) fn backward_weights(
     x: &[f32],
     dy: &[f32],
     sums: &mut [f32],
+    accumulate: bool,
     ahead: &mut Ahead,
 ) {
     let Geometry {
@@ -201,7 +204,8 @@ pub(super) fn backward_weights(
             panel: PANEL,
         },
         c: CStrides { start: 0, batch: kw * inputs * n, m: n },
-        accumulate: true,
+        accumulate,
+        asks_next: false,
     };
     if is_pointwise {
         (shape.segments, shape.k) = (1, x.len() / inputs);
@@ -210,6 +214,7 @@ pub(super) fn backward_weights(
     let images = x.chunks_exact(x_border.pixels() * inputs);
     for (x, dy) in images.zip(dy.chunks_exact(dy_border.pixels() * n)) {
         kernels().contract(&shape, x, dy, sums, ahead);
+        shape.accumulate = true;
     }
 }
 
@@ -269,6 +274,7 @@ pub(super) fn backward_data(
                         m: stride * n,
                     },
                     accumulate,
+                    asks_next: false,
                 };
                 kernels().contract(&shape, dy, packed, dx, ahead);
                 b_start += panels(n) * terms * width;

@@ -209,17 +209,18 @@ impl Convolution {
         taps * inputs * outputs
     }
 
-    /// Adds the gradient of the weights to `sums`. `x` and `dy` have their borders.
+    /// The gradient of the weights, or it added to `sums`. `x` and `dy` have their borders.
     pub(super) fn backward_weights(
         &self,
         x: &[f32],
         dy: &[f32],
         sums: &mut [f32],
+        accumulate: bool,
         scratch: &mut [f32],
         ahead: &mut Ahead,
     ) {
         if self.winograd_weights {
-            winograd::backward_weights(&self.geometry, x, dy, sums, scratch, ahead);
+            winograd::backward_weights(&self.geometry, x, dy, sums, accumulate, scratch, ahead);
         } else {
             let borders = [self.input_border(), self.gradient_border()];
             direct::backward_weights(
@@ -229,6 +230,7 @@ impl Convolution {
                 x,
                 dy,
                 sums,
+                accumulate,
                 ahead,
             );
         }

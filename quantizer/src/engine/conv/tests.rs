@@ -99,10 +99,14 @@ impl Case {
             check_gradient(&x, &dy, &dx, |x| self.naive(&weights, x));
         }
 
-        let mut sums = vec![0.0; convolution.sums()];
-        convolution.backward_weights(&x_padded, &dy_padded, &mut sums, &mut scratch, ahead);
+        let mut sums = vec![f32::NAN; convolution.sums()];
+        for accumulate in [false, true] {
+            let (x, dy, sums) = (&x_padded, &dy_padded, &mut sums);
+            convolution.backward_weights(x, dy, sums, accumulate, &mut scratch, ahead);
+        }
         let mut dw = vec![f32::NAN; weights.len()];
         convolution.weight_gradient(&sums, &mut Vec::new(), &mut dw);
+        dw.iter_mut().for_each(|dw| *dw *= 0.5);
         check_gradient(&weights, &dy, &dw, |weights| self.naive(weights, &x));
     }
 }

@@ -203,6 +203,7 @@ pub(super) fn convolve(
             },
             c: CStrides { start: 0, batch: frequency(group, outputs), m: outputs },
             accumulate: false,
+            asks_next: true,
         };
         kernels().contract(&contraction, v, packed, m, ahead);
         for (slot, image, tile) in rows {
@@ -213,12 +214,13 @@ pub(super) fn convolve(
     }
 }
 
-/// Adds the weight gradient to `sums`, `[frequencies,I,O]`. `x` and `dy` have [`border`].
+/// The weight gradient, `[frequencies,I,O]`, or it added to `sums`. `x` and `dy` have [`border`].
 pub(super) fn backward_weights(
     geometry: &Geometry,
     x: &[f32],
     dy: &[f32],
     sums: &mut [f32],
+    mut accumulate: bool,
     scratch: &mut [f32],
     ahead: &mut Ahead,
 ) {
@@ -263,9 +265,11 @@ pub(super) fn backward_weights(
                 panel: PANEL,
             },
             c: CStrides { start: 0, batch: inputs * outputs, m: outputs },
-            accumulate: true,
+            accumulate,
+            asks_next: true,
         };
         kernels().contract(&contraction, v, d, sums, ahead);
+        accumulate = true;
     }
 }
 

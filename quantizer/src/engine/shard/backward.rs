@@ -18,6 +18,7 @@ impl Shard {
         batch: &[f32],
         scratch: &mut Scratch,
     ) {
+        let mut is_first = true;
         for (images, next) in chunks(self.images, shared.layout.chunks[level], order) {
             self.backward_ahead(shared, level, &next, &mut scratch.ahead);
             for operation in &shared.program.operations[shared.program.levels[level].clone()] {
@@ -26,8 +27,9 @@ impl Shard {
                 }
             }
             for index in shared.program.levels[level].clone().rev() {
-                self.backward_operation(shared, index, batch, &images, scratch);
+                self.backward_operation(shared, index, batch, &images, is_first, scratch);
             }
+            is_first = false;
         }
     }
 
@@ -66,6 +68,7 @@ impl Shard {
         index: usize,
         batch: &[f32],
         images: &Range<usize>,
+        is_first: bool,
         scratch: &mut Scratch,
     ) {
         let operation = &shared.program.operations[index];
@@ -73,7 +76,8 @@ impl Shard {
         match &operation.kind {
             Kind::Store { .. } => self.backward_store(shared, index, images, scratch),
             Kind::Convolution(convolution) => {
-                self.backward_convolution(shared, index, convolution, batch, images, scratch);
+                let at = (index, &**convolution, is_first);
+                self.backward_convolution(shared, at, batch, images, scratch);
             }
             Kind::MaxPool2d(_) | Kind::SubsamplePad(_) | Kind::GlobalAvgPool => {
                 let Some((target, accumulate)) = self.target(shared, index, images) else { return };
@@ -113,11 +117,11 @@ impl Shard {
         }
     }
 
+    /// `is_first`: of the shard's images, so that the weights' sums begin with them.
     fn backward_convolution(
         &mut self,
         shared: &Shared,
-        index: usize,
-        convolution: &Convolution,
+        (index, convolution, is_first): (usize, &Convolution, bool),
         batch: &[f32],
         images: &Range<usize>,
         scratch: &mut Scratch,
@@ -143,7 +147,8 @@ impl Shard {
         let x_border = convolution.input_border();
         let x = self.load(shared, &operation.source, batch, images, x_border, x.values_mut());
         let sums = &mut self.weights.values_mut()[shared.layout.weight_sums[index]..];
-        convolution.backward_weights(x, dy, &mut sums[..convolution.sums()], kernel, ahead);
+        let sums = &mut sums[..convolution.sums()];
+        convolution.backward_weights(x, dy, sums, !is_first, kernel, ahead);
         let Some((target, accumulate)) = self.target(shared, index, images) else { return };
         let dx = &mut self.gradients.values_mut()[target];
         convolution.backward_data(dy, &shared.weights[index], dx, accumulate, kernel, ahead);

@@ -65,13 +65,13 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Makes room for `images` images, and sets all sums to zero.
+    /// Makes room for `images` images, and sets all sums over pixels to zero.
     pub(super) fn start(&mut self, layout: &Layout, images: usize) {
         self.images = images;
         self.activations.resize(layout.images * layout.activation_values);
         self.gradients.resize(layout.images * layout.gradient_values);
+        // Their first images overwrite them.
         self.weights.resize(layout.weight_values);
-        self.weights.values_mut().fill(0.0);
         self.sums.resize(layout.sums, 0.0);
         self.sums.fill(0.0);
     }
