@@ -264,6 +264,9 @@ fn asked(blocks: &[&[f32]], products: &[usize]) -> Vec<*const f32> {
         unsafe fn prefetch(at: *const f32) {
             ASKED.with_borrow_mut(|asked| asked.push(at));
         }
+        unsafe fn prefetch_near(at: *const f32) {
+            ASKED.with_borrow_mut(|asked| asked.push(at));
+        }
     }
     let mut ahead = Ahead::default();
     blocks.iter().for_each(|block| ahead.add(block));
