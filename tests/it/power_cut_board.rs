@@ -1,8 +1,8 @@
 //! Power cuts on the emulated micro:bit: the board is stopped before every change of its real flash
 //! while a model is updated and tried out, and started again from what the flash held there.
 //!
-//! Each change is also cut in its middle: a word of which some bits were programmed, a page of which
-//! half was erased. Needs QEMU and the images that `cargo xtask boards` builds.
+//! Each change is also cut in its middle: a word of which some bits were programmed, a page of
+//! which half was erased. Needs QEMU and the images that `cargo xtask boards` builds.
 
 use crate::devices::{IMAGE, OUTPUT, firmware};
 use crate::gdb::{Gdb, PC, listen};

@@ -60,8 +60,8 @@ pub enum End {
     Closed,
 }
 
-/// The application: serial line `S`, counter `C`, light, display and watchdog `L`, frames of at most `FRAME` bytes,
-/// updates into `M`.
+/// The application: serial line `S`, counter `C`, light, display and watchdog `L`, frames of at
+/// most `FRAME` bytes, updates into `M`.
 pub struct App<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize, M = NoSlots> {
     link: Link<S, FRAME>,
     counter: C,

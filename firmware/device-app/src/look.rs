@@ -32,8 +32,8 @@ where
     L: Panel,
     M: Store,
 {
-    /// Takes a picture of `source`, scales it by `scaler` (made for this source and this model) over
-    /// `row`, classifies it and shows the answer. The image that a host was sending is lost.
+    /// Takes a picture of `source`, scales it by `scaler` (made for this source and this model)
+    /// over `row`, classifies it and shows the answer. The image that a host was sending is lost.
     ///
     /// # Errors
     /// What the camera reports.

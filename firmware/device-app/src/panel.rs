@@ -1,7 +1,8 @@
 //! What a board shows to people, and the watchdog that looks after it.
 //!
 //! Owns the traits between the application and a board's light, display and watchdog. Nothing here
-//! can fail for the application: a dark light or a display that is not connected stops no inference.
+//! can fail for the application: a dark light or a display that is not connected stops no
+//! inference.
 
 use embedded_hal::digital::OutputPin;
 

@@ -1,8 +1,8 @@
 //! A queue between a serial port's interrupt and the application.
 //!
 //! The interrupt puts bytes in and never waits; the application takes them out, and does what
-//! `idle` says (sleep until an interrupt) while there are none. What finds the queue full is dropped
-//! and counted: the frame that it belonged to fails its CRC, and the host sends it again.
+//! `idle` says (sleep until an interrupt) while there are none. What finds the queue full is
+//! dropped and counted: the frame that it belonged to fails its CRC, and the host sends it again.
 
 use embedded_io::{ErrorType, Read, ReadReady, Write};
 use heapless::spsc::{Consumer, Producer, Queue};

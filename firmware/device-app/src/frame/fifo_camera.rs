@@ -1,5 +1,5 @@
-//! A camera whose picture waits in a buffer with eight data pins: the OV7670 with AverLogic's AL422B
-//! and its kind.
+//! A camera whose picture waits in a buffer with eight data pins: the OV7670 with AverLogic's
+//! AL422B and its kind.
 //!
 //! The buffer takes a picture from one vertical pulse of the sensor to the next, while its write
 //! enable is high; it gives a byte at every rising edge of its read clock.

@@ -36,8 +36,8 @@ pub const OV7670: Sensor = Sensor {
     reset: &[[0x12, 0x80]],
 };
 
-/// The OV7670 at 320x240 pixels of RGB565 in its full range, its clock divided by two: the registers
-/// CLKRC, COM7, COM15 of its data sheet.
+/// The OV7670 at 320x240 pixels of RGB565 in its full range, its clock divided by two: the
+/// registers CLKRC, COM7, COM15 of its data sheet.
 pub const OV7670_QVGA_RGB565: &[[u8; 2]] = &[[0x11, 0x01], [0x12, 0x14], [0x40, 0xD0]];
 
 /// Milliseconds that a sensor takes after its reset.
