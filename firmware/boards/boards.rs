@@ -20,7 +20,7 @@ impl Board {
 }
 
 /// All boards.
-pub(crate) const BOARDS: [Board; 10] = [
+pub(crate) const BOARDS: [Board; 11] = [
     Board {
         name: "mps2-an385-m0",
         core: "Cortex-M0 code on M3",
@@ -80,5 +80,11 @@ pub(crate) const BOARDS: [Board; 10] = [
         core: "RV32IMAC",
         target: "riscv32imac-unknown-none-elf",
         memory: "sifive-e.x",
+    },
+    Board {
+        name: "virt-rv32v",
+        core: "RV32GCV",
+        target: "riscv32imac-unknown-none-elf",
+        memory: "virt-rv32.x",
     },
 ];

@@ -5,6 +5,7 @@
 //! kernel computes, and nothing of memory beyond the scratch that a kernel asks for.
 
 use crate::quantized::{Channels, QuantizedGraph, QuantizedOp, TensorId};
+use resmcu_int8_kernels::host::{HOST_KERNEL, HOST_KERNEL_NAME};
 use resmcu_int8_kernels::ops::conv2d;
 use resmcu_int8_kernels::packed::{Kernel, pixel_pairs_segment};
 use resmcu_int8_kernels::requantize::NativeChannel;
@@ -39,6 +40,7 @@ pub fn kernel_name(number: u16) -> &'static str {
     match (number, Kernel::from_number(number)) {
         (conv2d::NUMBER_S8, _) => "generic",
         (conv2d::NUMBER_S4, _) => "generic, int4",
+        (HOST_KERNEL, _) => HOST_KERNEL_NAME,
         (_, Some(kernel)) => kernel.name(),
         (_, None) => "unknown",
     }
@@ -116,7 +118,8 @@ pub fn candidates(graph: &QuantizedGraph, index: usize, limits: &Limits) -> Vec<
     let (costs, has_packed) = Costs::of(limits.isa);
     let mut candidates = vec![generic(&layer, costs)];
     if has_packed {
-        let kernels = Kernel::ALL.into_iter().filter(|&kernel| layer.takes(kernel));
+        let kernels =
+            Kernel::ALL.into_iter().filter(|&kernel| layer.takes(kernel) && costs.has(kernel));
         let kernels = kernels.filter(|&kernel| !layer.wastes_bits(kernel));
         candidates.extend(kernels.map(|kernel| packed(kernel, &layer, costs, limits)));
     }
@@ -206,6 +209,8 @@ fn packed(kernel: Kernel, layer: &Layer<'_>, costs: &Costs, limits: &Limits) -> 
         Kernel::PixelPairs => {
             costs.pixel_pairs(window, pixel_pairs_segment(window.patch_len(), layer.weights))
         }
+        Kernel::Dot8 => costs.dot8(window),
+        Kernel::Lanes8 => costs.lanes8(window),
     };
     let weight_bytes = 4 * kernel.packed_words(window);
     Candidate {
@@ -245,6 +250,13 @@ struct Costs {
     /// Two pixels a product: eight weights of two outputs and four pixels, in segments of 8, 4, 2
     /// and 1; widening a byte; and two outputs of four pixels.
     pixel_pairs: ([usize; 4], usize, usize),
+    /// Of dot products of sixteen bytes, where a core has them: a step of two pixels and four
+    /// outputs, a row of steps, what comes with four outputs, and with a pair of pixels.
+    dot: Option<[usize; 4]>,
+    /// Of vectors of output channels, where a core has them: what comes with a byte of the windows
+    /// of some pixels besides two for each of them, with a row, with a block of outputs, and with
+    /// the pixels.
+    lanes: Option<[usize; 4]>,
 }
 
 /// By the lines of `arch/armv7em`.
@@ -258,6 +270,8 @@ const ARMV7EM: Costs = Costs {
     patch: [6, 60],
     pixels: 30,
     pixel_pairs: ([58; 4], 8, 170),
+    dot: None,
+    lanes: None,
 };
 
 /// By the lines of `arch/armv7m`, and what compilers make of the rest, as measured on ResNet-8.
@@ -271,6 +285,8 @@ const ARMV7M: Costs = Costs {
     patch: [18, 100],
     pixels: 70,
     pixel_pairs: ([58; 4], 8, 190),
+    dot: None,
+    lanes: None,
 };
 
 /// The same of `arch/armv6m`.
@@ -284,6 +300,8 @@ const ARMV6M: Costs = Costs {
     patch: [24, 140],
     pixels: 140,
     pixel_pairs: ([350, 400, 500, 700], 12, 300),
+    dot: None,
+    lanes: None,
 };
 
 /// The same of `arch/rv32`.
@@ -297,7 +315,15 @@ const RV32: Costs = Costs {
     patch: [18, 100],
     pixels: 80,
     pixel_pairs: ([115, 131, 163, 700], 8, 220),
+    dot: None,
+    lanes: None,
 };
+
+/// By the lines of `arch/armv81m_mve`; the rest as a core with DSP extension does it.
+const ARMV81M_MVE: Costs = Costs { dot: Some([14, 7, 34, 60]), ..ARMV7EM };
+
+/// By the lines of `arch/rv32v`; the rest as without vectors.
+const RV32V: Costs = Costs { lanes: Some([4, 20, 70, 250]), ..RV32 };
 
 impl Costs {
     /// The costs of a core, and whether it has packed kernels at all.
@@ -308,7 +334,38 @@ impl Costs {
             Isa::Armv7m => (&ARMV7M, true),
             Isa::Armv6m => (&ARMV6M, true),
             Isa::Rv32 => (&RV32, true),
+            Isa::Armv81mMve => (&ARMV81M_MVE, true),
+            Isa::Rv32v => (&RV32V, true),
         }
+    }
+
+    /// Whether a core has what a kernel is made for.
+    fn has(&self, kernel: Kernel) -> bool {
+        match kernel {
+            Kernel::Dot8 => self.dot.is_some(),
+            Kernel::Lanes8 => self.lanes.is_some(),
+            _ => true,
+        }
+    }
+
+    /// Pixels, as many as are computed at once; for each block of outputs all bytes of the window.
+    fn lanes8(&self, window: &Window) -> usize {
+        let [byte, row, block, group] = self.lanes.unwrap_or_default();
+        let outputs = usize::from(window.output[2]);
+        let [pixels, lanes] = if outputs > 16 { [3, 32] } else { [6, 16] };
+        let rows = usize::from(window.size[0]) * row;
+        let products = window.patch_len() * (byte + 2 * pixels) + rows + block;
+        window.positions().div_ceil(pixels) * (group + outputs.div_ceil(lanes) * products)
+    }
+
+    /// Pairs of pixels; for each four outputs of them all rows of the window.
+    fn dot8(&self, window: &Window) -> usize {
+        let [step, row, outputs, pair] = self.dot.unwrap_or_default();
+        let rows = usize::from(window.size[0]);
+        let steps = (usize::from(window.size[1]) * usize::from(window.input[2])).div_ceil(16);
+        let groups = usize::from(window.output[2]).div_ceil(4);
+        let products = groups * (rows * (steps * step + row) + outputs);
+        window.positions().div_ceil(2) * (pair + products)
     }
 
     /// Pairs of pixels; each widens its patches, and multiplies them for each pair of channels.

@@ -12,6 +12,7 @@ pub mod graph;
 pub mod import;
 pub mod kernels;
 pub mod lower;
+pub mod pack_for_host;
 pub mod plan;
 pub mod post_training;
 pub mod quantization_aware;

@@ -7,6 +7,10 @@
 #![no_std]
 
 mod arch;
+#[cfg(test)]
+mod cases;
+#[cfg(not(target_os = "none"))]
+pub mod host;
 pub mod ops;
 pub mod packed;
 pub mod requantize;

@@ -3,6 +3,8 @@
 use crate::arena::Span;
 use crate::error::LoadError;
 use crate::step::{Step, Work};
+#[cfg(not(target_os = "none"))]
+use resmcu_int8_kernels::host::{self, HOST_KERNEL, HostChannels, HostConv2d};
 use resmcu_int8_kernels::ops::conv2d::{
     Conv2d, NUMBER_S4, NUMBER_S8, Pad, Weights, packed_len, packed_len_s4, scratch_len,
 };
@@ -31,6 +33,11 @@ impl<'m> Decoder<'_, 'm> {
         let y = self.tensor(record.output)?;
         if let (Some(kernel), Op::Conv2d(conv)) = (Kernel::from_number(record.kernel), &record.op) {
             let work = self.packed_conv2d(record.kernel, kernel, conv, &y)?;
+            return Ok(Step { x: span(&self.tensor(conv.input)?), y: span(&y), work });
+        }
+        #[cfg(not(target_os = "none"))]
+        if let (HOST_KERNEL, Op::Conv2d(conv)) = (record.kernel, &record.op) {
+            let work = self.host_conv2d(conv, &y)?;
             return Ok(Step { x: span(&self.tensor(conv.input)?), y: span(&y), work });
         }
         let is_generic = match record.op {
@@ -165,6 +172,23 @@ impl<'m> Decoder<'_, 'm> {
         let join = conv.skip.is_some();
         let clamp = conv.clamp;
         Ok(Work::Packed(PackedConv2d { kernel, window, pad, packed, clamp, join }))
+    }
+
+    /// A convolution that a host packed anew for itself.
+    #[cfg(not(target_os = "none"))]
+    fn host_conv2d(&self, conv: &format::Conv2d, y: &Tensor<'_>) -> Result<Work<'m>, LoadError> {
+        let (window, pad) = self.sliding(conv, y)?;
+        self.accumulator(conv.accumulator_bound)?;
+        self.scratch(host::scratch_words(&window).saturating_mul(4))?;
+        let packed = self.records(conv.weights, host::packed_words(&window))?;
+        let (outputs, join) = (usize::from(y.shape[2]), conv.skip.is_some());
+        let channels = if self.file.header().profile == Profile::Tflite {
+            let channels = self.tflite_channels(conv.channels, outputs)?;
+            HostChannels::Tflite { channels, zero_point: y.zero_point }
+        } else {
+            HostChannels::Native { channels: self.native_channels(conv.channels, outputs)?, join }
+        };
+        Ok(Work::Host(HostConv2d { window, pad, packed, channels, clamp: conv.clamp }))
     }
 
     /// The window of a convolution, and what it reads outside of its input.

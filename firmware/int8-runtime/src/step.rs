@@ -1,6 +1,8 @@
 //! A decoded step: everything a kernel needs, proven when the model was loaded.
 
 use crate::arena::{Span, elements, elements_mut};
+#[cfg(not(target_os = "none"))]
+use resmcu_int8_kernels::host::{HostConv2d, host_conv2d_s8};
 use resmcu_int8_kernels::ops::add::{AddConstants, add_in_place_s8, add_s8};
 use resmcu_int8_kernels::ops::average_pool2d::average_pool2d_s8;
 use resmcu_int8_kernels::ops::conv2d::{Conv2d, conv2d_s8};
@@ -31,6 +33,8 @@ pub(crate) enum Work<'m> {
     Conv2dJoin(Conv2d<'m, NativeJoin>),
     Conv2dTflite(Conv2d<'m, Tflite>),
     Packed(PackedConv2d<'m>),
+    #[cfg(not(target_os = "none"))]
+    Host(HostConv2d<'m>),
     MaxPool2d {
         window: Window,
         clamp: [i8; 2],
@@ -96,10 +100,14 @@ impl Step<'_> {
     }
 
     fn compute(&self, x: &[u8], y: &mut [u8], scratch: &mut [u8]) {
+        let words = scratch.len() - scratch.len() % size_of::<u32>();
+        let (words, _) = scratch.split_at_mut(words);
         if let Work::Packed(layer) = &self.work {
-            let words = scratch.len() - scratch.len() % size_of::<u32>();
-            let (words, _) = scratch.split_at_mut(words);
             return packed_conv2d_s8(layer, elements(x), elements_mut(y), elements_mut(words));
+        }
+        #[cfg(not(target_os = "none"))]
+        if let Work::Host(layer) = &self.work {
+            return host_conv2d_s8(layer, elements(x), elements_mut(y), elements_mut(words));
         }
         let scratch = elements_mut(scratch);
         match &self.work {
@@ -130,6 +138,8 @@ impl Step<'_> {
                 fully_connected_tflite(x, weights, channels, *requantize, elements_mut(y));
             }
             Work::Add { .. } | Work::Packed(_) => {} // above
+            #[cfg(not(target_os = "none"))]
+            Work::Host(_) => {}
             Work::AddInPlace { own, constants, clamp } => {
                 let own = usize::from(*own);
                 add_in_place_s8(own, elements(x), constants, *clamp, elements_mut(y));

@@ -28,6 +28,10 @@ pub enum Isa {
     Armv6m,
     /// RV32IM.
     Rv32,
+    /// Cortex-M with the vector extension Helium (M55, M85); runs elsewhere too, only slower.
+    Armv81mMve,
+    /// RISC-V with 32 bits and the vector extension; runs elsewhere too, only slower.
+    Rv32v,
 }
 
 /// What the file says of itself.

@@ -61,6 +61,8 @@ pub(crate) fn target(name: &str) -> Outcome<Option<&'static Target>> {
 /// The instruction set whose kernels a board's firmware has.
 pub(crate) fn isa(target: &Target) -> Isa {
     match target.triple.split('-').next().unwrap_or_default() {
+        _ if target.isa == "ARMv8.1-M" => Isa::Armv81mMve,
+        _ if target.isa == "RV32GCV" => Isa::Rv32v,
         _ if target.triple.ends_with("-eabihf") => Isa::Armv7em,
         "thumbv6m" | "thumbv8m.base" => Isa::Armv6m,
         core if core.starts_with("riscv32") => Isa::Rv32,

@@ -6,8 +6,11 @@ use rayon::prelude::*;
 use resmcu_model_format::{Dtype, Tensor};
 use resmcu_quantizer::data::{Dataset, Decoder};
 
-/// Images that one arena runs before another thread may take over.
-const CHUNK: usize = 16;
+/// Images that one arena runs before another thread may take over: at least as many as are worth
+/// reading the model for, at most as many as keep all threads busy to the end.
+fn chunk(images: usize) -> usize {
+    images.div_ceil(8 * rayon::current_num_threads()).clamp(16, 1024)
+}
 
 /// The output bytes of each image of `data`, in its order. `progress` is told of every image.
 pub(crate) fn outputs(
@@ -17,7 +20,7 @@ pub(crate) fn outputs(
 ) -> Outcome<Vec<Vec<u8>>> {
     let indices: Vec<usize> = (0..data.len()).collect();
     let chunks: Vec<Outcome<Vec<Vec<u8>>>> = indices
-        .par_chunks(CHUNK)
+        .par_chunks(chunk(data.len()))
         .map(|chunk| {
             let mut arena = model.arena();
             let (mut executor, mut decoder) = (model.executor(&mut arena)?, Decoder::new());

@@ -12,6 +12,7 @@ use resmcu_quantizer::fold_batch_norm::fold;
 use resmcu_quantizer::graph::{Checkpoint, Graph, resnet};
 use resmcu_quantizer::kernels::Packing;
 use resmcu_quantizer::lower::lower_for;
+use resmcu_quantizer::pack_for_host::pack_for_host;
 use resmcu_quantizer::quantize::quantize;
 use std::path::Path;
 use zerocopy::IntoBytes;
@@ -25,11 +26,37 @@ const STEPS_MAX: usize = 512;
 /// The device's own executor, on the host.
 pub(crate) type HostExecutor<'m, 'a> = Executor<'m, 'a, STEPS_MAX>;
 
-/// A model file in memory, aligned as in flash.
+/// A file in memory, aligned as in flash.
 #[derive(Clone, Debug)]
-pub(crate) struct Model {
+struct Aligned {
     blocks: Vec<Block>,
     bytes: usize,
+}
+
+impl Aligned {
+    fn new(bytes: &[u8]) -> Self {
+        let mut blocks = vec![Block::ZERO; bytes.len().div_ceil(Block::BYTES)];
+        blocks.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+        Self { blocks, bytes: bytes.len() }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.blocks.as_bytes()[..self.bytes]
+    }
+
+    /// An arena of the size that this model needs.
+    fn arena(&self) -> Vec<Block> {
+        let header = ModelFile::parse(self.bytes()).map(|file| *file.header());
+        let bytes = header.map_or(0, |h| h.arena_bytes as usize + h.scratch_bytes as usize);
+        vec![Block::ZERO; bytes / Block::BYTES + 2]
+    }
+}
+
+/// A model file in memory, and the same packed for this host.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    file: Aligned,
+    host: Aligned,
     /// What the report says of the weights, where they are not a file's.
     pub(crate) origin: Option<String>,
 }
@@ -45,18 +72,19 @@ pub(crate) enum Named {
 impl Model {
     /// A model file's bytes, checked whole as a device checks them.
     pub(crate) fn new(bytes: &[u8]) -> Outcome<Self> {
-        let mut blocks = vec![Block::ZERO; bytes.len().div_ceil(Block::BYTES)];
-        blocks.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
-        let model = Self { blocks, bytes: bytes.len(), origin: None };
         let help = "write it again with `resmcu quantize` or `resmcu import`";
-        ModelFile::parse(model.bytes()).or_fail(help)?;
+        let file = Aligned::new(bytes);
+        ModelFile::parse(file.bytes()).or_fail(help)?;
+        HostExecutor::new(file.bytes(), &mut file.arena()).map(|_| ()).or_fail(help)?;
+        let host = Aligned::new(&pack_for_host(file.bytes()).or_fail(help)?);
+        let model = Self { file, host, origin: None };
         model.executor(&mut model.arena()).map(|_| ()).or_fail(help)?;
         Ok(model)
     }
 
     /// The file's bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.blocks.as_bytes()[..self.bytes]
+        self.file.bytes()
     }
 
     /// The parsed file.
@@ -64,19 +92,23 @@ impl Model {
         ModelFile::parse(self.bytes()).map_err(Failure::input)
     }
 
-    /// An arena of the size that the model needs.
-    pub(crate) fn arena(&self) -> Vec<Block> {
-        let header = ModelFile::parse(self.bytes()).map(|file| *file.header());
-        let bytes = header.map_or(0, |h| h.arena_bytes as usize + h.scratch_bytes as usize);
-        vec![Block::ZERO; bytes / Block::BYTES + 2]
+    /// The parsed file as this host runs it.
+    pub(crate) fn host_file(&self) -> Outcome<ModelFile<'_>> {
+        ModelFile::parse(self.host.bytes()).map_err(Failure::input)
     }
 
-    /// The executor of this model in `arena`.
+    /// An arena of the size that the model needs on this host.
+    pub(crate) fn arena(&self) -> Vec<Block> {
+        self.host.arena()
+    }
+
+    /// The executor of this model in `arena`: the device's own, with this host's kernel in place of
+    /// the file's, which gives the same bytes.
     pub(crate) fn executor<'m, 'a>(
         &'m self,
         arena: &'a mut [Block],
     ) -> Outcome<HostExecutor<'m, 'a>> {
-        Executor::new(self.bytes(), arena).map_err(Failure::input)
+        Executor::new(self.host.bytes(), arena).map_err(Failure::input)
     }
 
     /// Name and hash for reports.

@@ -100,7 +100,7 @@ const RV32IMC: Target = Target {
     emulator: VIRT,
 };
 
-static TARGETS: [Target; 10] = [
+static TARGETS: [Target; 11] = [
     Target {
         name: "qemu-mps2-an385-m0",
         core: "Cortex-M0 code on Cortex-M3",
@@ -185,6 +185,18 @@ static TARGETS: [Target; 10] = [
         slot_bytes: 8 * MIB - HEADER,
         updates: false,
         emulator: Emulator { machine: "sifive_e", arguments: &["-bios", "none"], ..VIRT },
+    },
+    Target {
+        name: "qemu-virt-rv32v",
+        core: "RV32GCV, vectors of 128 bits",
+        isa: "RV32GCV",
+        triple: "riscv32imac-unknown-none-elf",
+        feature: "board-virt-rv32v",
+        emulator: Emulator {
+            arguments: &["-m", "256M", "-bios", "none", "-cpu", "rv32,v=true,vlen=128"],
+            ..VIRT
+        },
+        ..RV32IMC
     },
 ];
 

@@ -20,6 +20,7 @@ use crate::rng::Rng;
 use resmcu_int8_kernels::requantize::{NativeChannel, TfliteChannel};
 use resmcu_quantizer::kernels::Packing;
 use resmcu_quantizer::lower::{Lowered, lower_for};
+use resmcu_quantizer::pack_for_host::pack_for_host;
 use resmcu_quantizer::quantized::{
     Channels, Dtype, Profile, QuantizedGraph, QuantizedNode, QuantizedOp, QuantizedTensor, Sliding,
     TensorId,
@@ -86,11 +87,21 @@ pub(crate) fn int4() -> Vec<Case> {
     conv2d::int4_edges().into_iter().skip(6).take(4).chain(packed).collect()
 }
 
-/// The host's runtime and the oracle agree on every byte of every tensor.
+/// The host's runtime and the oracle agree on every byte of every tensor, by the kernels that the
+/// file names and by the host's own.
 #[track_caller]
 pub(crate) fn check(case: &Case) {
     let lowered = case.lower();
-    let got = match trace(&lowered.file, &case.input) {
+    check_file(case, &lowered, &lowered.file);
+    match pack_for_host(&lowered.file) {
+        Ok(file) => check_file(case, &lowered, &file),
+        Err(error) => panic!("{}, packed for the host: {error}", case.name),
+    }
+}
+
+#[track_caller]
+fn check_file(case: &Case, lowered: &Lowered, file: &[u8]) {
+    let got = match trace(file, &case.input) {
         Ok(got) => got,
         Err(error) => panic!("{}: {error}", case.name),
     };

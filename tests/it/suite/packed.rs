@@ -21,7 +21,7 @@ fn stride(kernel: Kernel) -> Option<usize> {
     match kernel {
         Kernel::Polyphase2 | Kernel::Polyphase2OnTheFly | Kernel::Polyphase2Int4 => Some(2),
         Kernel::Winograd4 | Kernel::Winograd4OnTheFly | Kernel::Winograd4Int4 => Some(1),
-        Kernel::Direct16 | Kernel::PixelPairs => None,
+        Kernel::Direct16 | Kernel::PixelPairs | Kernel::Dot8 | Kernel::Lanes8 => None,
     }
 }
 
@@ -61,7 +61,7 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
         ([4, 3, 68], 8, square(3, 1, same)),
         ([3, 3, 132], 2, square(3, 1, same)),
     ];
-    if matches!(kernel, Kernel::Direct16 | Kernel::PixelPairs) {
+    if matches!(kernel, Kernel::Direct16 | Kernel::PixelPairs) || takes_any(kernel) {
         shapes.extend([
             ([1, 1, 1], 2, square(1, 1, [0; 4])),
             ([3, 3, 5], 10, square(1, 1, [0; 4])),
@@ -79,15 +79,36 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
         shapes.push(([3, 3, 256], 3, square(1, 1, [0; 4])));
         shapes.iter_mut().step_by(2).for_each(|(_, outputs, _)| *outputs -= 1);
     }
+    if takes_any(kernel) {
+        // Outputs that fill no block, rows of each unrolled loop, one column, ends of the input
+        // behind which a step would read.
+        shapes.extend([
+            ([1, 1, 1], 1, square(1, 1, [0; 4])),
+            ([3, 4, 16], 3, square(1, 1, [0; 4])),
+            ([3, 5, 17], 5, square(1, 1, [0; 4])),
+            ([4, 7, 32], 7, square(1, 2, [0; 4])),
+            ([2, 9, 80], 9, square(1, 1, [0; 4])),
+            ([6, 1, 16], 5, square(3, 1, same)),
+            ([5, 8, 48], 6, square(3, 2, same)),
+            ([5, 6, 5], 3, square(3, 1, [0; 4])),
+            ([3, 3, 24], 17, square(3, 1, same)),
+            ([4, 2, 6], 35, square(2, 1, same)),
+        ]);
+    }
     shapes
+}
+
+/// Whether a kernel takes layers of any number of outputs, with any shift.
+fn takes_any(kernel: Kernel) -> bool {
+    matches!(kernel, Kernel::Dot8 | Kernel::Lanes8)
 }
 
 /// Constants that every kernel takes, whose accumulator stays below 2^30 where the sum of products
 /// stays below `sum_max`.
-fn channel(rng: &mut Rng, sum_max: i64) -> NativeChannel {
+fn channel(rng: &mut Rng, [least, most]: [i64; 2], sum_max: i64) -> NativeChannel {
     const HALF: i64 = 1 << 29;
-    let mut pre_shift = rng.range(6, 8);
-    while sum_max << pre_shift > HALF && pre_shift > 6 {
+    let mut pre_shift = rng.range(least, most);
+    while sum_max << pre_shift > HALF && pre_shift > least {
         pre_shift -= 1;
     }
     let reach = (sum_max << pre_shift).min(HALF);
@@ -138,7 +159,8 @@ fn conv(rng: &mut Rng, kernel: Kernel, join: bool, (input, outputs, sliding): Sh
     let mut layer = |rng: &mut Rng, skip| {
         let rows: Vec<Vec<i8>> = (0..outputs).map(|_| weights(rng, kernel, patch)).collect();
         let sum = |row: &Vec<i8>| row.iter().map(|&w| i64::from(w).abs() * 128).sum();
-        let channels = rows.iter().map(|row| channel(rng, sum(row))).collect();
+        let shifts = if takes_any(kernel) { [0, 15] } else { [6, 8] };
+        let channels = rows.iter().map(|row| channel(rng, shifts, sum(row))).collect();
         let per_channel = rng.one_in(3);
         let pad_value = if per_channel {
             PadValue::PerChannel(rng.i8s(input[2]))
@@ -192,7 +214,11 @@ pub(super) fn random(seed: u64) -> Case {
     let mut rng = Rng::new(seed);
     let kernel = rng.pick(&Kernel::ALL);
     let input = [rng.size(1, 17), rng.size(1, 19), rng.size(1, 80)];
-    let outputs = 2 * rng.size(1, 5) - usize::from(kernel == Kernel::PixelPairs && rng.one_in(2));
+    let outputs = match kernel {
+        _ if takes_any(kernel) => rng.size(1, 40),
+        Kernel::PixelPairs => rng.size(1, 10),
+        _ => 2 * rng.size(1, 5),
+    };
     let padding = [(); 4].map(|()| rng.size(1, 2));
     let join = rng.one_in(2);
     let stride = stride(kernel).unwrap_or_else(|| rng.size(1, 3));

@@ -14,6 +14,10 @@ const PMP_LOCKED_NAPOT: usize = 0x98;
 /// Bytes below the present stack pointer that the painting leaves alone.
 const PAINT_MARGIN_BYTES: usize = 256;
 
+/// `mstatus.VS`: the vector unit's state is the initial one.
+#[cfg(feature = "board-virt-rv32v")]
+const VECTORS_ON: usize = 1 << 9;
+
 #[riscv_rt::entry]
 fn main() -> ! {
     let bottom = memory::stack_bottom() as usize;
@@ -33,6 +37,11 @@ fn main() -> ! {
             locked = in(reg) PMP_LOCKED_NAPOT,
             options(nostack),
         );
+    }
+    #[cfg(feature = "board-virt-rv32v")]
+    // SAFETY: sets mstatus.VS to `initial`, without which vector instructions trap.
+    unsafe {
+        asm!("csrs mstatus, {}", in(reg) VECTORS_ON, options(nomem, nostack));
     }
     let mut at = bottom;
     while at < stack_pointer - PAINT_MARGIN_BYTES {

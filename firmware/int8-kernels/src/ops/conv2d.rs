@@ -230,13 +230,27 @@ impl<R: Requantize> Conv2d<'_, R> {
 /// Copies the input under the window at output position `at` into `patch`, `[KH,KW,I]`, a row of
 /// the window at a time; what lies outside becomes `pad`.
 pub(crate) fn gather(window: &Window, pad: Pad<'_>, at: [usize; 2], x: &[i8], patch: &mut [i8]) {
+    let row_bytes = usize::from(window.size[1]) * usize::from(window.input[2]);
+    gather_rows(window, pad, at, x, row_bytes, patch);
+}
+
+/// The same with rows of the patch `pitch` bytes apart; what lies between them stays.
+pub(crate) fn gather_rows(
+    window: &Window,
+    pad: Pad<'_>,
+    at: [usize; 2],
+    x: &[i8],
+    pitch: usize,
+    patch: &mut [i8],
+) {
     let depth = usize::from(window.input[2]);
     let [rows, columns] = [window.inside(0, at[0]), window.inside(1, at[1])];
     let row_bytes = usize::from(window.size[1]) * depth;
     let line_bytes = usize::from(window.input[1]) * depth;
     let mut source = rows.input * line_bytes + columns.input * depth;
     let (left, right) = (columns.begin * depth, columns.end * depth);
-    for (ky, row) in patch.chunks_exact_mut(row_bytes.max(1)).enumerate() {
+    for (ky, row) in patch.chunks_exact_mut(pitch.max(1)).enumerate() {
+        let Some(row) = row.get_mut(..row_bytes) else { return };
         if ky < rows.begin || ky >= rows.end {
             fill(pad, row);
             continue;

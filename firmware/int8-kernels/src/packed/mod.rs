@@ -6,17 +6,23 @@
 //! [`Kernel::pack`] makes on the host.
 //!
 //! Each kernel is a walk over the image (this folder) and a few passes over its innermost loops,
-//! once in plain Rust (`arch::portable`: every core, the host, the tests) and in assembly where a
+//! once in plain Rust (`arch::portable`, `arch::model`: every core, the host, the tests) and in assembly where a
 //! core has some (the other folders of `arch`), which do the same word for word.
 //! Slices of other lengths than a layer's make a kernel compute less, never panic or read
 //! elsewhere.
 
 pub(crate) mod direct16;
+pub(crate) mod dot8;
 pub(crate) mod dsp;
 mod int4;
+pub(crate) mod lanes8;
 pub(crate) mod pixel_pairs;
 pub(crate) mod polyphase2;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tiles;
+#[cfg(not(target_os = "none"))]
+mod unpack;
 pub(crate) mod winograd4;
 
 use crate::ops::conv2d::Pad;
@@ -41,6 +47,10 @@ pub enum Kernel {
     Polyphase2OnTheFly = 5,
     /// Any layer: int8 weights, two pixels in one product.
     PixelPairs = 6,
+    /// Any shape: int8 as it is, by dot products of sixteen.
+    Dot8 = 10,
+    /// Any shape: int8 as it is, a vector of output channels at a time.
+    Lanes8 = 11,
     /// [`Self::Winograd4OnTheFly`] with weights of four bits.
     Winograd4Int4 = 19,
     /// [`Self::Polyphase2OnTheFly`] with weights of four bits.
@@ -49,13 +59,15 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Direct16,
         Self::Winograd4,
         Self::Winograd4OnTheFly,
         Self::Polyphase2,
         Self::Polyphase2OnTheFly,
         Self::PixelPairs,
+        Self::Dot8,
+        Self::Lanes8,
         Self::Winograd4Int4,
         Self::Polyphase2Int4,
     ];
@@ -84,10 +96,13 @@ impl Kernel {
             Self::PixelPairs => "direct, int8",
             Self::Winograd4Int4 => "Winograd 4x4, int4",
             Self::Polyphase2Int4 => "polyphase 2x2, int4",
+            Self::Dot8 => "dot products, int8",
+            Self::Lanes8 => "output vectors, int8",
         }
     }
 
-    /// Whether it stores a weight as it is, in eight bits; in four; or neither, but transformed.
+    /// Whether it stores a weight in eight bits; in four; or neither, but transformed, or in the only
+    /// form that its vector unit reads.
     #[must_use]
     pub const fn weight_bits(self) -> Option<u8> {
         match self.tiles() {
@@ -98,28 +113,30 @@ impl Kernel {
         }
     }
 
-    /// Whether it computes this layer exactly: all but [`Self::PixelPairs`] need an even number of
-    /// outputs, no clamp but int8's own, and constants that one multiply scales.
+    /// Whether it computes this layer exactly: all but [`Self::PixelPairs`] need no clamp but int8's
+    /// own, and constants that one multiply scales; those in int16 also an even number of outputs,
+    /// and sums that int16 weights hold shifted.
     #[must_use]
     pub fn accepts(self, window: &Window, clamp: [i8; 2], channels: &[NativeChannel]) -> bool {
         if self == Self::PixelPairs {
             return channels.len() == usize::from(window.output[2]);
         }
-        let fits = |c: &NativeChannel| {
-            c.pre_shift <= PACKED_PRE_SHIFT_MAX && c.post_shift <= PACKED_POST_SHIFT_MAX
-        };
         let common = clamp == [i8::MIN, i8::MAX]
-            && window.output[2].is_multiple_of(2)
             && channels.len() == usize::from(window.output[2])
-            && channels.iter().all(fits);
+            && channels.iter().all(|c| c.post_shift <= PACKED_POST_SHIFT_MAX);
+        if matches!(self, Self::Dot8 | Self::Lanes8) {
+            return common;
+        }
+        let pairs = window.output[2].is_multiple_of(2)
+            && channels.iter().all(|c| c.pre_shift <= PACKED_PRE_SHIFT_MAX);
         let tiles = |(method, _): (Method, Weights)| method.accepts(window, channels);
-        common && self.tiles().is_none_or(tiles)
+        common && pairs && self.tiles().is_none_or(tiles)
     }
 
     /// Its transforms, if it has them.
     const fn tiles(self) -> Option<(Method, Weights)> {
         match self {
-            Self::Direct16 | Self::PixelPairs => None,
+            Self::Direct16 | Self::PixelPairs | Self::Dot8 | Self::Lanes8 => None,
             Self::Winograd4 => Some((Method::Winograd4, Weights::Stored)),
             Self::Winograd4OnTheFly => Some((Method::Winograd4, Weights::OnTheFly)),
             Self::Polyphase2 => Some((Method::Polyphase2, Weights::Stored)),
@@ -134,6 +151,8 @@ impl Kernel {
     pub fn packed_words(self, window: &Window) -> usize {
         match self.tiles() {
             None if self == Self::PixelPairs => pixel_pairs::packed_words(window),
+            None if self == Self::Dot8 => dot8::packed_words(window),
+            None if self == Self::Lanes8 => lanes8::packed_words(window),
             None => direct16::packed_words(window),
             Some((method, weights)) => method.packed_words(window, weights),
         }
@@ -171,6 +190,8 @@ impl Kernel {
     fn scratch_words(self, window: &Window, pairs: usize) -> usize {
         match self.tiles() {
             None if self == Self::PixelPairs => pixel_pairs::scratch_words(window),
+            None if self == Self::Dot8 => dot8::scratch_words(window),
+            None if self == Self::Lanes8 => lanes8::scratch_words(window),
             None => direct16::scratch_words(window),
             Some((method, weights)) => method.scratch_words(window, weights, pairs),
         }
@@ -191,13 +212,15 @@ impl Kernel {
             None if self == Self::PixelPairs => {
                 pixel_pairs::pack(window, channels, weights, packed);
             }
+            None if self == Self::Dot8 => dot8::pack(window, channels, weights, packed),
+            None if self == Self::Lanes8 => lanes8::pack(window, channels, weights, packed),
             None => direct16::pack(window, channels, weights, packed),
             Some((method, kind)) => method.pack(window, channels, weights, kind, packed),
         }
     }
 }
 
-/// The largest `pre_shift` of a packed kernel: a weight times `2^8` still is an int16.
+/// The largest `pre_shift` of the kernels in int16: a weight times `2^8` still is an int16.
 pub const PACKED_PRE_SHIFT_MAX: u8 = 8;
 
 /// The largest `post_shift` of a packed kernel: `m * 2^(16 - e)` is an integer.
@@ -228,6 +251,8 @@ pub fn packed_conv2d_s8(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratc
     debug_assert_eq!(layer.packed.len(), layer.kernel.packed_words(&layer.window));
     match layer.kernel.tiles() {
         None if layer.kernel == Kernel::PixelPairs => pixel_pairs::run(layer, x, y, scratch),
+        None if layer.kernel == Kernel::Dot8 => dot8::run(layer, x, y, scratch),
+        None if layer.kernel == Kernel::Lanes8 => lanes8::run(layer, x, y, scratch),
         None => direct16::run(layer, x, y, scratch),
         Some(tiles) => tiles::run(layer, tiles, x, y, scratch),
     }

@@ -20,7 +20,7 @@ use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Words of a pair of outputs besides its weights: the constants of both channels.
-const CONSTANTS: usize = 6;
+pub(super) const CONSTANTS: usize = 6;
 
 /// Largest sum of absolute weights of a segment.
 const SEGMENT_SUM_MAX: u32 = 255;

@@ -87,7 +87,8 @@ struct Flash {
 impl Bench {
     pub(crate) fn run(&self) -> Outcome {
         let model = self.on.load(&self.model)?;
-        let layers = layers(&model.file()?)?;
+        let on_host = self.on.target == "host";
+        let layers = layers(&if on_host { model.host_file()? } else { model.file()? })?;
         let measured = Measured::of(&model, &self.on, self.profile)?;
         let Measured { unit, counts, total, cycles, functions, ram, flash } = measured;
         let macs = layers.iter().map(|layer| layer.macs).sum::<u64>();

@@ -1,0 +1,115 @@
+//! Dot products of the host's kernel on Arm with 64 bits, all of which have NEON.
+//!
+//! `SMULL` makes eight int16 products, at most 2^14 each, and `SADALP` adds pairs of them to
+//! int32 sums. Two pixels and sixteen outputs at once: two sums of pairs make an output, added up
+//! at the end. All sums are modulo 2^32 and exact.
+
+use crate::arch::model;
+use crate::host::{OUTPUTS, PIXELS, STEP, Work};
+use core::arch::aarch64::{
+    int32x4_t, vdupq_n_s32, vget_low_s8, vld1q_s8, vmull_high_s8, vmull_s8, vpadalq_s16,
+    vpaddq_s32, vreinterpretq_s8_s32, vst1q_s32,
+};
+
+/// Pixels at once.
+const PAIR: usize = 2;
+
+/// Sums of four outputs, two each.
+const FOURS: usize = OUTPUTS / 4;
+
+/// A vector unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// 128 bits.
+    Neon,
+    /// None.
+    Plain,
+}
+
+impl Unit {
+    /// Those that there are, the fastest first.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests compare them"))]
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        [Self::Neon, Self::Plain].into_iter()
+    }
+
+    /// The fastest.
+    pub(crate) fn best() -> Self {
+        Self::Neon
+    }
+
+    /// What it wants each byte of the input changed by.
+    pub(crate) fn flip(self) -> u8 {
+        0
+    }
+
+    /// Computes a layer, of which [`Work::is_whole`] was asked.
+    pub(crate) fn convolve(self, work: &Work<'_>, y: &mut [i8]) {
+        match self {
+            Self::Neon => convolve(work, y),
+            Self::Plain => model::host::convolve(work, y),
+        }
+    }
+}
+
+fn convolve(work: &Work<'_>, y: &mut [i8]) {
+    let [rows, columns, outputs] = work.output;
+    for block in 0..outputs.div_ceil(OUTPUTS) {
+        let lanes = work.lanes(block);
+        for first in (0..rows * columns).step_by(PIXELS) {
+            let windows = work.windows(first);
+            for (pair, windows) in windows.as_chunks::<PAIR>().0.iter().enumerate() {
+                let sums = sums(work, block, *windows);
+                for (pixel, sums) in sums.iter().enumerate() {
+                    let position = first + PAIR * pair + pixel;
+                    if position < rows * columns {
+                        work.store(position, block, &to_array(sums), &lanes, y);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The two halves of each sum, added up.
+#[inline]
+fn to_array(sums: &[[int32x4_t; 2]; FOURS]) -> [i32; OUTPUTS] {
+    let mut array = [0; OUTPUTS];
+    for (four, &[low, high]) in array.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
+        #[expect(unsafe_code, reason = "stores through a pointer")]
+        // SAFETY: NEON is part of every aarch64 target with floats; four int32 are 16 bytes.
+        unsafe {
+            vst1q_s32(four.as_mut_ptr(), vpaddq_s32(low, high));
+        }
+    }
+    array
+}
+
+#[inline]
+fn sums(work: &Work<'_>, block: usize, windows: [usize; PAIR]) -> [[[int32x4_t; 2]; FOURS]; PAIR] {
+    #[expect(unsafe_code, reason = "reads without lengths, which are proven once a layer")]
+    // SAFETY: `Work::is_whole`: every window's last step ends inside of the input, and all blocks
+    // have `rows * steps` steps of 64 bytes. NEON is part of every aarch64 target with floats.
+    unsafe {
+        let mut sums = [[[vdupq_n_s32(0); 2]; FOURS]; PAIR];
+        for row in 0..work.rows {
+            for step in 0..work.steps {
+                let at = block * work.block_words() + (row * work.steps + step) * STEP / 4;
+                let x = windows.map(|window| {
+                    let x = work.x.as_ptr().add(window + row * work.pitch + 4 * step);
+                    vreinterpretq_s8_s32(vdupq_n_s32(x.cast::<i32>().read_unaligned()))
+                });
+                for four in 0..FOURS {
+                    let w = vld1q_s8(work.packed.as_ptr().add(at + 4 * four).cast());
+                    for (sums, x) in sums.iter_mut().zip(x) {
+                        let [low, high] = &mut sums[four];
+                        let products = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+                        *low = vpadalq_s16(*low, products);
+                        *high = vpadalq_s16(*high, vmull_high_s8(x, w));
+                    }
+                }
+            }
+        }
+        sums
+    }
+}

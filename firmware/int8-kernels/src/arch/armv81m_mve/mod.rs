@@ -1,0 +1,9 @@
+//! The passes in assembly for Helium, the vector extension of Armv8.1-M (Cortex-M55, M85).
+
+pub(crate) mod dot8;
+
+#[expect(unsafe_code, reason = "brings in the assembly")]
+mod assembly {
+    // SAFETY: defines functions, which keep the procedure call standard.
+    core::arch::global_asm!(include_str!("dot8.s"), options(raw));
+}

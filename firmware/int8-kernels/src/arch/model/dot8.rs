@@ -1,0 +1,48 @@
+//! The pass over dot products of sixteen.
+
+use crate::packed::dot8::{CONSTANTS, OUTPUTS, Run, STEP, STEP_WORDS, Stream};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// All output channels of pairs of pixels, `y`: `[2 * pairs][O]`.
+pub(crate) fn run(stream: &Stream<'_>, run: &Run, x: &[i8], y: &mut [i8]) {
+    let outputs = stream.outputs();
+    if x.len() < run.end(stream) || y.len() < 2 * run.pairs * outputs {
+        return;
+    }
+    for (pixel, y) in y.chunks_exact_mut(outputs).take(2 * run.pairs).enumerate() {
+        let start = run.start + pixel * run.pixel;
+        let group = STEP_WORDS * stream.rows() * stream.steps() + CONSTANTS;
+        for (y, packed) in y.chunks_mut(OUTPUTS).zip(stream.packed().chunks_exact(group)) {
+            let (taps, constants) = packed.split_at(group - CONSTANTS);
+            let [shifts, biases, scales, skips] = *constants.as_chunks::<OUTPUTS>().0 else {
+                return;
+            };
+            let mut sums = [0; OUTPUTS];
+            let rows = taps.chunks_exact(STEP_WORDS * stream.steps());
+            for (row, taps) in rows.enumerate() {
+                let x = x.get(start + row * run.pitch..).unwrap_or_default();
+                row_sums(x, taps, &mut sums);
+            }
+            for (lane, y) in y.iter_mut().enumerate() {
+                let mut t = sums[lane].wrapping_shl(shifts[lane]); // VSHL.S32
+                t = t.wrapping_add(biases[lane] as i32);
+                if stream.join() {
+                    t = t.wrapping_add((skips[lane] as i32).wrapping_mul(i32::from(*y)));
+                }
+                let q = (i64::from(t) * i64::from(scales[lane] as i32)) >> 32; // VMULH.S32
+                *y = q.clamp(i8::MIN.into(), i8::MAX.into()) as i8; // VQMOVN.S32, VQMOVN.S16
+            }
+        }
+    }
+}
+
+/// Adds a row's products: `VMLADAVA.S8` once a step and an output.
+fn row_sums(x: &[i8], taps: &[u32], sums: &mut [i32; OUTPUTS]) {
+    let taps = <[i8]>::ref_from_bytes(taps.as_bytes()).unwrap_or_default();
+    for (x, taps) in x.chunks_exact(STEP).zip(taps.chunks_exact(OUTPUTS * STEP)) {
+        for (sum, taps) in sums.iter_mut().zip(taps.chunks_exact(STEP)) {
+            let products = x.iter().zip(taps).map(|(&x, &w)| i32::from(x) * i32::from(w));
+            *sum = products.fold(*sum, i32::wrapping_add);
+        }
+    }
+}

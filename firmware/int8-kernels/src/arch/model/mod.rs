@@ -1,0 +1,9 @@
+//! What the vector units' passes compute, in plain Rust: for cores without such a unit, and for
+//! the tests, where each instruction of the assembly is seen as what it does to its lanes.
+
+#[cfg(not(all(feature = "helium", target_arch = "arm", target_os = "none")))]
+pub(crate) mod dot8;
+#[cfg(not(target_os = "none"))]
+pub(crate) mod host;
+#[cfg(not(all(feature = "rvv", target_arch = "riscv32", target_os = "none")))]
+pub(crate) mod lanes8;

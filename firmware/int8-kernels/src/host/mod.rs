@@ -1,0 +1,283 @@
+//! Convolutions of both profiles on a host: what `ops::conv2d` computes, to the byte, as fast as
+//! the host's vector unit allows.
+//!
+//! A model file for a device is packed anew for this kernel when a host loads it, so that it runs
+//! there at this speed whatever core it was made for. No file is written with it and no firmware
+//! has it.
+//!
+//! The input is copied once, with its padding around it and its channels filled up to a multiple
+//! of four, so that every window is whole and its rows are runs of four bytes. Sixteen output
+//! channels and eight pixels are computed at once, `[KH][KW*I/4]` steps of one dot product of four
+//! for each of them. Weights: for each sixteen outputs `[KH][KW*I/4][16][4]` int8, missing ones
+//! zero, then their sixteen sums, by which units that multiply unsigned by signed bytes (AVX-512
+//! VNNI) undo that they see `x + 128`.
+//!
+//! Owns packing, the copy and the constants; does not know the instructions (`arch::host`).
+
+pub(crate) mod lanes;
+#[cfg(test)]
+mod tests;
+
+use crate::arch::host as unit;
+use crate::ops::conv2d::Pad;
+use crate::requantize::{NativeChannel, TfliteChannel};
+use crate::shape::Window;
+use lanes::Lanes;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Its number among the kernels.
+pub const HOST_KERNEL: u16 = 0x100;
+
+/// What reports call it.
+pub const HOST_KERNEL_NAME: &str = "host";
+
+/// Output channels at once.
+pub(crate) const OUTPUTS: usize = 16;
+
+/// Bytes of a step: four of each output.
+pub(crate) const STEP: usize = 4 * OUTPUTS;
+
+/// Pixels at once.
+pub(crate) const PIXELS: usize = 8;
+
+/// The requantization of a layer's channels.
+#[derive(Clone, Copy, Debug)]
+pub enum HostChannels<'a> {
+    /// Profile `native`.
+    Native {
+        /// `[O]`.
+        channels: &'a [NativeChannel],
+        /// Whether a residual is joined.
+        join: bool,
+    },
+    /// Profile `tflite`.
+    Tflite {
+        /// `[O]`.
+        channels: &'a [TfliteChannel],
+        /// Of the output.
+        zero_point: i16,
+    },
+}
+
+/// A convolution and its constants.
+#[derive(Clone, Copy, Debug)]
+pub struct HostConv2d<'a> {
+    /// Shapes, stride and padding.
+    pub window: Window,
+    /// What lies outside of the input.
+    pub pad: Pad<'a>,
+    /// [`packed_words`] words of [`pack`].
+    pub packed: &'a [u32],
+    /// The arithmetic.
+    pub channels: HostChannels<'a>,
+    /// Smallest and largest result; `low <= high`.
+    pub clamp: [i8; 2],
+}
+
+/// The copy of the input: rows, columns, bytes of a pixel.
+fn copied(window: &Window) -> [usize; 3] {
+    let side = |axis: usize| {
+        let last = usize::from(window.output[axis]).saturating_sub(1);
+        last * usize::from(window.stride[axis]) + usize::from(window.size[axis])
+    };
+    [side(0), side(1), usize::from(window.input[2]).next_multiple_of(4)]
+}
+
+/// Steps of a row of the window, and of the whole.
+fn steps(window: &Window) -> [usize; 2] {
+    let row = usize::from(window.size[1]) * usize::from(window.input[2]).div_ceil(4);
+    [row, usize::from(window.size[0]) * row]
+}
+
+/// Length in words of the packed weights.
+#[must_use]
+pub fn packed_words(window: &Window) -> usize {
+    let blocks = usize::from(window.output[2]).div_ceil(OUTPUTS);
+    blocks * (steps(window)[1] * STEP / 4 + OUTPUTS)
+}
+
+/// Length in words of the scratch memory: the copy of the input.
+#[must_use]
+pub fn scratch_words(window: &Window) -> usize {
+    copied(window).iter().product::<usize>() / 4
+}
+
+/// Packs `weights`, `[O,KH,KW,I]`, into [`packed_words`] words.
+pub fn pack(window: &Window, weights: &[i8], packed: &mut [u32]) {
+    debug_assert_eq!(packed.len(), packed_words(window));
+    let (depth, patch) = (usize::from(window.input[2]), window.patch_len());
+    let pixel = depth.div_ceil(4) * STEP;
+    let block = steps(window)[1] * STEP / 4 + OUTPUTS;
+    packed.fill(0);
+    for (o, row) in weights.chunks_exact(patch.max(1)).enumerate() {
+        let Some(packed) = packed.chunks_exact_mut(block).nth(o / OUTPUTS) else { return };
+        let (taps, sums) = packed.split_at_mut(block - OUTPUTS);
+        let taps = <[i8]>::mut_from_bytes(taps.as_mut_bytes()).unwrap_or_default();
+        for (taps, weights) in taps.chunks_exact_mut(pixel).zip(row.chunks_exact(depth)) {
+            for (taps, four) in taps.chunks_exact_mut(STEP).zip(weights.chunks(4)) {
+                let slots = taps.iter_mut().skip(4 * (o % OUTPUTS));
+                slots.zip(four).for_each(|(slot, &w)| *slot = w);
+            }
+        }
+        let sum: i32 = row.iter().map(|&w| i32::from(w)).sum();
+        if let Some(slot) = sums.get_mut(o % OUTPUTS) {
+            *slot = sum as u32;
+        }
+    }
+}
+
+/// What a unit computes: the sums of windows in the copied input with the weights of a layer.
+pub(crate) struct Work<'a> {
+    /// The copied input, each byte `x ^ flip`.
+    pub(crate) x: &'a [u8],
+    /// Sixteen outputs after another: their steps, then their sums.
+    pub(crate) packed: &'a [u32],
+    /// Rows of the window, steps of a row.
+    pub(crate) rows: usize,
+    pub(crate) steps: usize,
+    /// Bytes of the copy from pixel to pixel and from row to row of the output.
+    pub(crate) pixel: usize,
+    pub(crate) line: usize,
+    /// Bytes from a row of the copy to its next.
+    pub(crate) pitch: usize,
+    /// `[OH,OW,O]`.
+    pub(crate) output: [usize; 3],
+    /// For each sixteen outputs.
+    pub(crate) layer: &'a HostConv2d<'a>,
+    /// What each byte of `x` was changed by: 0, or the sign bit, which adds 128.
+    pub(crate) flip: u8,
+}
+
+impl Work<'_> {
+    /// Words of sixteen outputs.
+    pub(crate) fn block_words(&self) -> usize {
+        self.rows * self.steps * STEP / 4 + OUTPUTS
+    }
+
+    /// Where the windows of eight output positions from `first` on begin in `x`; those that are no
+    /// more are the last one.
+    pub(crate) fn windows(&self, first: usize) -> [usize; PIXELS] {
+        let [rows, columns, _] = self.output;
+        core::array::from_fn(|i| {
+            let at = (first + i).min((rows * columns).saturating_sub(1));
+            at / columns.max(1) * self.line + at % columns.max(1) * self.pixel
+        })
+    }
+
+    /// Whether every window and all weights are there, and anything is to be computed.
+    pub(crate) fn is_whole(&self, y: &[i8]) -> bool {
+        let [rows, columns, outputs] = self.output;
+        let some = rows * columns * outputs * self.rows * self.steps != 0;
+        let last = || {
+            let window = (rows - 1) * self.line + (columns - 1) * self.pixel;
+            window + (self.rows - 1) * self.pitch + 4 * self.steps
+        };
+        some && self.x.len() >= last()
+            && y.len() == rows * columns * outputs
+            && self.packed.len() == outputs.div_ceil(OUTPUTS) * self.block_words()
+    }
+
+    /// The constants of block `block` of sixteen outputs.
+    pub(crate) fn lanes(&self, block: usize) -> Lanes {
+        let sums = self.packed.chunks_exact(self.block_words()).nth(block).unwrap_or_default();
+        let sums = sums.last_chunk::<OUTPUTS>().copied().unwrap_or_default();
+        Lanes::new(self.layer, block * OUTPUTS, sums.map(|sum| sum as i32), self.flip)
+    }
+
+    /// Requantizes and stores the sums of sixteen outputs, from `block` on, of one position.
+    #[inline(always)]
+    pub(crate) fn store(
+        &self,
+        position: usize,
+        block: usize,
+        sums: &[i32; OUTPUTS],
+        lanes: &Lanes,
+        y: &mut [i8],
+    ) {
+        let outputs = self.output[2];
+        let start = position * outputs + block * OUTPUTS;
+        let count = (outputs - block * OUTPUTS).min(OUTPUTS);
+        let Some(y) = y.get_mut(start..start + count) else { return };
+        if let Ok(y) = <&mut [i8; OUTPUTS]>::try_from(&mut *y) {
+            lanes.finish(sums, y);
+        } else {
+            let mut aside = [0; OUTPUTS];
+            aside.iter_mut().zip(&*y).for_each(|(aside, &skip)| *aside = skip);
+            lanes.finish(sums, &mut aside);
+            y.iter_mut().zip(aside).for_each(|(y, q)| *y = q);
+        }
+    }
+}
+
+/// What `ops::conv2d_s8` computes for the same layer.
+///
+/// `x`: `[H,W,I]`. `y`: `[OH,OW,O]`, which holds the residual where one is joined. `scratch`: at
+/// least [`scratch_words`] words.
+pub fn host_conv2d_s8(layer: &HostConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
+    host_conv2d_by(unit::Unit::best(), layer, x, y, scratch);
+}
+
+/// The same by one of the host's units.
+fn host_conv2d_by(
+    unit: unit::Unit,
+    layer: &HostConv2d<'_>,
+    x: &[i8],
+    y: &mut [i8],
+    scratch: &mut [u32],
+) {
+    let window = &layer.window;
+    let Some(copy) = scratch.get_mut(..scratch_words(window)) else { return };
+    let copy = <[u8]>::mut_from_bytes(copy.as_mut_bytes()).unwrap_or_default();
+    copy_padded(window, layer.pad, unit.flip(), x, copy);
+    let [_, columns, pixel] = copied(window);
+    let work = Work {
+        x: copy,
+        packed: layer.packed,
+        rows: window.size[0].into(),
+        steps: steps(window)[0],
+        pixel: usize::from(window.stride[1]) * pixel,
+        line: usize::from(window.stride[0]) * columns * pixel,
+        pitch: columns * pixel,
+        output: window.output.map(usize::from),
+        layer,
+        flip: unit.flip(),
+    };
+    if work.is_whole(y) {
+        unit.convolve(&work, y);
+    }
+}
+
+/// Copies `x` into `copy`, padded, each byte `^ flip`.
+fn copy_padded(window: &Window, pad: Pad<'_>, flip: u8, x: &[i8], copy: &mut [u8]) {
+    let [_, columns, filled] = copied(window);
+    let [height, width, depth] = window.input.map(usize::from);
+    let [top, left] = window.padding.map(usize::from);
+    let fill = |pixels: &mut [u8]| match pad {
+        Pad::Uniform(value) => pixels.fill(value as u8 ^ flip),
+        Pad::PerChannel(values) => {
+            for pixel in pixels.chunks_exact_mut(filled) {
+                pixel.iter_mut().zip(values).for_each(|(x, &value)| *x = value as u8 ^ flip);
+            }
+        }
+    };
+    let inside = width.min(columns.saturating_sub(left));
+    for (row, line) in copy.chunks_exact_mut((columns * filled).max(1)).enumerate() {
+        let source = row.checked_sub(top).filter(|&row| row < height);
+        let source = source.and_then(|row| x.get(row * width * depth..(row + 1) * width * depth));
+        let Some(source) = source else {
+            fill(line);
+            continue;
+        };
+        let (before, rest) = line.split_at_mut((left * filled).min(line.len()));
+        let (middle, after) = rest.split_at_mut((inside * filled).min(rest.len()));
+        fill(before);
+        fill(after);
+        if depth == filled {
+            middle.iter_mut().zip(source).for_each(|(y, &x)| *y = x as u8 ^ flip);
+        } else {
+            for (y, x) in middle.chunks_exact_mut(filled).zip(source.chunks_exact(depth)) {
+                y.iter_mut().zip(x).for_each(|(y, &x)| *y = x as u8 ^ flip);
+            }
+        }
+    }
+}
