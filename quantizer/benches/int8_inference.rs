@@ -1,7 +1,7 @@
 //! Times of int8 inference on the host, in images a second; also on request, for a program that
 //! alternates them with another framework's (`int8_against_others.py`).
 //!
-//! `cargo bench -p resmcu-quantizer --bench int8_inference -- [serve] NETWORK BATCH`, or the path of
+//! `cargo bench -p resmcu-quantizer --bench int8_inference -- [serve] NETWORK BATCH`, or a path of
 //! a model file in place of a network's name. With `serve`, each line of the standard input is a
 //! number of rounds, and each line of the answer the seconds that one took. Threads:
 //! `RAYON_NUM_THREADS`. Weights of a network are seeded, of which the time does not depend.

@@ -1,4 +1,5 @@
 //! Random convolutions for the tests of fast kernels, and what the generic kernel makes of them.
+#![cfg(test)]
 
 extern crate std;
 

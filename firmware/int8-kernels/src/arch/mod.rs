@@ -1,7 +1,8 @@
 //! The passes of packed kernels, for the core that this is built for (chosen by `build.rs`).
 //!
-//! `armv7em` is all assembly. The other cores share the walk over blocks in `portable`, around inner
-//! loops of their own; what a core has no assembly for is `portable`'s too.
+//! `armv7em` is all assembly. The other cores share the walk over blocks in `portable`, around
+//! inner loops of their own; what a core has no assembly for is `portable`'s too. The kernels for
+//! vector units are assembly where there is one, else `model`'s.
 
 #[cfg(resmcu_passes = "armv7em")]
 pub(crate) mod armv7em;

@@ -6,8 +6,8 @@
 //! [`Kernel::pack`] makes on the host.
 //!
 //! Each kernel is a walk over the image (this folder) and a few passes over its innermost loops,
-//! once in plain Rust (`arch::portable`, `arch::model`: every core, the host, the tests) and in assembly where a
-//! core has some (the other folders of `arch`), which do the same word for word.
+//! once in plain Rust (`arch::portable`, `arch::model`: every core, the host, the tests) and in
+//! assembly where a core has some (the other folders of `arch`), which do the same word for word.
 //! Slices of other lengths than a layer's make a kernel compute less, never panic or read
 //! elsewhere.
 
@@ -101,8 +101,8 @@ impl Kernel {
         }
     }
 
-    /// Whether it stores a weight in eight bits; in four; or neither, but transformed, or in the only
-    /// form that its vector unit reads.
+    /// Whether it stores a weight in eight bits; in four; or neither, but transformed, or in the
+    /// only form that its vector unit reads.
     #[must_use]
     pub const fn weight_bits(self) -> Option<u8> {
         match self.tiles() {
@@ -113,9 +113,9 @@ impl Kernel {
         }
     }
 
-    /// Whether it computes this layer exactly: all but [`Self::PixelPairs`] need no clamp but int8's
-    /// own, and constants that one multiply scales; those in int16 also an even number of outputs,
-    /// and sums that int16 weights hold shifted.
+    /// Whether it computes this layer exactly: all but [`Self::PixelPairs`] need no clamp but
+    /// int8's own, and constants that one multiply scales; those in int16 also an even number of
+    /// outputs, and sums that int16 weights hold shifted.
     #[must_use]
     pub fn accepts(self, window: &Window, clamp: [i8; 2], channels: &[NativeChannel]) -> bool {
         if self == Self::PixelPairs {
