@@ -115,7 +115,9 @@ const KINDS: [Values; 5] = [
 /// The windows of each kernel.
 fn size_and_stride(kernel: Kernel) -> &'static [(u8, u8)] {
     match kernel {
-        Kernel::Direct16 | Kernel::PixelPairs => &[(1, 1), (1, 2), (3, 1), (3, 2), (5, 1)],
+        Kernel::Direct16 | Kernel::PixelPairs | Kernel::Dot8 | Kernel::Lanes8 => {
+            &[(1, 1), (1, 2), (3, 1), (3, 2), (5, 1)]
+        }
         Kernel::Winograd4 | Kernel::Winograd4OnTheFly | Kernel::Winograd4Int4 => &[(3, 1)],
         Kernel::Polyphase2 | Kernel::Polyphase2OnTheFly | Kernel::Polyphase2Int4 => &[(3, 2)],
     }

@@ -14,7 +14,8 @@ fn check(kernel: Kernel, case: &Case) {
     let mut packed = vec![0; kernel.packed_words(&window)];
     kernel.pack(&window, &case.native, &case.weights, &mut packed);
     for join in [false, true] {
-        let layer = PackedConv2d { kernel, window, pad: case.pad(), packed: &packed, join };
+        let (pad, clamp) = (case.pad(), case.clamp);
+        let layer = PackedConv2d { kernel, window, pad, packed: &packed, join, clamp };
         let mut y = case.skip.clone();
         let mut scratch = vec![0x5555_5555; kernel.scratch_words_min(&window)];
         packed_conv2d_s8(&layer, &case.x, &mut y, &mut scratch);
