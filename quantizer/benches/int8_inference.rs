@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use ndarray::Array4;
 use rayon::prelude::*;
-use resmcu_int8_runtime::{Block, Executor};
+use resmcu_int8_runtime::{Block, Executor, Step};
 use resmcu_model_format::ModelFile;
 use resmcu_quantizer::calibrate::Ranges;
 use resmcu_quantizer::engine;
@@ -21,8 +21,6 @@ use resmcu_quantizer::lower::lower;
 use resmcu_quantizer::pack_for_host::pack_for_host;
 use resmcu_quantizer::quantize::quantize;
 use zerocopy::IntoBytes;
-
-const STEPS_MAX: usize = 512;
 
 fn main() {
     // `cargo bench` adds an argument of its own.
@@ -37,11 +35,13 @@ fn main() {
     let header = *ModelFile::parse(file).expect("a model file").header();
     let bytes = (header.arena_bytes + header.scratch_bytes) as usize;
     let threads = rayon::current_num_threads().min(batch);
-    let mut arenas = vec![vec![Block::ZERO; bytes / Block::BYTES + 2]; threads];
-    let executor = |arena| Executor::<STEPS_MAX>::new(file, arena);
-    let executors = arenas.iter_mut().map(|arena| executor(arena).expect("a model that runs"));
-    let mut executors: Vec<_> = executors.collect();
-    let pixels = executors[0].input_mut().len();
+    let memory =
+        (vec![Block::ZERO; bytes / Block::BYTES + 2], vec![Step::VACANT; header.tensors.into()]);
+    let mut memories = vec![memory; threads];
+    let executors = memories.iter_mut().map(|(arena, plan)| Executor::new(file, arena, plan));
+    let mut executors: Vec<_> =
+        executors.map(|executor| executor.expect("a model that runs")).collect();
+    let pixels = executors[0].input_bytes();
     let images: Vec<u8> = (0..batch * pixels).map(|i| (i * 2_654_435_761 >> 7) as u8).collect();
     let mut answers = vec![0_u8; batch];
     let share = batch.div_ceil(threads);
@@ -49,8 +49,7 @@ fn main() {
         let work = images.par_chunks(share * pixels).zip(answers.par_chunks_mut(share));
         executors.par_iter_mut().zip(work).for_each(|(executor, (images, answers))| {
             for (image, answer) in images.chunks_exact(pixels).zip(answers) {
-                assert!(executor.write_image(0, image));
-                *answer = executor.run(&mut ())[0];
+                *answer = executor.infer_image(image, &mut ())[0];
             }
         });
     };

@@ -4,6 +4,7 @@
 //! of its code. Picks the fastest kernels that a flash budget allows. Knows nothing of how a
 //! kernel computes, and nothing of memory beyond the scratch that a kernel asks for.
 
+use crate::plan::search::Memory;
 use crate::quantized::{Channels, QuantizedGraph, QuantizedOp, TensorId};
 use resmcu_int8_kernels::host::{HOST_KERNEL, HOST_KERNEL_NAME};
 use resmcu_int8_kernels::ops::conv2d;
@@ -32,6 +33,8 @@ pub struct Limits {
     pub file_bytes: Option<usize>,
     /// Bytes of working memory beyond which no kernel is given more than its least.
     pub scratch_bytes: usize,
+    /// What arena and scratch may take together.
+    pub memory: Memory,
 }
 
 /// The name of a kernel's number in a model file.
@@ -60,22 +63,19 @@ pub(crate) struct Layer<'g> {
 impl<'g> Layer<'g> {
     /// The node of this index, if it is one and its sizes fit.
     pub(crate) fn of(graph: &'g QuantizedGraph, index: usize) -> Option<Self> {
-        let QuantizedOp::Conv2d { input, sliding, weights, channels, clamp, .. } =
-            &graph.nodes.get(index)?.op
+        let QuantizedOp::Conv2d { weights, channels, clamp, .. } = &graph.nodes.get(index)?.op
         else {
             return None;
         };
         let Channels::Native(channels) = channels else { return None };
-        let shape = |tensor: TensorId| fit(graph.tensors[tensor.0].shape);
-        let window = Window {
-            input: shape(*input)?,
-            output: shape(TensorId(index + 1))?,
-            size: fit(sliding.size)?,
-            stride: fit(sliding.stride)?,
-            padding: fit([sliding.padding[0], sliding.padding[1]])?,
-        };
+        let window = window(graph, index)?;
         let is_int4 = weights.iter().all(|w| (conv2d::INT4[0]..=conv2d::INT4[1]).contains(w));
         Some(Self { window, clamp: *clamp, channels, weights, is_int4 })
+    }
+
+    /// A convolution of the profile `tflite`, which no other kernel takes.
+    fn by_the_generic_kernel(window: Window) -> Self {
+        Self { window, clamp: [0, 0], channels: &[], weights: &[], is_int4: false }
     }
 
     pub(crate) fn takes(&self, kernel: Kernel) -> bool {
@@ -87,6 +87,21 @@ impl<'g> Layer<'g> {
     fn wastes_bits(&self, kernel: Kernel) -> bool {
         self.is_int4 && kernel.weight_bits() == Some(8)
     }
+}
+
+/// The window of a convolution, if node `index` is one and its sizes fit.
+fn window(graph: &QuantizedGraph, index: usize) -> Option<Window> {
+    let QuantizedOp::Conv2d { input, sliding, .. } = &graph.nodes.get(index)?.op else {
+        return None;
+    };
+    let shape = |tensor: TensorId| fit(graph.tensors[tensor.0].shape);
+    Some(Window {
+        input: shape(*input)?,
+        output: shape(TensorId(index + 1))?,
+        size: fit(sliding.size)?,
+        stride: fit(sliding.stride)?,
+        padding: fit([sliding.padding[0], sliding.padding[1]])?,
+    })
 }
 
 fn fit<T: TryFrom<usize> + Default + Copy, const N: usize>(numbers: [usize; N]) -> Option<[T; N]> {
@@ -111,20 +126,64 @@ pub struct Candidate {
 }
 
 /// Every kernel of an instruction set that computes node `index`, the fastest first; empty where
-/// the node is not a convolution of the profile `native`.
+/// the node is not a convolution.
 #[must_use]
 pub fn candidates(graph: &QuantizedGraph, index: usize, limits: &Limits) -> Vec<Candidate> {
-    let Some(layer) = Layer::of(graph, index) else { return vec![] };
+    candidates_by_rows(graph, index, limits, usize::MAX)
+}
+
+/// The same where the node makes `rows` rows at a time.
+#[must_use]
+pub fn candidates_by_rows(
+    graph: &QuantizedGraph,
+    index: usize,
+    limits: &Limits,
+    rows: usize,
+) -> Vec<Candidate> {
+    let other = || window(graph, index).map(Layer::by_the_generic_kernel);
+    let Some(layer) = Layer::of(graph, index).or_else(other) else { return vec![] };
+    let groups = groups(&layer.window, rows);
+    let of_group = |window: &Window| Layer { window: *window, ..layer };
     let (costs, has_packed) = Costs::of(limits.isa);
-    let mut candidates = vec![generic(&layer, costs)];
+    let mut candidates = vec![in_groups(&groups, |window| generic(&of_group(window), costs))];
     if has_packed {
         let kernels =
             Kernel::ALL.into_iter().filter(|&kernel| layer.takes(kernel) && costs.has(kernel));
         let kernels = kernels.filter(|&kernel| !layer.wastes_bits(kernel));
-        candidates.extend(kernels.map(|kernel| packed(kernel, &layer, costs, limits)));
+        let of = |kernel| in_groups(&groups, |w| packed(kernel, &of_group(w), costs, limits));
+        candidates.extend(kernels.map(of));
     }
     candidates.sort_by_key(|candidate| candidate.instructions);
     candidates
+}
+
+/// The windows of all groups of `rows` rows, and how many of each there are.
+fn groups(window: &Window, rows: usize) -> Vec<(Window, u64)> {
+    let height = usize::from(window.output[0]);
+    let rows = rows.clamp(1, height.max(1));
+    let of = |rows: usize| {
+        let under = (rows.max(1) - 1) * usize::from(window.stride[0]) + usize::from(window.size[0]);
+        let input = under.min(window.input[0].into()) as u16;
+        let (mut group, whole) = (*window, rows == height);
+        group.output[0] = rows as u16;
+        group.input[0] = if whole { window.input[0] } else { input };
+        group
+    };
+    let mut groups = vec![(of(rows), (height / rows) as u64)];
+    if height % rows != 0 {
+        groups.push((of(height % rows), 1));
+    }
+    groups
+}
+
+/// What a kernel costs for all groups together.
+fn in_groups(groups: &[(Window, u64)], cost: impl Fn(&Window) -> Candidate) -> Candidate {
+    let mut all = cost(&groups[0].0);
+    all.instructions *= groups[0].1;
+    for (window, count) in &groups[1..] {
+        all.instructions += count * cost(window).instructions;
+    }
+    all
 }
 
 /// The kernel of each node of `graph` (none: generic), and the scratch that it is given in bytes.

@@ -4,9 +4,14 @@
 //! What comes out has been parsed again: a graph that the format does not hold is an error here and
 //! not on the device.
 
+mod rows;
+
+pub use rows::{Point, curve};
+
 use crate::accumulator::accumulator_bound;
 use crate::kernels::{Layer, Packing, choose};
-use crate::plan::{Plan, PlanError, plan};
+use crate::plan::search::Memory;
+use crate::plan::{Plan, PlanError, Schedule, plan, plan_by};
 use crate::quantized::{
     Channels, PadValue, QuantizedGraph, QuantizedOp, QuantizedTensor, Sliding, TensorId,
 };
@@ -47,6 +52,25 @@ pub enum LowerError {
         /// The budget.
         limit: usize,
     },
+    /// Memory that no schedule keeps to.
+    #[error("arena and scratch take {found} bytes at least, and their budget is {limit}")]
+    Memory {
+        /// Bytes of the smallest schedule.
+        found: usize,
+        /// The budget.
+        limit: usize,
+    },
+    /// Budgets of memory and of flash that can be kept one by one, but not together.
+    #[error(
+        "no schedule keeps the budget of memory in a model file of {limit} bytes; without a limit \
+         of the file arena and scratch take {found} bytes at least"
+    )]
+    Budgets {
+        /// Bytes of memory of the smallest schedule.
+        found: usize,
+        /// The budget of the file.
+        limit: usize,
+    },
     /// The file could not be laid out.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -77,11 +101,29 @@ pub fn lower(graph: &QuantizedGraph) -> Result<Lowered, LowerError> {
 /// # Errors
 /// As [`lower`].
 pub fn lower_for(graph: &QuantizedGraph, packing: Packing) -> Result<Lowered, LowerError> {
+    match packing {
+        Packing::Fastest(limits) if limits.memory != Memory::Whole => rows::lower(graph, limits),
+        _ => lower_plan(plan(graph)?, packing),
+    }
+}
+
+/// The same by a schedule, with a rhythm for each node; the order of the nodes stays.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_by(
+    graph: &QuantizedGraph,
+    packing: Packing,
+    schedule: Schedule,
+) -> Result<Lowered, LowerError> {
+    lower_plan(plan_by(graph, schedule)?, packing)
+}
+
+fn lower_plan(plan: Plan, packing: Packing) -> Result<Lowered, LowerError> {
     let limit = match packing {
         Packing::Fastest(limits) => limits.file_bytes.unwrap_or(usize::MAX),
         Packing::Generic | Packing::Only(_) => usize::MAX,
     };
-    let plan = plan(graph)?;
     let mut kernels = choose(&plan.graph, packing, usize::MAX);
     loop {
         let (file, weight_bytes) = write(&plan, packing, &kernels)?;
@@ -186,15 +228,17 @@ impl<'p> Lowering<'p> {
     fn tensor(&self, id: TensorId) -> Result<format::Tensor<'p>, LowerError> {
         let tensor = self.quantized(id);
         let (first, last) = self.plan.life(id);
+        let (offset, rows) = self.plan.place(id);
         Ok(format::Tensor {
             name: &tensor.name,
             shape: self.fit_all(&tensor.name, "a side", tensor.shape)?,
             dtype: tensor.dtype,
             scale: tensor.scale,
             zero_point: tensor.zero_point,
-            offset: self.fit(&tensor.name, "its offset", self.plan.offset(id))?,
+            offset: self.fit(&tensor.name, "its offset", offset)?,
             first: self.fit(&tensor.name, "its first step", first)?,
             last: self.fit(&tensor.name, "its last step", last)?,
+            rows: self.fit(&tensor.name, "its rows", rows)?,
         })
     }
 
@@ -206,6 +250,8 @@ impl<'p> Lowering<'p> {
             output: self.id(TensorId(index + 1))?,
             macs: self.plan.graph.macs(index),
             op: self.op(index, &node.name, &node.op)?,
+            rows: self.fit(&node.name, "its rows", self.plan.group(index))?,
+            on_demand: self.plan.schedule[index].on_demand,
         })
     }
 

@@ -6,7 +6,7 @@
 use crate::devices::start;
 use crate::golden::mlperf_resnet8::{cifar10_test, image, model_file};
 use crate::golden::{i8s, read, test_data};
-use crate::oracle::network::outputs;
+use crate::oracle::{self, network::outputs};
 use crate::rng::Rng;
 use crate::suite::{self, Case};
 use resmcu_device_link::wire_protocol::{LoadFailure, tensor_crc};
@@ -35,11 +35,21 @@ fn check(target: &Target, case: &Case) -> bool {
     let traced = client.trace(case.input.as_bytes());
     let traced = traced.unwrap_or_else(|error| panic!("{}, {}: {error}", target.name, case.name));
     let expected = outputs(&lowered.plan.graph, &case.input);
-    let names = lowered.plan.graph.tensors[1..].iter().map(|tensor| &tensor.name);
-    assert_eq!(traced.len(), expected.len() + 1, "{}, {}", target.name, case.name);
-    for ((traced, expected), name) in traced[1..].iter().zip(&expected).zip(names) {
-        let crc = tensor_crc(&expected.bytes());
-        assert_eq!(traced.crc, crc, "{}, {}, tensor {name}", target.name, case.name);
+    let tensors: Vec<Vec<u8>> = std::iter::once(case.input.as_bytes().to_vec())
+        .chain(expected.iter().map(oracle::network::Value::bytes))
+        .collect();
+    let mut covered = vec![0; tensors.len()];
+    for rows in &traced {
+        let (tensor, at) = (usize::from(rows.tensor), rows.at as usize);
+        let bytes = rows.bytes as usize;
+        let name = &lowered.plan.graph.tensors[tensor].name;
+        let crc = tensor_crc(&tensors[tensor][at..at + bytes]);
+        assert_eq!(rows.crc, crc, "{}, {}, tensor {name} at {at}", target.name, case.name);
+        assert_eq!(at, covered[tensor], "{}, {}, tensor {name}", target.name, case.name);
+        covered[tensor] += bytes;
+    }
+    for (tensor, covered) in tensors.iter().zip(covered).skip(1) {
+        assert_eq!(covered, tensor.len(), "{}, {}", target.name, case.name);
     }
     true
 }

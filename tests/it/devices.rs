@@ -47,6 +47,7 @@ pub(crate) fn two_pools() -> Vec<u8> {
         offset,
         first,
         last,
+        rows: side,
     };
     let step = |name, input| Step {
         name,
@@ -60,6 +61,8 @@ pub(crate) fn two_pools() -> Vec<u8> {
             padding: [0; 4],
             clamp: [-128, 127],
         }),
+        rows: 9, // more than there are
+        on_demand: false,
     };
     let header = Header {
         name: "two pools",

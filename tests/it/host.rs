@@ -1,13 +1,12 @@
 //! Runs model files on the host, by the runtime that the boards have.
 
-use resmcu_int8_runtime::{Block, Executor, LoadError, Observer};
+use resmcu_int8_runtime::{Block, Executor, LoadError, Observer, Step};
 use zerocopy::IntoBytes;
 
-/// As many steps as any model of the tests has.
-pub(crate) const STEPS_MAX: usize = 160;
-
-/// The runtime with a plan of that length.
-pub(crate) type HostExecutor<'m, 'a> = Executor<'m, 'a, STEPS_MAX>;
+/// Room for a plan of as many steps as any model of the tests has.
+pub(crate) fn plan() -> Vec<Step> {
+    vec![Step::VACANT; 161]
+}
 
 /// A model file at a multiple of 16 bytes, as in flash.
 pub(crate) struct Flash {
@@ -34,24 +33,25 @@ pub(crate) fn arena(bytes: usize) -> Vec<Block> {
     blocks
 }
 
-/// Collects every step's output.
+/// Collects every step's output, whose rows come in their order.
 #[derive(Default)]
 pub(crate) struct Trace(pub(crate) Vec<Vec<u8>>);
 
 impl Observer for Trace {
-    fn step_end(&mut self, step: usize, output: &[u8]) {
-        assert_eq!(step, self.0.len(), "steps run in their order");
-        self.0.push(output.to_vec());
+    fn step_end(&mut self, step: usize, at: usize, output: &[u8]) {
+        let steps = self.0.len().max(step + 1);
+        self.0.resize(steps, Vec::new());
+        assert_eq!(at, self.0[step].len(), "rows of step {step} are made in their order");
+        self.0[step].extend_from_slice(output);
     }
 }
 
 /// Every step's output for one input tensor.
 pub(crate) fn trace(file: &[u8], input: &[i8]) -> Result<Vec<Vec<u8>>, LoadError> {
     let flash = Flash::new(file);
-    let mut arena = arena(1 << 22);
-    let mut executor = HostExecutor::new(flash.bytes(), &mut arena)?;
-    executor.input_mut().copy_from_slice(input.as_bytes());
+    let (mut arena, mut plan) = (arena(1 << 22), plan());
+    let mut executor = Executor::new(flash.bytes(), &mut arena, &mut plan)?;
     let mut trace = Trace::default();
-    executor.run(&mut trace);
+    executor.infer(input.as_bytes(), &mut trace);
     Ok(trace.0)
 }

@@ -13,7 +13,7 @@ mod peripheral;
 
 use defmt_semihosting as _;
 use portable_atomic::{AtomicBool, Ordering};
-use resmcu_device_app::int8_runtime::{Block, Executor};
+use resmcu_device_app::int8_runtime::{Block, Executor, Step};
 use resmcu_device_app::model_slots::{Choice, Slots, Trust};
 use resmcu_device_app::{App, End, Identity, Light, Ram, SlotStore};
 use semihosting::process::exit;
@@ -25,6 +25,10 @@ const ARENA_BLOCKS: usize = board::ARENA_BYTES / Block::BYTES;
 #[unsafe(export_name = "resmcu_arena")]
 static ARENA: ConstStaticCell<[Block; ARENA_BLOCKS]> =
     ConstStaticCell::new([Block::ZERO; ARENA_BLOCKS]);
+
+/// The decoded plan: an entry a step, and the input's.
+static PLAN: ConstStaticCell<[Step; board::STEPS + 1]> =
+    ConstStaticCell::new([Step::VACANT; board::STEPS + 1]);
 
 /// What both architectures' reset code ends in.
 fn run() -> ! {
@@ -40,22 +44,22 @@ fn run() -> ! {
     };
     let ram = Ram {
         arena_capacity: board::ARENA_BYTES as u32,
-        statics: memory::statics_with_arena() - size_of_val(&ARENA) as u32,
+        statics: memory::statics() - (size_of_val(&ARENA) + size_of_val(&PLAN)) as u32,
         stack_capacity: memory::stack_capacity(),
         stack_high_water: memory::stack_high_water,
     };
-    let arena: &mut [Block] = ARENA.take();
+    let (arena, plan): (&mut [Block], &mut [Step]) = (ARENA.take(), PLAN.take());
     let (serial, counter, light) = board::take();
     let mut parts = (serial, counter, Light(light));
     loop {
         let slots = Slots::new(board::flash(), memory::slots().1, Trust::Anyone);
         let bytes = |choice: &Choice| memory::model(choice.slot, choice.header.bytes);
-        let (store, chosen) = SlotStore::start::<{ board::STEPS }>(slots, arena, bytes);
+        let (store, chosen) = SlotStore::start(slots, arena, plan, bytes);
         let store = if board::UPDATES { store } else { store.read_only() };
         // Where no model may run, the loader says why of what is in the first slot.
         let file = chosen.map_or_else(memory::first_file, |choice| bytes(&choice));
-        let mut model = Executor::<{ board::STEPS }>::new(file, arena);
-        let mut app = App::<_, _, _, { board::STEPS }, { board::FRAME_BYTES }, _>::with_store(
+        let mut model = Executor::new(file, arena, plan);
+        let mut app = App::<_, _, _, { board::FRAME_BYTES }, _>::with_store(
             parts, identity, ram, &mut model, store,
         );
         match app.serve() {

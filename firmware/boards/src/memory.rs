@@ -20,7 +20,7 @@ unsafe extern "C" {
 }
 
 /// `.data` and `.bss`, in bytes.
-pub(crate) fn statics_with_arena() -> u32 {
+pub(crate) fn statics() -> u32 {
     let data = addr_of!(__edata) as usize - addr_of!(__sdata) as usize;
     let bss = addr_of!(__ebss) as usize - addr_of!(__sbss) as usize;
     (data + bss) as u32

@@ -7,14 +7,14 @@ use crate::panel::Panel;
 use crate::scores::Output;
 use crate::self_test::{Findings, self_test};
 use crate::store::{NoSlots, Store};
-use crate::tap::{Tap, Watch};
+use crate::tap::Tap;
 use embedded_io::{Read, Write};
 use resmcu_int8_runtime::model_format::Op;
 use resmcu_int8_runtime::{Executor, LoadError, model_format};
 use resmcu_wire_protocol::{
     Decoder, DeviceInfo, FrameFault, LoadFailure, MemoryUse, ModelInfo, ModelState,
     PROTOCOL_VERSION, Refusal, Request, Response, SEQUENCE_NONE, SelfTestReport, WRITE_BYTES_MAX,
-    decode,
+    Watch, decode,
 };
 
 /// Bytes of a model's name that `Hello` carries.
@@ -41,7 +41,7 @@ pub struct Identity {
 pub struct Ram {
     /// The arena.
     pub arena_capacity: u32,
-    /// `.data` and `.bss` without the arena.
+    /// `.data` and `.bss` without the arena and the plan.
     pub statics: u32,
     /// The stack.
     pub stack_capacity: u32,
@@ -62,44 +62,41 @@ pub enum End {
 
 /// The application: serial line `S`, counter `C`, light, display and watchdog `L`, frames of at
 /// most `FRAME` bytes, updates into `M`.
-pub struct App<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize, M = NoSlots> {
+pub struct App<'x, 'm, 'a, S, C, L, const FRAME: usize, M = NoSlots> {
     link: Link<S, FRAME>,
     counter: C,
     pub(crate) light: L,
     stopwatch: Stopwatch,
     identity: Identity,
     ram: Ram,
-    pub(crate) model: &'x mut Result<Executor<'m, 'a, STEPS>, LoadError>,
+    pub(crate) model: &'x mut Result<Executor<'m, 'a>, LoadError>,
     store: M,
-    /// Bytes of the present image, from its start.
-    have: usize,
     /// The last run's output is still in the arena.
     output: bool,
+    /// Instructions or cycles of the steps that ran while the present image came.
+    count: u64,
     /// Frames that could not be read.
     bad_frames: u32,
 }
 
-impl<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize>
-    App<'x, 'm, 'a, S, C, L, STEPS, FRAME>
+impl<'x, 'm, 'a, S, C, L, const FRAME: usize> App<'x, 'm, 'a, S, C, L, FRAME>
 where
     S: Read + Write,
     C: Counter,
     L: Panel,
 {
-    /// The application around a model, or around the reason why there is none. `model` stays
-    /// where it is: its decoded plan may be many kilobytes.
+    /// The application around a model, or around the reason why there is none.
     pub fn new(
         parts: (S, C, L),
         identity: Identity,
         ram: Ram,
-        model: &'x mut Result<Executor<'m, 'a, STEPS>, LoadError>,
+        model: &'x mut Result<Executor<'m, 'a>, LoadError>,
     ) -> Self {
         Self::with_store(parts, identity, ram, model, NoSlots)
     }
 }
 
-impl<'x, 'm, 'a, S, C, L, const STEPS: usize, const FRAME: usize, M>
-    App<'x, 'm, 'a, S, C, L, STEPS, FRAME, M>
+impl<'x, 'm, 'a, S, C, L, const FRAME: usize, M> App<'x, 'm, 'a, S, C, L, FRAME, M>
 where
     S: Read + Write,
     C: Counter,
@@ -111,7 +108,7 @@ where
         (serial, mut counter, light): (S, C, L),
         identity: Identity,
         ram: Ram,
-        model: &'x mut Result<Executor<'m, 'a, STEPS>, LoadError>,
+        model: &'x mut Result<Executor<'m, 'a>, LoadError>,
         store: M,
     ) -> Self {
         log!(
@@ -130,7 +127,7 @@ where
         }
         let stopwatch = Stopwatch::new(&mut counter);
         let link = Link::new(serial);
-        let (have, output, bad_frames) = (0, false, 0);
+        let (output, count, bad_frames) = (false, 0, 0);
         Self {
             link,
             counter,
@@ -140,8 +137,8 @@ where
             ram,
             model,
             store,
-            have,
             output,
+            count,
             bad_frames,
         }
     }
@@ -201,7 +198,9 @@ where
             Request::ReadOutput { offset, len } => self.read_output(sequence, offset, len),
             Request::Memory => Ok(self.link.send(sequence, &Response::Memory(self.memory()))),
             Request::Calibrate { rounds } => self.calibrate(sequence, rounds),
-            Request::InferRows { offset, bytes } => self.infer_rows(sequence, offset, bytes),
+            Request::InferRows { offset, watch, bytes } => {
+                self.infer_rows(sequence, offset, watch, bytes)
+            }
             Request::SelfTest => self.self_test(sequence),
             Request::Slots => {
                 self.store.info().map(|i| self.link.send(sequence, &Response::Slots(i)))
@@ -244,45 +243,73 @@ where
     }
 
     fn write_input(&mut self, sequence: u16, offset: u32, bytes: &[u8]) -> Answer<S> {
-        let have = self.take_input(offset, bytes)?;
-        Ok(self.link.send(sequence, &Response::Written { have }))
+        let (have, sent) = self.take_input(sequence, offset, Watch::Nothing, bytes)?;
+        Ok(sent.and_then(|()| self.link.send(sequence, &Response::Written { have })))
     }
 
-    fn infer_rows(&mut self, sequence: u16, offset: u32, bytes: &[u8]) -> Answer<S> {
-        let have = self.take_input(offset, bytes)?;
+    fn infer_rows(&mut self, sequence: u16, offset: u32, watch: Watch, bytes: &[u8]) -> Answer<S> {
+        let (have, sent) = self.take_input(sequence, offset, watch, bytes)?;
+        if sent.is_err() {
+            return Ok(sent);
+        }
         let executor = self.model.as_mut().map_err(no_model)?;
-        if have as usize == executor.input_mut().len() {
-            return self.run(sequence, Watch::Nothing);
+        if have as usize == executor.input_bytes() {
+            return self.run(sequence, watch);
         }
         Ok(self.link.send(sequence, &Response::Written { have }))
     }
 
-    /// Takes bytes of the image; gives how many are there.
-    fn take_input(&mut self, offset: u32, bytes: &[u8]) -> Result<u32, Refusal> {
+    /// Takes bytes of the image, and runs the steps that make room for them; gives how many bytes
+    /// are there.
+    fn take_input(
+        &mut self,
+        sequence: u16,
+        offset: u32,
+        watch: Watch,
+        bytes: &[u8],
+    ) -> Result<(u32, Result<(), S::Error>), Refusal> {
         let executor = self.model.as_mut().map_err(no_model)?;
-        let input = executor.input_mut();
-        let begin = offset as usize;
+        let (begin, need) = (offset as usize, executor.input_bytes());
         let end = begin.saturating_add(bytes.len());
-        let out_of_range =
-            Refusal::InputOutOfRange { end: as_u32(end), bytes: as_u32(input.len()) };
-        let target = input.get_mut(begin..end).ok_or(out_of_range)?;
-        let have = if begin == 0 { 0 } else { self.have };
-        if begin > have {
-            return Err(Refusal::InputGap { offset, have: as_u32(have) });
+        if end > need {
+            return Err(Refusal::InputOutOfRange { end: as_u32(end), bytes: as_u32(need) });
         }
-        for (target, &byte) in target.iter_mut().zip(bytes) {
-            *target = byte;
+        if begin == 0 {
+            executor.begin();
+            (self.output, self.count) = (false, 0);
         }
-        self.have = have.max(end);
-        self.output = false;
-        Ok(as_u32(self.have))
+        // A run uses its image up.
+        let have = if self.output { 0 } else { executor.written() };
+        let new = have.checked_sub(begin);
+        let new = new.ok_or(Refusal::InputGap { offset, have: as_u32(have) })?;
+        let mut tap = Tap {
+            link: &mut self.link,
+            counter: &mut self.counter,
+            panel: &mut self.light,
+            stopwatch: self.stopwatch,
+            watch,
+            sequence,
+            begin: 0,
+            total: 0,
+            sent: Ok(()),
+        };
+        let start = tap.counter.now();
+        // What came before came twice: the answer to it was lost.
+        executor.feed(bytes.get(new..).unwrap_or_default(), &mut tap);
+        let (have, takes_rows) = (executor.written(), executor.takes_rows());
+        let count = tap.stopwatch.since(start, tap.counter);
+        let sent = tap.sent;
+        // Where no step runs before the image is whole, its way into the arena does not count.
+        self.count += if takes_rows { count } else { 0 };
+        Ok((as_u32(have), sent))
     }
 
     fn self_test(&mut self, sequence: u16) -> Answer<S> {
         self.forget_image();
         let executor = self.model.as_mut().map_err(no_model)?;
         let Findings { intact, answers, wrong } = self_test(executor);
-        let (stack, stack_capacity) = (self.stack(), self.ram.stack_capacity);
+        let stack = (self.ram.stack_high_water)();
+        let stack_capacity = self.ram.stack_capacity;
         let report = SelfTestReport { intact, answers, wrong, stack, stack_capacity };
         Ok(self.link.send(sequence, &Response::SelfTest(report)))
     }
@@ -295,17 +322,20 @@ where
 
     /// The arena is used for something else: a host's image and output are gone.
     pub(crate) fn forget_image(&mut self) {
-        (self.have, self.output) = (0, false);
+        self.output = false;
+        if let Ok(executor) = &mut *self.model {
+            executor.begin();
+        }
     }
 
     fn run(&mut self, sequence: u16, watch: Watch) -> Answer<S> {
         let executor = self.model.as_mut().map_err(no_model)?;
-        let need = executor.input_mut().len();
-        if self.have != need {
-            let (have, need) = (as_u32(self.have), as_u32(need));
-            return Err(Refusal::NotAllInputWritten { have, need });
+        let (have, need) = (executor.written(), executor.input_bytes());
+        if have != need || self.output {
+            let have = if self.output { 0 } else { as_u32(have) };
+            return Err(Refusal::NotAllInputWritten { have, need: as_u32(need) });
         }
-        (self.have, self.output) = (0, true);
+        self.output = true;
         self.light.busy(true);
         let mut tap = Tap {
             link: &mut self.link,
@@ -318,12 +348,12 @@ where
             total: 0,
             sent: Ok(()),
         };
-        if watch == Watch::Tensors {
-            tap.tensor(0, executor.input_mut());
+        if watch == Watch::Tensors && !executor.takes_rows() {
+            tap.tensor(0, 0, executor.whole_input());
         }
         let begin = tap.counter.now();
         executor.run(&mut tap);
-        let count = tap.stopwatch.since(begin, tap.counter);
+        let count = self.count + tap.stopwatch.since(begin, tap.counter);
         match watch {
             Watch::Costs | Watch::Tensors => tap.send(&Response::Done { total: tap.total }),
             Watch::Nothing => {
@@ -360,38 +390,29 @@ where
     }
 
     fn memory(&self) -> MemoryUse {
-        let (arena, scratch) = match &*self.model {
-            Ok(executor) => (executor.header().arena_bytes, executor.header().scratch_bytes),
-            Err(_) => (0, 0),
+        let (arena, scratch, plan) = match &*self.model {
+            Ok(executor) => {
+                let header = executor.header();
+                (header.arena_bytes, header.scratch_bytes, as_u32(executor.plan_bytes()))
+            }
+            Err(_) => (0, 0, 0),
         };
         MemoryUse {
             arena,
             scratch,
             arena_capacity: self.ram.arena_capacity,
-            plan: Self::PLAN_BYTES,
+            plan,
             statics: self.ram.statics,
-            stack: self.stack(),
+            stack: (self.ram.stack_high_water)(),
             stack_capacity: self.ram.stack_capacity,
         }
-    }
-}
-
-impl<'m, 'a, S, C, L, const STEPS: usize, const FRAME: usize, M>
-    App<'_, 'm, 'a, S, C, L, STEPS, FRAME, M>
-{
-    /// The decoded plan, which lives on the stack.
-    const PLAN_BYTES: u32 = size_of::<Result<Executor<'m, 'a, STEPS>, LoadError>>() as u32;
-
-    /// Deepest stack since the start without the plan, in bytes.
-    fn stack(&self) -> u32 {
-        (self.ram.stack_high_water)().saturating_sub(Self::PLAN_BYTES)
     }
 }
 
 /// The line's own result, or a refusal that has yet to be sent.
 type Answer<S> = Result<Result<(), <S as embedded_io::ErrorType>::Error>, Refusal>;
 
-fn model_info<'e, const STEPS: usize>(executor: &'e Executor<'_, '_, STEPS>) -> ModelInfo<'e> {
+fn model_info<'e>(executor: &'e Executor<'_, '_>) -> ModelInfo<'e> {
     let (file, header) = (executor.file(), executor.header());
     let input_shape = file.tensor(0).map_or([0; 3], |tensor| tensor.shape);
     let classes = file.tensor(header.steps).map_or(0, |tensor| tensor.elements());
@@ -405,7 +426,7 @@ fn model_info<'e, const STEPS: usize>(executor: &'e Executor<'_, '_, STEPS>) -> 
     }
 }
 
-pub(crate) fn output_of<const STEPS: usize>(executor: &Executor<'_, '_, STEPS>) -> Output {
+pub(crate) fn output_of(executor: &Executor<'_, '_>) -> Output {
     let file = executor.file();
     let probabilities =
         matches!(file.steps().last(), Some(step) if matches!(step.op, Op::Softmax(_)));

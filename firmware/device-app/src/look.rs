@@ -25,7 +25,7 @@ pub enum Look {
     OtherInput,
 }
 
-impl<S, C, L, const STEPS: usize, const FRAME: usize, M> App<'_, '_, '_, S, C, L, STEPS, FRAME, M>
+impl<S, C, L, const FRAME: usize, M> App<'_, '_, '_, S, C, L, FRAME, M>
 where
     S: Read + Write,
     C: Counter,
@@ -45,7 +45,7 @@ where
     ) -> Result<Look, F::Error> {
         self.forget_image();
         let Ok(executor) = &mut *self.model else { return Ok(Look::NoModel) };
-        if executor.input_mut().len() != scaler.output_bytes() {
+        if executor.input_bytes() != scaler.output_bytes() {
             return Ok(Look::OtherInput);
         }
         source.capture()?;
@@ -55,7 +55,7 @@ where
             let row = row.get_mut(..format.row_bytes()).unwrap_or_default();
             source.read_row(row)?;
             self.light.alive();
-            if scaler.push(row, executor.input_mut()) {
+            if scaler.push(row, |byte| executor.feed(&[byte], &mut ())) {
                 break;
             }
         }

@@ -5,7 +5,7 @@
 
 use crate::self_test::judge;
 use embedded_storage::nor_flash::NorFlash;
-use resmcu_int8_runtime::Block;
+use resmcu_int8_runtime::{Block, Step};
 use resmcu_model_slots::{self as model_slots, Choice, Slot, Slots, State, UpdateError};
 use resmcu_wire_protocol::{
     Refusal, SignatureFault, SlotInfo, SlotState, SlotsInfo, Standing, rejection,
@@ -69,15 +69,16 @@ pub struct SlotStore<F> {
 }
 
 impl<F: NorFlash> SlotStore<F> {
-    /// Starts the device: the newest model that loads into `arena` with at most `STEPS` steps and
-    /// knows its answers. `model` gives the bytes of a slot's model; a model on trial that fails
+    /// Starts the device: the newest model that loads into `arena` and `plan` and knows its
+    /// answers. `model` gives the bytes of a slot's model; a model on trial that fails
     /// is rejected for good.
-    pub fn start<'m, const STEPS: usize>(
+    pub fn start<'m>(
         mut slots: Slots<F>,
         arena: &mut [Block],
+        plan: &mut [Step],
         model: impl Fn(&Choice) -> &'m [u8],
     ) -> (Self, Option<Choice>) {
-        let chosen = slots.select(|choice| judge::<STEPS>(model(choice), arena));
+        let chosen = slots.select(|choice| judge(model(choice), arena, plan));
         // Without a word from the flash nothing runs; the host reads why by `Slots`.
         let chosen = chosen.unwrap_or_default();
         let running = chosen.map(|choice| choice.slot);

@@ -8,15 +8,7 @@ use crate::link::Link;
 use crate::panel::Panel;
 use embedded_io::Write;
 use resmcu_int8_runtime::Observer;
-use resmcu_wire_protocol::{Response, tensor_crc};
-
-/// What to stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Watch {
-    Nothing,
-    Costs,
-    Tensors,
-}
+use resmcu_wire_protocol::{Response, Watch, tensor_crc};
 
 /// The observer.
 pub(crate) struct Tap<'t, S: Write, C, L, const FRAME: usize> {
@@ -41,11 +33,11 @@ impl<S: Write, C: Counter, L: Panel, const FRAME: usize> Tap<'_, S, C, L, FRAME>
         }
     }
 
-    /// Streams the CRC of tensor number `tensor`.
-    pub(crate) fn tensor(&mut self, tensor: usize, content: &[u8]) {
-        let bytes = u32::try_from(content.len()).unwrap_or(u32::MAX);
-        let crc = tensor_crc(content);
-        self.send(&Response::TensorCrc { tensor: as_u16(tensor), crc, bytes });
+    /// Streams the CRC of bytes of tensor number `tensor` from byte `at` on.
+    pub(crate) fn tensor(&mut self, tensor: usize, at: usize, content: &[u8]) {
+        let [at, bytes] = [at, content.len()].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        let (tensor, crc) = (as_u16(tensor), tensor_crc(content));
+        self.send(&Response::TensorCrc { tensor, at, crc, bytes });
     }
 }
 
@@ -56,7 +48,7 @@ impl<S: Write, C: Counter, L: Panel, const FRAME: usize> Observer for Tap<'_, S,
         }
     }
 
-    fn step_end(&mut self, step: usize, output: &[u8]) {
+    fn step_end(&mut self, step: usize, at: usize, output: &[u8]) {
         match self.watch {
             Watch::Nothing => {}
             Watch::Costs => {
@@ -64,7 +56,8 @@ impl<S: Write, C: Counter, L: Panel, const FRAME: usize> Observer for Tap<'_, S,
                 self.total = self.total.wrapping_add(count);
                 self.send(&Response::StepCost { step: as_u16(step), count });
             }
-            Watch::Tensors => self.tensor(step.wrapping_add(1), output),
+            Watch::Tensors if output.is_empty() => {} // a sum that goes on
+            Watch::Tensors => self.tensor(step.wrapping_add(1), at, output),
         }
         self.panel.alive();
     }

@@ -30,6 +30,21 @@ impl Window {
         usize::from(self.output[0]) * usize::from(self.output[1])
     }
 
+    /// The same window over some rows: it makes rows `output` from rows `input`, which hold all that
+    /// lies under it and begin where it begins, or where the image does.
+    #[inline]
+    #[must_use]
+    pub fn of_rows(&self, input: [u16; 2], output: [u16; 2]) -> Self {
+        let begin = u32::from(output[0]) * u32::from(self.stride[0]);
+        let above = (u32::from(input[0]) + u32::from(self.padding[0])).saturating_sub(begin);
+        Self {
+            input: [input[1].saturating_sub(input[0]), self.input[1], self.input[2]],
+            output: [output[1].saturating_sub(output[0]), self.output[1], self.output[2]],
+            padding: [above.min(u32::from(self.padding[0])) as u8, self.padding[1]],
+            ..*self
+        }
+    }
+
     /// Calls `f` with each pixel `[C]` of `x` that lies under the window at an output position.
     #[inline]
     pub(crate) fn for_each_pixel(
@@ -88,6 +103,26 @@ mod tests {
         };
         let got = window.inside(0, o);
         assert_eq!([got.input, got.begin, got.end], expected);
+    }
+
+    #[test]
+    fn rows_of_a_window_have_their_own_padding() {
+        let window = Window {
+            input: [9, 5, 2],
+            output: [5, 5, 3],
+            size: [3, 3],
+            stride: [2, 1],
+            padding: [1, 1],
+        };
+        let check = |input: [u16; 2], output, expected: [u16; 3]| {
+            let rows = window.of_rows(input, output);
+            assert_eq!([rows.input[0], rows.output[0], rows.padding[0].into()], expected);
+            assert_eq!((&rows.input[1..], &rows.output[1..]), (&[5, 2][..], &[5, 3][..]));
+        };
+        check([0, 9], [0, 5], [9, 5, 1]);
+        check([0, 2], [0, 1], [2, 1, 1]);
+        check([1, 6], [1, 3], [5, 2, 0]);
+        check([7, 9], [4, 5], [2, 1, 0]);
     }
 
     #[test]

@@ -16,20 +16,6 @@ impl Block {
     pub const ZERO: Self = Self([0; Self::BYTES]);
 }
 
-/// A tensor's place: bytes from the arena's start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) offset: u32,
-    pub(crate) bytes: u32,
-}
-
-impl Span {
-    pub(crate) fn range(self) -> core::ops::Range<usize> {
-        let start = self.offset as usize;
-        start..start.saturating_add(self.bytes as usize)
-    }
-}
-
 /// The bytes of a tensor as elements of `T`, which the alignment of blocks and offsets makes
 /// possible; empty otherwise.
 pub(crate) fn elements<T: FromBytes + Immutable>(bytes: &[u8]) -> &[T] {

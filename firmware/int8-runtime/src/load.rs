@@ -1,44 +1,63 @@
 //! From records to decoded steps: what the format cannot prove, because it knows no kernel.
 
-use crate::arena::Span;
 use crate::error::LoadError;
-use crate::step::{Step, Work};
+use crate::step::{Form, Layer, Step, Work};
 #[cfg(not(target_os = "none"))]
-use resmcu_int8_kernels::host::{self, HOST_KERNEL, HostChannels, HostConv2d};
+use resmcu_int8_kernels::host::{self, HOST_KERNEL};
 use resmcu_int8_kernels::ops::conv2d::{
-    Conv2d, NUMBER_S4, NUMBER_S8, Pad, Weights, packed_len, packed_len_s4, scratch_len,
+    NUMBER_S4, NUMBER_S8, packed_len, packed_len_s4, scratch_len,
 };
 use resmcu_int8_kernels::ops::softmax::SoftmaxScale;
 use resmcu_int8_kernels::ops::subsample_pad::SubsampleShape;
-use resmcu_int8_kernels::packed::{Kernel, PackedConv2d};
+use resmcu_int8_kernels::packed::Kernel;
 use resmcu_int8_kernels::requantize::{
-    NATIVE_ACCUMULATOR_MAX, Native, NativeChannel, NativeJoin, TFLITE_ACCUMULATOR_MAX, Tflite,
-    TfliteChannel,
+    NATIVE_ACCUMULATOR_MAX, NativeChannel, TFLITE_ACCUMULATOR_MAX, TfliteChannel,
 };
 use resmcu_int8_kernels::shape::Window;
+use resmcu_model_format::flow::{Flow, Flows, NONE, prove};
 use resmcu_model_format::{
     self as format, DataRef, Dtype, ModelFile, Op, PadValue, Profile, Tensor,
 };
 use zerocopy::{FromBytes, Immutable};
 
-/// Decodes one record after another.
-pub(crate) struct Decoder<'f, 'm> {
-    pub(crate) file: &'f ModelFile<'m>,
+/// Fills `plan`, which has an entry for each tensor: its step, and its part in the walk. Then walks
+/// through it once, to prove every place.
+pub(crate) fn decode(file: &ModelFile<'_>, plan: &mut [Step]) -> Result<(), LoadError> {
+    let at = format::PREFIX_BYTES as u32;
+    let refused = |problem| LoadError::Parse(format::ParseError { at, problem });
+    plan.fill(Step::VACANT);
+    let records = file.steps().zip(file.tensors().skip(1));
+    if let (Some(input), Some(place)) = (file.tensor(0), plan.first_mut()) {
+        place.flow = Flow::input(&input);
+    }
+    for ((step, place), (record, y)) in (0u16..).zip(1..plan.len()).zip(records) {
+        let work = Decoder { file, step }.work(&record, &y)?;
+        let x = record.op.inputs()[0].unwrap_or(NONE);
+        let mut flows = Flows(&mut *plan);
+        let (flow, residual) = Flow::output(&y, &record, flows.at(x).height);
+        flows.enter(step.saturating_add(1), flow, residual).map_err(refused)?;
+        if let Some(place) = plan.get_mut(place) {
+            place.work = work;
+        }
+    }
+    prove(&mut Flows(plan)).map_err(refused)
+}
+
+/// Decodes one record.
+struct Decoder<'f, 'm> {
+    file: &'f ModelFile<'m>,
     /// Index of the step that is being decoded.
-    pub(crate) step: u16,
+    step: u16,
 }
 
 impl<'m> Decoder<'_, 'm> {
-    pub(crate) fn decode(&self, record: &format::Step<'m>) -> Result<Step<'m>, LoadError> {
-        let y = self.tensor(record.output)?;
+    fn work(&self, record: &format::Step<'m>, y: &Tensor<'_>) -> Result<Work, LoadError> {
         if let (Some(kernel), Op::Conv2d(conv)) = (Kernel::from_number(record.kernel), &record.op) {
-            let work = self.packed_conv2d(record.kernel, kernel, conv, &y)?;
-            return Ok(Step { x: span(&self.tensor(conv.input)?), y: span(&y), work });
+            return self.packed_conv2d(record.kernel, kernel, conv, y);
         }
         #[cfg(not(target_os = "none"))]
         if let (HOST_KERNEL, Op::Conv2d(conv)) = (record.kernel, &record.op) {
-            let work = self.host_conv2d(conv, &y)?;
-            return Ok(Step { x: span(&self.tensor(conv.input)?), y: span(&y), work });
+            return self.host_conv2d(conv, y);
         }
         let is_generic = match record.op {
             Op::Conv2d(_) => [NUMBER_S8, NUMBER_S4].contains(&record.kernel),
@@ -47,23 +66,27 @@ impl<'m> Decoder<'_, 'm> {
         if !is_generic {
             return Err(LoadError::Kernel { step: self.step, kernel: record.kernel });
         }
-        let (x, work) = match &record.op {
-            Op::Conv2d(conv) => (conv.input, self.conv2d(record.kernel, conv, &y)?),
+        Ok(match &record.op {
+            Op::Conv2d(conv) => self.conv2d(record.kernel, conv, y)?,
             Op::MaxPool2d(pool) | Op::AveragePool2d(pool) => {
-                let window = self.window(pool.input, &y, pool.kernel_size, pool.stride)?;
+                let window = self.window(pool.input, y, pool.kernel_size, pool.stride)?;
                 let window = Window { padding: [pool.padding[0], pool.padding[1]], ..window };
                 let clamp = pool.clamp;
                 let largest = matches!(record.op, Op::MaxPool2d(_));
                 let max = Work::MaxPool2d { window, clamp };
-                (pool.input, if largest { max } else { Work::AveragePool2d { window, clamp } })
+                if largest { max } else { Work::AveragePool2d { window, clamp } }
             }
-            Op::GlobalSum(sum) => (sum.input, Work::GlobalSum),
-            Op::GlobalMean(mean) => (mean.input, self.global_mean(mean, &y)?),
-            Op::FullyConnected(fc) => (fc.input, self.fully_connected(fc, &y)?),
+            Op::GlobalSum(_) => Work::GlobalSum,
+            Op::GlobalMean(mean) => {
+                self.channels(mean.channels, 1)?;
+                let none = DataRef { offset: 0, bytes: 0 };
+                Work::GlobalMean(layer((none, mean.channels), self.form(), mean.clamp, y))
+            }
+            Op::FullyConnected(fc) => self.fully_connected(fc, y)?,
             Op::Add(add) => self.add(add)?,
             Op::Softmax(softmax) => {
-                let format::Softmax { input, multiplier, shift, difference_min } = *softmax;
-                (input, Work::Softmax(SoftmaxScale { multiplier, shift, difference_min }))
+                let format::Softmax { multiplier, shift, difference_min, .. } = *softmax;
+                Work::Softmax(SoftmaxScale { multiplier, shift, difference_min })
             }
             Op::SubsamplePad(op) => {
                 let shape = SubsampleShape {
@@ -72,29 +95,9 @@ impl<'m> Decoder<'_, 'm> {
                     stride: op.stride,
                     channels_before: op.channels_before,
                 };
-                (op.input, Work::SubsamplePad { shape, zero: y.zero_point as i8 })
+                Work::SubsamplePad { shape, zero: y.zero_point as i8 }
             }
-        };
-        Ok(Step { x: span(&self.tensor(x)?), y: span(&y), work })
-    }
-
-    fn global_mean(
-        &self,
-        mean: &format::GlobalMean,
-        y: &Tensor<'_>,
-    ) -> Result<Work<'m>, LoadError> {
-        let clamp = mean.clamp;
-        if self.file.header().profile == Profile::Tflite {
-            let [constants] = self.tflite_channels(mean.channels, 1)? else {
-                return Err(self.data_size(mean.channels, size_of::<TfliteChannel>()));
-            };
-            let requantize = Tflite { zero_point: y.zero_point, clamp };
-            return Ok(Work::GlobalMeanTflite { constants, requantize });
-        }
-        let [constants] = self.native_channels(mean.channels, 1)? else {
-            return Err(self.data_size(mean.channels, size_of::<NativeChannel>()));
-        };
-        Ok(Work::GlobalMean { constants, requantize: Native { clamp } })
+        })
     }
 
     /// A tensor that the format has checked to be there.
@@ -120,33 +123,27 @@ impl<'m> Decoder<'_, 'm> {
         kernel: u16,
         conv: &format::Conv2d,
         y: &Tensor<'_>,
-    ) -> Result<Work<'m>, LoadError> {
+    ) -> Result<Work, LoadError> {
         let (window, pad) = self.sliding(conv, y)?;
         self.scratch(scratch_len(&window))?;
-        let weights = match kernel {
-            NUMBER_S4 => Weights::Int4(self.records(conv.weights, packed_len_s4(&window))?),
-            _ => Weights::Int8(self.weights(conv.weights, packed_len(&window))?),
-        };
-        let outputs = usize::from(y.shape[2]);
-        self.accumulator(conv.accumulator_bound)?;
-        let clamp = conv.clamp;
-        if self.file.header().profile == Profile::Tflite {
-            if kernel != NUMBER_S8 {
-                return Err(LoadError::NotForKernel { step: self.step, kernel });
-            }
-            let channels = self.tflite_channels(conv.channels, outputs)?;
-            let requantize = Tflite { zero_point: y.zero_point, clamp };
-            let layer = Conv2d { window, pad, weights, channels, requantize };
-            return Ok(Work::Conv2dTflite(layer));
-        }
-        let channels = self.native_channels(conv.channels, outputs)?;
-        Ok(if conv.skip.is_some() {
-            let requantize = NativeJoin { clamp };
-            Work::Conv2dJoin(Conv2d { window, pad, weights, channels, requantize })
+        let is_int4 = kernel == NUMBER_S4;
+        if is_int4 {
+            self.records::<u16>(conv.weights, packed_len_s4(&window))?;
         } else {
-            let requantize = Native { clamp };
-            Work::Conv2d(Conv2d { window, pad, weights, channels, requantize })
-        })
+            self.weights(conv.weights, packed_len(&window))?;
+        }
+        if is_int4 && self.form() == Form::Tflite {
+            return Err(LoadError::NotForKernel { step: self.step, kernel });
+        }
+        self.accumulator(conv.accumulator_bound)?;
+        self.channels(conv.channels, y.shape[2])?;
+        let form = match self.form() {
+            Form::Native if conv.skip.is_some() => Form::NativeJoin,
+            form => form,
+        };
+        let layer = layer((conv.weights, conv.channels), form, conv.clamp, y);
+        let layer = Layer { is_int4, ..layer };
+        Ok(Work::Conv2d { kernel: None, window, pad, layer })
     }
 
     /// A convolution of a kernel with a packing of its own, if it computes this layer exactly.
@@ -156,7 +153,7 @@ impl<'m> Decoder<'_, 'm> {
         kernel: Kernel,
         conv: &format::Conv2d,
         y: &Tensor<'_>,
-    ) -> Result<Work<'m>, LoadError> {
+    ) -> Result<Work, LoadError> {
         let not_for = LoadError::NotForKernel { step: self.step, kernel: number };
         if self.file.header().profile != Profile::Native {
             return Err(not_for);
@@ -168,27 +165,26 @@ impl<'m> Decoder<'_, 'm> {
             return Err(not_for);
         }
         self.scratch(kernel.scratch_words_min(&window).saturating_mul(4))?;
-        let packed = self.records(conv.weights, kernel.packed_words(&window))?;
-        let join = conv.skip.is_some();
-        let clamp = conv.clamp;
-        Ok(Work::Packed(PackedConv2d { kernel, window, pad, packed, clamp, join }))
+        self.records::<u32>(conv.weights, kernel.packed_words(&window))?;
+        let form = if conv.skip.is_some() { Form::NativeJoin } else { Form::Native };
+        let layer = layer((conv.weights, conv.channels), form, conv.clamp, y);
+        Ok(Work::Conv2d { kernel: Some(kernel), window, pad, layer })
     }
 
     /// A convolution that a host packed anew for itself.
     #[cfg(not(target_os = "none"))]
-    fn host_conv2d(&self, conv: &format::Conv2d, y: &Tensor<'_>) -> Result<Work<'m>, LoadError> {
+    fn host_conv2d(&self, conv: &format::Conv2d, y: &Tensor<'_>) -> Result<Work, LoadError> {
         let (window, pad) = self.sliding(conv, y)?;
         self.accumulator(conv.accumulator_bound)?;
         self.scratch(host::scratch_words(&window).saturating_mul(4))?;
-        let packed = self.records(conv.weights, host::packed_words(&window))?;
-        let (outputs, join) = (usize::from(y.shape[2]), conv.skip.is_some());
-        let channels = if self.file.header().profile == Profile::Tflite {
-            let channels = self.tflite_channels(conv.channels, outputs)?;
-            HostChannels::Tflite { channels, zero_point: y.zero_point }
-        } else {
-            HostChannels::Native { channels: self.native_channels(conv.channels, outputs)?, join }
+        self.records::<u32>(conv.weights, host::packed_words(&window))?;
+        self.channels(conv.channels, y.shape[2])?;
+        let form = match self.form() {
+            Form::Native if conv.skip.is_some() => Form::NativeJoin,
+            form => form,
         };
-        Ok(Work::Host(HostConv2d { window, pad, packed, channels, clamp: conv.clamp }))
+        let layer = layer((conv.weights, conv.channels), form, conv.clamp, y);
+        Ok(Work::Host { window, pad, layer })
     }
 
     /// The window of a convolution, and what it reads outside of its input.
@@ -196,14 +192,10 @@ impl<'m> Decoder<'_, 'm> {
         &self,
         conv: &format::Conv2d,
         y: &Tensor<'_>,
-    ) -> Result<(Window, Pad<'m>), LoadError> {
+    ) -> Result<(Window, PadValue), LoadError> {
         let window = self.window(conv.input, y, conv.kernel_size, conv.stride)?;
         let window = Window { padding: [conv.padding[0], conv.padding[1]], ..window };
-        let pad = match conv.pad_value {
-            PadValue::Uniform(value) => Pad::Uniform(value),
-            PadValue::PerChannel(data) => Pad::PerChannel(self.weights(data, data.bytes as usize)?),
-        };
-        Ok((window, pad))
+        Ok((window, conv.pad_value))
     }
 
     /// That the header declares as much working memory as a kernel needs.
@@ -220,26 +212,17 @@ impl<'m> Decoder<'_, 'm> {
         &self,
         fc: &format::FullyConnected,
         y: &Tensor<'_>,
-    ) -> Result<Work<'m>, LoadError> {
+    ) -> Result<Work, LoadError> {
         let x = self.tensor(fc.input)?;
-        let outputs = usize::from(y.shape[2]);
         let inputs = usize::try_from(x.elements()).unwrap_or(usize::MAX);
-        let weights = self.weights(fc.weights, inputs.saturating_mul(outputs))?;
+        self.weights(fc.weights, inputs.saturating_mul(usize::from(y.shape[2])))?;
         self.accumulator(fc.accumulator_bound)?;
-        if self.file.header().profile == Profile::Tflite {
-            let channels = self.tflite_channels(fc.channels, outputs)?;
-            let requantize = Tflite { zero_point: y.zero_point, clamp: fc.clamp };
-            return Ok(Work::FullyConnected { weights, channels, requantize });
-        }
-        let channels = self.native_channels(fc.channels, outputs)?;
-        Ok(match x.dtype {
-            Dtype::I16 => Work::ClassifierS16 { weights, channels },
-            Dtype::I8 | Dtype::I32 => Work::ClassifierS8 { weights, channels },
-        })
+        self.channels(fc.channels, y.shape[2])?;
+        let layer = layer((fc.weights, fc.channels), self.form(), fc.clamp, y);
+        Ok(Work::FullyConnected { wide: x.dtype == Dtype::I16, outputs: y.shape[2], layer })
     }
 
-    /// The operator, and the tensor that is its `x`.
-    fn add(&self, add: &format::Add) -> Result<(u16, Work<'m>), LoadError> {
+    fn add(&self, add: &format::Add) -> Result<Work, LoadError> {
         let constants: &[resmcu_int8_kernels::ops::add::AddConstants] =
             self.records(add.parameters, 1)?;
         let [constants] = constants else {
@@ -248,15 +231,30 @@ impl<'m> Decoder<'_, 'm> {
         if !constants.is_valid() {
             return Err(LoadError::Channel { step: self.step, channel: 0 });
         }
-        let (clamp, [first, second]) = (add.clamp, add.inputs);
+        let (clamp, constants) = (add.clamp, add.parameters.offset);
         Ok(match add.in_place {
-            Some(0) => (second, Work::AddInPlace { own: 0, constants, clamp }),
-            Some(_) => (first, Work::AddInPlace { own: 1, constants, clamp }),
-            None => {
-                let other = span(&self.tensor(second)?);
-                (first, Work::Add { other, constants, clamp })
-            }
+            Some(own) => Work::AddInPlace { own: own.min(1), constants, clamp },
+            None => Work::Add { constants, clamp },
         })
+    }
+
+    fn form(&self) -> Form {
+        match self.file.header().profile {
+            Profile::Native => Form::Native,
+            Profile::Tflite => Form::Tflite,
+        }
+    }
+
+    /// That the constants of all output channels are there, and inside their limits.
+    fn channels(&self, reference: DataRef, outputs: u16) -> Result<(), LoadError> {
+        let outputs = usize::from(outputs);
+        match self.file.header().profile {
+            Profile::Native => self.native_channels(reference, outputs).map(|_| ()),
+            Profile::Tflite => {
+                let channels = self.records(reference, outputs)?;
+                self.valid(channels, TfliteChannel::is_valid).map(|_| ())
+            }
+        }
     }
 
     fn accumulator(&self, found: u32) -> Result<(), LoadError> {
@@ -297,15 +295,6 @@ impl<'m> Decoder<'_, 'm> {
         self.valid(channels, NativeChannel::is_valid)
     }
 
-    fn tflite_channels(
-        &self,
-        reference: DataRef,
-        count: usize,
-    ) -> Result<&'m [TfliteChannel], LoadError> {
-        let channels = self.records(reference, count)?;
-        self.valid(channels, TfliteChannel::is_valid)
-    }
-
     fn valid<T>(
         &self,
         channels: &'m [T],
@@ -318,8 +307,12 @@ impl<'m> Decoder<'_, 'm> {
     }
 }
 
-/// The place of a tensor. The format has checked that it is inside the arena.
-pub(crate) fn span(tensor: &Tensor<'_>) -> Span {
-    let bytes = u32::try_from(tensor.bytes()).unwrap_or(u32::MAX);
-    Span { offset: tensor.offset, bytes }
+fn layer(
+    (weights, channels): (DataRef, DataRef),
+    form: Form,
+    clamp: [i8; 2],
+    y: &Tensor<'_>,
+) -> Layer {
+    let (weights, channels) = (weights.offset, channels.offset);
+    Layer { weights, channels, form, clamp, zero_point: y.zero_point as i8, is_int4: false }
 }

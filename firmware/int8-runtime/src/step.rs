@@ -1,40 +1,90 @@
 //! A decoded step: everything a kernel needs, proven when the model was loaded.
 
-use crate::arena::{Span, elements, elements_mut};
+use crate::arena::{elements, elements_mut};
 #[cfg(not(target_os = "none"))]
-use resmcu_int8_kernels::host::{HostConv2d, host_conv2d_s8};
+use resmcu_int8_kernels::host::{self, HostChannels, HostConv2d, host_conv2d_s8};
 use resmcu_int8_kernels::ops::add::{AddConstants, add_in_place_s8, add_s8};
 use resmcu_int8_kernels::ops::average_pool2d::average_pool2d_s8;
-use resmcu_int8_kernels::ops::conv2d::{Conv2d, conv2d_s8};
+use resmcu_int8_kernels::ops::conv2d::{
+    Conv2d, Pad, Weights, conv2d_s8, packed_len, packed_len_s4,
+};
 use resmcu_int8_kernels::ops::fully_connected::{fully_connected_native, fully_connected_tflite};
 use resmcu_int8_kernels::ops::global_mean::global_mean_s8;
-use resmcu_int8_kernels::ops::global_sum::global_sum_s8;
+use resmcu_int8_kernels::ops::global_sum::{add_rows_s8, global_sum_s8};
 use resmcu_int8_kernels::ops::max_pool2d::max_pool2d_s8;
 use resmcu_int8_kernels::ops::softmax::{SoftmaxScale, softmax_s8};
 use resmcu_int8_kernels::ops::subsample_pad::{SubsampleShape, subsample_pad_s8};
-use resmcu_int8_kernels::packed::{PackedConv2d, packed_conv2d_s8};
+use resmcu_int8_kernels::packed::{Kernel, PackedConv2d, packed_conv2d_s8};
 use resmcu_int8_kernels::requantize::{Native, NativeChannel, NativeJoin, Tflite, TfliteChannel};
 use resmcu_int8_kernels::shape::Window;
+use resmcu_model_format::flow::{Flow, Flows};
+use resmcu_model_format::{DataRef, ModelFile, PadValue};
+use zerocopy::{FromBytes, Immutable};
 
-/// One entry of the decoded plan.
+/// One entry of a decoded plan: a tensor, how far it has come, and the step that makes it. It
+/// refers to the model file by offsets, so it outlives any borrow of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Step<'m> {
-    /// The (first) input.
-    pub(crate) x: Span,
-    /// The output, which holds the residual before where one is joined.
-    pub(crate) y: Span,
-    pub(crate) work: Work<'m>,
+pub struct Step {
+    pub(crate) flow: Flow,
+    pub(crate) work: Work,
+}
+
+impl Step {
+    /// An entry that waits to be filled.
+    pub const VACANT: Self = Self { flow: Flow::VACANT, work: Work::None };
+}
+
+impl AsRef<Flow> for Step {
+    fn as_ref(&self) -> &Flow {
+        &self.flow
+    }
+}
+
+impl AsMut<Flow> for Step {
+    fn as_mut(&mut self) -> &mut Flow {
+        &mut self.flow
+    }
+}
+
+/// The arithmetic of a convolution or a classifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Native,
+    NativeJoin,
+    Tflite,
+}
+
+/// Where a layer's numbers lie in the data section, and how its results are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layer {
+    pub(crate) weights: u32,
+    pub(crate) channels: u32,
+    pub(crate) form: Form,
+    pub(crate) clamp: [i8; 2],
+    pub(crate) zero_point: i8,
+    /// Whether the generic kernel reads weights of four bits.
+    pub(crate) is_int4: bool,
 }
 
 /// The operator of a step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Work<'m> {
-    Conv2d(Conv2d<'m, Native>),
-    Conv2dJoin(Conv2d<'m, NativeJoin>),
-    Conv2dTflite(Conv2d<'m, Tflite>),
-    Packed(PackedConv2d<'m>),
+pub(crate) enum Work {
+    /// The input, which comes from outside.
+    None,
+    /// By the generic kernel, or by one with a packing of its own.
+    Conv2d {
+        kernel: Option<Kernel>,
+        window: Window,
+        pad: PadValue,
+        layer: Layer,
+    },
+    /// By the kernel of this host, for which it packed the layer anew.
     #[cfg(not(target_os = "none"))]
-    Host(HostConv2d<'m>),
+    Host {
+        window: Window,
+        pad: PadValue,
+        layer: Layer,
+    },
     MaxPool2d {
         window: Window,
         clamp: [i8; 2],
@@ -44,36 +94,21 @@ pub(crate) enum Work<'m> {
         clamp: [i8; 2],
     },
     GlobalSum,
-    GlobalMean {
-        constants: &'m NativeChannel,
-        requantize: Native,
-    },
-    GlobalMeanTflite {
-        constants: &'m TfliteChannel,
-        requantize: Tflite,
-    },
-    ClassifierS8 {
-        weights: &'m [i8],
-        channels: &'m [NativeChannel],
-    },
-    ClassifierS16 {
-        weights: &'m [i8],
-        channels: &'m [NativeChannel],
-    },
+    GlobalMean(Layer),
+    /// Whether its input is int16, and its outputs.
     FullyConnected {
-        weights: &'m [i8],
-        channels: &'m [TfliteChannel],
-        requantize: Tflite,
+        wide: bool,
+        outputs: u16,
+        layer: Layer,
     },
     Add {
-        other: Span,
-        constants: &'m AddConstants,
+        constants: u32,
         clamp: [i8; 2],
     },
-    /// `x` is the other input; `own` is the number of the one that the output's memory holds.
+    /// `own` is the number of the input that the output's memory holds.
     AddInPlace {
         own: u8,
-        constants: &'m AddConstants,
+        constants: u32,
         clamp: [i8; 2],
     },
     Softmax(SoftmaxScale),
@@ -83,71 +118,227 @@ pub(crate) enum Work<'m> {
     },
 }
 
-impl Step<'_> {
-    /// Computes the output from the tensors in `arena`, with `scratch` to work in.
-    pub(crate) fn run(&self, arena: &mut [u8], scratch: &mut [u8]) {
-        if let Work::Add { other, constants, clamp } = self.work {
-            let spans = [self.x.range(), other.range(), self.y.range()];
-            if let Ok([a, b, y]) = arena.get_disjoint_mut(spans) {
-                add_s8(elements(a), elements(b), constants, clamp, elements_mut(y));
-            }
-            return;
-        }
-        // Input and output never overlap: the loader refused a plan where they would.
-        if let Ok([x, y]) = arena.get_disjoint_mut([self.x.range(), self.y.range()]) {
-            self.compute(x, y, scratch);
-        }
-    }
+/// Rows of a step, and of its first input the rows that go into them.
+#[derive(Clone, Copy)]
+struct Rows {
+    x: [u16; 2],
+    y: [u16; 2],
+}
 
-    fn compute(&self, x: &[u8], y: &mut [u8], scratch: &mut [u8]) {
-        let words = scratch.len() - scratch.len() % size_of::<u32>();
-        let (words, _) = scratch.split_at_mut(words);
-        if let Work::Packed(layer) = &self.work {
-            return packed_conv2d_s8(layer, elements(x), elements_mut(y), elements_mut(words));
+/// Memory to compute in.
+pub(crate) struct Memory<'a> {
+    pub(crate) arena: &'a mut [u8],
+    pub(crate) scratch: &'a mut [u8],
+}
+
+/// Makes `rows` of tensor number `tensor`.
+pub(crate) fn run(
+    file: &ModelFile<'_>,
+    flows: &Flows<'_, Step>,
+    (tensor, y_rows): (u16, [u16; 2]),
+    memory: Memory<'_>,
+) {
+    let Some(step) = flows.0.get(usize::from(tensor)) else { return };
+    let [input, other] = step.flow.inputs;
+    let rows = Rows { x: step.flow.reach.rows(y_rows, flows.at(input).height), y: y_rows };
+    let (x_place, y_place) = (flows.place(input, rows.x), flows.place(tensor, y_rows));
+    let Memory { arena, scratch } = memory;
+    if let Work::Add { constants, clamp } = step.work {
+        let spans = [x_place, flows.place(other, y_rows), y_place];
+        if let (Ok([a, b, y]), [constants]) =
+            (arena.get_disjoint_mut(spans), records::<AddConstants>(file, constants, 1))
+        {
+            add_s8(elements(a), elements(b), constants, clamp, elements_mut(y));
+        }
+        return;
+    }
+    // Input and output never overlap: the loader refused a plan where they would.
+    if let Ok([x, y]) = arena.get_disjoint_mut([x_place, y_place]) {
+        let is_whole = y_rows == [0, step.flow.height];
+        compute(file, (&step.work, is_whole), rows, x, y, scratch);
+    }
+}
+
+/// Constants of the data section; the loader has proven that they are there.
+fn records<'m, T: FromBytes + Immutable>(
+    file: &ModelFile<'m>,
+    offset: u32,
+    count: usize,
+) -> &'m [T] {
+    let bytes = u32::try_from(count.saturating_mul(size_of::<T>())).unwrap_or(u32::MAX);
+    elements(file.data(DataRef { offset, bytes }))
+}
+
+fn compute(
+    file: &ModelFile<'_>,
+    (work, is_whole): (&Work, bool),
+    rows: Rows,
+    x: &[u8],
+    y: &mut [u8],
+    scratch: &mut [u8],
+) {
+    match work {
+        Work::Conv2d { kernel, window, pad, layer } => {
+            let window = window.of_rows(rows.x, rows.y);
+            let places = (window, pad_of(file, *pad));
+            conv2d(file, (*kernel, layer), places, elements(x), elements_mut(y), scratch);
         }
         #[cfg(not(target_os = "none"))]
-        if let Work::Host(layer) = &self.work {
-            return host_conv2d_s8(layer, elements(x), elements_mut(y), elements_mut(words));
+        Work::Host { window, pad, layer } => {
+            let places = (window.of_rows(rows.x, rows.y), pad_of(file, *pad));
+            host_conv2d(file, layer, places, elements(x), elements_mut(y), scratch);
         }
-        let scratch = elements_mut(scratch);
-        match &self.work {
-            Work::Conv2d(layer) => conv2d_s8(layer, elements(x), elements_mut(y), scratch),
-            Work::Conv2dJoin(layer) => conv2d_s8(layer, elements(x), elements_mut(y), scratch),
-            Work::Conv2dTflite(layer) => conv2d_s8(layer, elements(x), elements_mut(y), scratch),
-            Work::MaxPool2d { window, clamp } => {
-                max_pool2d_s8(window, elements(x), *clamp, elements_mut(y));
+        Work::MaxPool2d { window, clamp } => {
+            let window = window.of_rows(rows.x, rows.y);
+            max_pool2d_s8(&window, elements(x), *clamp, elements_mut(y));
+        }
+        Work::AveragePool2d { window, clamp } => {
+            let window = window.of_rows(rows.x, rows.y);
+            average_pool2d_s8(&window, elements(x), *clamp, elements_mut(y));
+        }
+        Work::GlobalSum => {
+            if is_whole {
+                return global_sum_s8(elements(x), elements_mut(y));
             }
-            Work::AveragePool2d { window, clamp } => {
-                average_pool2d_s8(window, elements(x), *clamp, elements_mut(y));
+            if rows.y[0] == 0 {
+                y.fill(0);
             }
-            Work::GlobalSum => global_sum_s8(elements(x), elements_mut(y)),
-            Work::GlobalMean { constants, requantize } => {
-                global_mean_s8(elements(x), *constants, *requantize, elements_mut(y));
-            }
-            Work::GlobalMeanTflite { constants, requantize } => {
-                global_mean_s8(elements(x), *constants, *requantize, elements_mut(y));
-            }
-            Work::ClassifierS8 { weights, channels } => {
-                fully_connected_native::<i8>(elements(x), weights, channels, elements_mut(y));
-            }
-            Work::ClassifierS16 { weights, channels } => {
-                fully_connected_native::<i16>(elements(x), weights, channels, elements_mut(y));
-            }
-            Work::FullyConnected { weights, channels, requantize } => {
-                let x = elements(x);
-                fully_connected_tflite(x, weights, channels, *requantize, elements_mut(y));
-            }
-            Work::Add { .. } | Work::Packed(_) => {} // above
-            #[cfg(not(target_os = "none"))]
-            Work::Host(_) => {}
-            Work::AddInPlace { own, constants, clamp } => {
+            add_rows_s8(elements(x), elements_mut(y));
+        }
+        Work::GlobalMean(layer) => global_mean(file, layer, elements(x), elements_mut(y)),
+        Work::FullyConnected { wide, outputs, layer } => {
+            fully_connected(file, layer, (*wide, usize::from(*outputs)), x, y);
+        }
+        Work::None | Work::Add { .. } => {} // above
+        Work::AddInPlace { own, constants, clamp } => {
+            if let [constants] = records(file, *constants, 1) {
                 let own = usize::from(*own);
                 add_in_place_s8(own, elements(x), constants, *clamp, elements_mut(y));
             }
-            Work::Softmax(scale) => softmax_s8(elements(x), scale, elements_mut(y)),
-            Work::SubsamplePad { shape, zero } => {
-                subsample_pad_s8(shape, elements(x), *zero, elements_mut(y));
-            }
         }
+        Work::Softmax(scale) => softmax_s8(elements(x), scale, elements_mut(y)),
+        Work::SubsamplePad { shape, zero } => {
+            let height = |[begin, end]: [u16; 2]| end.saturating_sub(begin);
+            let mut shape = *shape;
+            (shape.input[0], shape.output[0]) = (height(rows.x), height(rows.y));
+            subsample_pad_s8(&shape, elements(x), *zero, elements_mut(y));
+        }
+    }
+}
+
+fn conv2d(
+    file: &ModelFile<'_>,
+    (kernel, layer): (Option<Kernel>, &Layer),
+    (window, pad): (Window, Pad<'_>),
+    x: &[i8],
+    y: &mut [i8],
+    scratch: &mut [u8],
+) {
+    if let Some(kernel) = kernel {
+        let packed = records(file, layer.weights, kernel.packed_words(&window));
+        let join = layer.form == Form::NativeJoin;
+        let clamp = layer.clamp;
+        let layer = PackedConv2d { kernel, window, pad, packed, clamp, join };
+        let words = scratch.len() - scratch.len() % size_of::<u32>();
+        let (words, _) = scratch.split_at_mut(words);
+        return packed_conv2d_s8(&layer, x, y, elements_mut(words));
+    }
+    let weights = if layer.is_int4 {
+        Weights::Int4(records(file, layer.weights, packed_len_s4(&window)))
+    } else {
+        Weights::Int8(records(file, layer.weights, packed_len(&window)))
+    };
+    let outputs = usize::from(window.output[2]);
+    let (clamp, scratch) = (layer.clamp, elements_mut(scratch));
+    let native: &[NativeChannel] = match layer.form {
+        Form::Tflite => &[],
+        Form::Native | Form::NativeJoin => records(file, layer.channels, outputs),
+    };
+    match layer.form {
+        Form::Native => {
+            let requantize = Native { clamp };
+            let layer = Conv2d { window, pad, weights, channels: native, requantize };
+            conv2d_s8(&layer, x, y, scratch);
+        }
+        Form::NativeJoin => {
+            let requantize = NativeJoin { clamp };
+            let layer = Conv2d { window, pad, weights, channels: native, requantize };
+            conv2d_s8(&layer, x, y, scratch);
+        }
+        Form::Tflite => {
+            let channels: &[TfliteChannel] = records(file, layer.channels, outputs);
+            let requantize = Tflite { zero_point: layer.zero_point.into(), clamp };
+            let layer = Conv2d { window, pad, weights, channels, requantize };
+            conv2d_s8(&layer, x, y, scratch);
+        }
+    }
+}
+
+fn pad_of<'m>(file: &ModelFile<'m>, pad: PadValue) -> Pad<'m> {
+    match pad {
+        PadValue::Uniform(value) => Pad::Uniform(value),
+        PadValue::PerChannel(data) => Pad::PerChannel(elements(file.data(data))),
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+fn host_conv2d(
+    file: &ModelFile<'_>,
+    layer: &Layer,
+    (window, pad): (Window, Pad<'_>),
+    x: &[i8],
+    y: &mut [i8],
+    scratch: &mut [u8],
+) {
+    let outputs = usize::from(window.output[2]);
+    let channels = match layer.form {
+        Form::Tflite => HostChannels::Tflite {
+            channels: records(file, layer.channels, outputs),
+            zero_point: layer.zero_point.into(),
+        },
+        form => HostChannels::Native {
+            channels: records(file, layer.channels, outputs),
+            join: form == Form::NativeJoin,
+        },
+    };
+    let packed = records(file, layer.weights, host::packed_words(&window));
+    let conv = HostConv2d { window, pad, packed, channels, clamp: layer.clamp };
+    let words = scratch.len() - scratch.len() % size_of::<u32>();
+    let (words, _) = scratch.split_at_mut(words);
+    host_conv2d_s8(&conv, x, y, elements_mut(words));
+}
+
+fn global_mean(file: &ModelFile<'_>, layer: &Layer, x: &[i8], y: &mut [i8]) {
+    let clamp = layer.clamp;
+    if layer.form == Form::Tflite {
+        if let [constants] = records::<TfliteChannel>(file, layer.channels, 1) {
+            let requantize = Tflite { zero_point: layer.zero_point.into(), clamp };
+            global_mean_s8(x, constants, requantize, y);
+        }
+    } else if let [constants] = records::<NativeChannel>(file, layer.channels, 1) {
+        global_mean_s8(x, constants, Native { clamp }, y);
+    }
+}
+
+fn fully_connected(
+    file: &ModelFile<'_>,
+    layer: &Layer,
+    (wide, outputs): (bool, usize),
+    x: &[u8],
+    y: &mut [u8],
+) {
+    let inputs = if wide { x.len() / 2 } else { x.len() };
+    let weights = records(file, layer.weights, inputs.saturating_mul(outputs));
+    if layer.form == Form::Tflite {
+        let channels: &[TfliteChannel] = records(file, layer.channels, outputs);
+        let requantize = Tflite { zero_point: layer.zero_point.into(), clamp: layer.clamp };
+        let (x, y) = (elements(x), elements_mut(y));
+        return fully_connected_tflite(x, weights, channels, requantize, y);
+    }
+    let channels = records(file, layer.channels, outputs);
+    if wide {
+        fully_connected_native::<i16>(elements(x), weights, channels, elements_mut(y));
+    } else {
+        fully_connected_native::<i8>(elements(x), weights, channels, elements_mut(y));
     }
 }

@@ -31,10 +31,13 @@ pub(crate) fn tensor(header: &Header<'_>, index: u16, t: &Tensor<'_>) -> Result<
     if !(t.scale.is_finite() && t.scale > 0.0 && zero_point_fits) {
         return Err(Problem::Quantization { tensor: index });
     }
+    if !(1..=t.shape[0]).contains(&t.rows) {
+        return Err(Problem::Ring { tensor: index, rows: t.rows, height: t.shape[0] });
+    }
     if !t.offset.is_multiple_of(ALIGNMENT) {
         return Err(Problem::Misaligned { tensor: index, offset: t.offset });
     }
-    let end = u64::from(t.offset) + t.bytes();
+    let end = u64::from(t.offset) + t.memory_bytes();
     if end > u64::from(header.arena_bytes) {
         let end = u32::try_from(end).unwrap_or(u32::MAX);
         return Err(Problem::OutOfArena { tensor: index, end, arena: header.arena_bytes });
@@ -45,29 +48,6 @@ pub(crate) fn tensor(header: &Header<'_>, index: u16, t: &Tensor<'_>) -> Result<
         return Err(Problem::Lifetime { tensor: index, step, first, last });
     }
     Ok(())
-}
-
-/// The input whose memory the output takes over.
-pub(crate) fn in_place_input(op: &Op) -> Option<u16> {
-    match op {
-        Op::Conv2d(conv) => conv.skip,
-        Op::Add(add) => add.in_place.and_then(|i| add.inputs.get(usize::from(i)).copied()),
-        _ => None,
-    }
-}
-
-/// The tensors that an operator reads.
-fn inputs(op: &Op) -> [Option<u16>; 2] {
-    match op {
-        Op::Conv2d(conv) => [Some(conv.input), conv.skip],
-        Op::MaxPool2d(pool) | Op::AveragePool2d(pool) => [Some(pool.input), None],
-        Op::GlobalSum(sum) => [Some(sum.input), None],
-        Op::GlobalMean(mean) => [Some(mean.input), None],
-        Op::FullyConnected(fc) => [Some(fc.input), None],
-        Op::Add(add) => add.inputs.map(Some),
-        Op::Softmax(softmax) => [Some(softmax.input), None],
-        Op::SubsamplePad(subsample) => [Some(subsample.input), None],
-    }
 }
 
 fn in_profile(op: &Op, profile: Profile) -> bool {
@@ -89,7 +69,7 @@ pub(crate) fn step(model: &ModelFile<'_>, index: u16, step: &Step<'_>) -> Result
     if !in_profile(&step.op, header.profile) {
         return Err(Problem::NotInProfile { step: index });
     }
-    for tensor in inputs(&step.op).into_iter().flatten() {
+    for tensor in step.op.inputs().into_iter().flatten() {
         let no_such = Problem::NoSuchTensor { step: index, tensor, tensors: header.tensors };
         let t = model.tensor(tensor).ok_or(no_such)?;
         // A tensor is made by the step before its index, so a life that begins later is a loop.
@@ -98,7 +78,26 @@ pub(crate) fn step(model: &ModelFile<'_>, index: u16, step: &Step<'_>) -> Result
             return Err(Problem::Lifetime { tensor, step: index, first, last });
         }
     }
-    shapes(model, index, step)
+    shapes(model, index, step)?;
+    groups(model, index, step)
+}
+
+/// Whether the step's rows can be made so many at a time.
+fn groups(model: &ModelFile<'_>, index: u16, step: &Step<'_>) -> Result<(), Problem> {
+    let height = model.tensor(step.output).map_or(0, |y| y.shape[0]);
+    let ends = index + 1 == model.header().steps;
+    if step.rows == 0 || step.on_demand && ends {
+        return Err(Problem::Group { step: index, rows: step.rows });
+    }
+    // A window in the padding would begin behind the rows that are there.
+    let [size, above, below] = match &step.op {
+        Op::Conv2d(conv) => [conv.kernel_size[0], conv.padding[0], conv.padding[2]],
+        _ => [1, 0, 0],
+    };
+    if step.rows < height && above.max(below) >= size {
+        return Err(Problem::Group { step: index, rows: step.rows });
+    }
+    Ok(())
 }
 
 /// The two tensors that every operator has, and what else it needs of them.
@@ -111,7 +110,7 @@ struct Shapes<'a> {
 
 fn shapes(model: &ModelFile<'_>, index: u16, step: &Step<'_>) -> Result<(), Problem> {
     let wrong = Problem::StepShape { step: index };
-    let x = inputs(&step.op)[0].and_then(|x| model.tensor(x)).ok_or(wrong)?;
+    let x = step.op.inputs()[0].and_then(|x| model.tensor(x)).ok_or(wrong)?;
     let y = model.tensor(step.output).ok_or(wrong)?;
     let s = Shapes { model, step: index, x, y };
     let classes = s.y.shape[2];

@@ -176,6 +176,34 @@ pub enum Problem {
         /// Size of the section.
         section: u32,
     },
+    /// A tensor's memory holds no row, or more than there are.
+    #[error("tensor {tensor} has memory for {rows} rows, outside of 1 to {height}")]
+    Ring {
+        /// Index of the tensor.
+        tensor: u16,
+        /// Rows of its memory.
+        rows: u16,
+        /// Rows of the tensor.
+        height: u16,
+    },
+    /// A step that cannot make so many rows at a time, or the last one on demand.
+    #[error("step {step} cannot make {rows} rows at a time, or on demand")]
+    Group {
+        /// Index of the step.
+        step: u16,
+        /// Rows at a time.
+        rows: u16,
+    },
+    /// A ring that is too small for the rows that are needed at the same time.
+    #[error("tensor {tensor} has memory for {have} rows, and needs {need} at the same time")]
+    Rows {
+        /// Index of the tensor.
+        tensor: u16,
+        /// Rows that are needed.
+        need: u16,
+        /// Rows of its memory.
+        have: u16,
+    },
     /// A reference that does not begin at a multiple of the alignment.
     #[error("step {step}: its data begin at {offset}, which is no multiple of 16")]
     DataMisaligned {
@@ -212,6 +240,9 @@ impl Problem {
             Self::NotInProfile { .. } => 19,
             Self::DataOutside { .. } => 20,
             Self::DataMisaligned { .. } => 21,
+            Self::Ring { .. } => 22,
+            Self::Group { .. } => 23,
+            Self::Rows { .. } => 24,
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::check;
 use crate::error::{ParseError, Problem};
 use crate::notes::{KnownAnswer, Notes};
+use crate::older;
 use crate::records::{DataRef, Header, Step, Tensor};
 use crate::{ALIGNMENT, VERSION};
 use serde::Deserialize;
@@ -60,6 +61,7 @@ pub fn file_length(slot: &[u8]) -> Option<usize> {
 /// A model file that was checked whole: every record decodes, every reference is inside.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelFile<'a> {
+    version: u16,
     header: Header<'a>,
     tensors: &'a [u8],
     steps: &'a [u8],
@@ -76,8 +78,9 @@ impl<'a> ModelFile<'a> {
     /// # Errors
     /// Where anything is not as the README says; the error names the first byte that is wrong.
     pub fn parse(file: &'a [u8]) -> Result<Self, ParseError> {
-        let Sections { records, data, notes, crc } = sections(file)?;
-        let mut reader = Reader { rest: records, file_bytes: PREFIX_BYTES + records.len() };
+        let Sections { version, records, data, notes, crc } = sections(file)?;
+        let file_bytes = PREFIX_BYTES + records.len();
+        let mut reader = Reader { rest: records, file_bytes, version };
         let header: Header<'a> = reader.next()?;
         if header.steps == 0 || Some(header.tensors) != header.steps.checked_add(1) {
             let problem = Problem::Counts { tensors: header.tensors, steps: header.steps };
@@ -86,15 +89,14 @@ impl<'a> ModelFile<'a> {
         let tensors = reader.rest;
         for index in 0..header.tensors {
             let at = reader.at();
-            check::tensor(&header, index, &reader.next()?).map_err(|p| p.at(at))?;
+            check::tensor(&header, index, &reader.tensor()?).map_err(|p| p.at(at))?;
         }
         let steps = reader.rest;
         let (notes, known_answers) = read_notes(notes, file.len())?;
-        let model = Self { header, tensors, steps, data, notes, known_answers, file, crc };
-        model.check_overlaps()?;
+        let model = Self { version, header, tensors, steps, data, notes, known_answers, file, crc };
         for index in 0..header.steps {
             let at = reader.at();
-            check::step(&model, index, &reader.next()?).map_err(|p| p.at(at))?;
+            check::step(&model, index, &reader.step()?).map_err(|p| p.at(at))?;
         }
         match as_u32(reader.rest.len()) {
             0 => Ok(model),
@@ -106,6 +108,12 @@ impl<'a> ModelFile<'a> {
     #[must_use]
     pub fn header(&self) -> &Header<'a> {
         &self.header
+    }
+
+    /// The format version that it was written in.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.version
     }
 
     /// The checksum of the file, which serves as its identity.
@@ -134,14 +142,14 @@ impl<'a> ModelFile<'a> {
 
     /// The known answers.
     pub fn known_answers(&self) -> impl Iterator<Item = KnownAnswer> + use<'a> {
-        let mut reader = Reader { rest: self.known_answers, file_bytes: 0 };
+        let mut reader = self.reader(self.known_answers);
         (0..self.notes.known_answers).map_while(move |_| reader.next().ok())
     }
 
     /// The tensors; the first one is the input, tensor `i + 1` the output of step `i`.
     pub fn tensors(&self) -> impl Iterator<Item = Tensor<'a>> + use<'a> {
-        let mut reader = Reader { rest: self.tensors, file_bytes: 0 };
-        (0..self.header.tensors).map_while(move |_| reader.next().ok())
+        let mut reader = self.reader(self.tensors);
+        (0..self.header.tensors).map_while(move |_| reader.tensor().ok())
     }
 
     /// Tensor number `index`.
@@ -152,8 +160,12 @@ impl<'a> ModelFile<'a> {
 
     /// The steps in the order of execution.
     pub fn steps(&self) -> impl Iterator<Item = Step<'a>> + use<'a> {
-        let mut reader = Reader { rest: self.steps, file_bytes: 0 };
-        (0..self.header.steps).map_while(move |_| reader.next().ok())
+        let mut reader = self.reader(self.steps);
+        (0..self.header.steps).map_while(move |_| reader.step().ok())
+    }
+
+    fn reader(&self, records: &'a [u8]) -> Reader<'a> {
+        Reader { rest: records, file_bytes: 0, version: self.version }
     }
 
     /// The bytes of a reference; empty if it were to leave the section, which parsing excludes.
@@ -169,34 +181,11 @@ impl<'a> ModelFile<'a> {
     pub fn data_bytes(&self) -> u32 {
         as_u32(self.data.len())
     }
-
-    /// No two tensors that live at the same time share memory, but an output may take over the
-    /// memory of the input that ends with its step.
-    fn check_overlaps(&self) -> Result<(), ParseError> {
-        for (second, b) in (0u16..).zip(self.tensors()) {
-            for (first, a) in (0..second).zip(self.tensors()) {
-                let both_live = a.first <= b.last && b.first <= a.last;
-                let a_end = u64::from(a.offset) + a.bytes();
-                let b_end = u64::from(b.offset) + b.bytes();
-                let share = u64::from(a.offset) < b_end && u64::from(b.offset) < a_end;
-                if both_live && share && !self.takes_over(&a, first, &b) {
-                    return Err(Problem::Overlap { first, second }.at(PREFIX_BYTES));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the step that makes `b` reads `a` last, and in place.
-    fn takes_over(&self, a: &Tensor<'_>, index: u16, b: &Tensor<'_>) -> bool {
-        let fits = a.last == b.first && a.offset == b.offset && a.bytes() == b.bytes();
-        let step = || self.steps().nth(usize::from(b.first));
-        fits && step().is_some_and(|step| check::in_place_input(&step.op) == Some(index))
-    }
 }
 
 /// A file whose prefix is right.
 struct Sections<'a> {
+    version: u16,
     records: &'a [u8],
     data: &'a [u8],
     notes: &'a [u8],
@@ -208,7 +197,7 @@ fn read_notes(section: &[u8], file_bytes: usize) -> Result<(Notes, &[u8]), Parse
     if section.is_empty() {
         return Ok((Notes::default(), section));
     }
-    let mut reader = Reader { rest: section, file_bytes };
+    let mut reader = Reader { rest: section, file_bytes, version: VERSION };
     let notes: Notes = reader.next()?;
     let known_answers = reader.rest;
     for _ in 0..notes.known_answers {
@@ -261,8 +250,13 @@ fn sections(file: &[u8]) -> Result<Sections<'_>, ParseError> {
     let records = file.get(PREFIX_BYTES..records_end as usize);
     let rest = file.get(data as usize..).and_then(|d| d.split_at_checked(data_bytes as usize));
     let sections = records.zip(rest);
-    let sections =
-        sections.map(|(records, (data, notes))| Sections { records, data, notes, crc: computed });
+    let sections = sections.map(|(records, (data, notes))| Sections {
+        version,
+        records,
+        data,
+        notes,
+        crc: computed,
+    });
     sections.ok_or_else(|| truncated(have))
 }
 
@@ -271,6 +265,8 @@ struct Reader<'a> {
     rest: &'a [u8],
     /// Bytes from the file's start to the end of the records.
     file_bytes: usize,
+    /// The format version of the records.
+    version: u16,
 }
 
 impl<'a> Reader<'a> {
@@ -284,5 +280,19 @@ impl<'a> Reader<'a> {
             postcard::take_from_bytes(self.rest).map_err(|_| Problem::Record.at(self.at()))?;
         self.rest = rest;
         Ok(record)
+    }
+
+    fn tensor(&mut self) -> Result<Tensor<'a>, ParseError> {
+        match self.version {
+            1 | 2 => self.next::<older::Tensor<'a>>().map(Into::into),
+            _ => self.next(),
+        }
+    }
+
+    fn step(&mut self) -> Result<Step<'a>, ParseError> {
+        match self.version {
+            1 | 2 => self.next::<older::Step<'a>>().map(Into::into),
+            _ => self.next(),
+        }
     }
 }

@@ -13,7 +13,9 @@ extern crate alloc;
 mod check;
 mod error;
 mod file;
+pub mod flow;
 mod notes;
+mod older;
 mod records;
 #[cfg(feature = "write")]
 pub mod write;
@@ -27,7 +29,7 @@ pub use records::{
 };
 
 /// The newest format version, which is the one that [`write`] makes.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Every offset in the data section and in the arena is a multiple of this many bytes.
 pub const ALIGNMENT: u32 = 16;

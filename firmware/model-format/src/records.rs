@@ -4,6 +4,7 @@
 //! Strings are borrowed from the file. A reference to weights is a [`DataRef`] into the data
 //! section; a reference to a tensor is its index in the tensor table.
 
+use crate::flow::Reach;
 use serde::{Deserialize, Serialize};
 
 /// The arithmetic of a model (README of `int8-kernels`).
@@ -103,6 +104,8 @@ pub struct Tensor<'a> {
     pub first: u16,
     /// The last step that reads it; for the output the step that makes it.
     pub last: u16,
+    /// Rows that its memory holds: all of them, or those that are read at the same time.
+    pub rows: u16,
 }
 
 impl Tensor<'_> {
@@ -116,6 +119,19 @@ impl Tensor<'_> {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.elements() * u64::from(self.dtype.bytes())
+    }
+
+    /// Bytes of one row.
+    #[must_use]
+    pub fn row_bytes(&self) -> u64 {
+        let elements = u64::from(self.shape[1]) * u64::from(self.shape[2]);
+        elements * u64::from(self.dtype.bytes())
+    }
+
+    /// Bytes of its memory.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.row_bytes() * u64::from(self.rows)
     }
 }
 
@@ -141,6 +157,11 @@ pub struct Step<'a> {
     pub macs: u64,
     /// The operator.
     pub op: Op,
+    /// Rows that it makes at a time, at least 1 (of a [`GlobalSum`], rows that it sums up).
+    pub rows: u16,
+    /// Whether it runs only when a later step lacks rows of its output: it is part of the segment
+    /// that ends with the next step that does not.
+    pub on_demand: bool,
 }
 
 /// An operator with its parameters. The arithmetic is specified in the README of `int8-kernels`.
@@ -164,6 +185,62 @@ pub enum Op {
     Softmax(Softmax),
     /// Shortcut option A: every `stride`-th pixel, with empty channels around (profile `native`).
     SubsamplePad(SubsamplePad),
+}
+
+impl Op {
+    /// The tensors that it reads.
+    #[must_use]
+    pub fn inputs(&self) -> [Option<u16>; 2] {
+        match self {
+            Self::Conv2d(conv) => [Some(conv.input), conv.skip],
+            Self::MaxPool2d(pool) | Self::AveragePool2d(pool) => [Some(pool.input), None],
+            Self::GlobalSum(sum) => [Some(sum.input), None],
+            Self::GlobalMean(mean) => [Some(mean.input), None],
+            Self::FullyConnected(fc) => [Some(fc.input), None],
+            Self::Add(add) => add.inputs.map(Some),
+            Self::Softmax(softmax) => [Some(softmax.input), None],
+            Self::SubsamplePad(subsample) => [Some(subsample.input), None],
+        }
+    }
+
+    /// The input whose memory the output takes over.
+    #[must_use]
+    pub fn takes_over(&self) -> Option<u16> {
+        match self {
+            Self::Conv2d(conv) => conv.skip,
+            Self::Add(add) => add.in_place.and_then(|i| add.inputs.get(usize::from(i)).copied()),
+            _ => None,
+        }
+    }
+
+    /// The tensors that it reads: by a window, and at the same place. The latter is the one that is
+    /// taken over, if one is.
+    pub(crate) fn flows_from(&self) -> [Option<u16>; 2] {
+        match self {
+            Self::Add(Add { inputs: [first, second], in_place: Some(0), .. }) => {
+                [Some(*second), Some(*first)]
+            }
+            _ => self.inputs(),
+        }
+    }
+
+    /// How it reads rows of the first of [`Self::flows_from`].
+    pub(crate) fn reach(&self) -> Reach {
+        let window = |size: [u8; 2], stride: [u8; 2], padding: [u8; 4]| Reach {
+            size: size[0].into(),
+            stride: stride[0],
+            top: padding[0],
+        };
+        match self {
+            Self::Conv2d(conv) => window(conv.kernel_size, conv.stride, conv.padding),
+            Self::MaxPool2d(pool) | Self::AveragePool2d(pool) => {
+                window(pool.kernel_size, pool.stride, pool.padding)
+            }
+            Self::SubsamplePad(op) => Reach { stride: op.stride, ..Reach::SAME },
+            Self::Add(_) | Self::GlobalSum(_) => Reach::SAME,
+            Self::GlobalMean(_) | Self::FullyConnected(_) | Self::Softmax(_) => Reach::ALL,
+        }
+    }
 }
 
 /// What a convolution reads outside of its input.

@@ -6,6 +6,9 @@ use crate::{
 };
 use alloc::vec::Vec;
 
+/// The first format version with notes.
+const NOTES_SINCE: u16 = 2;
+
 /// Collects weights and parameters, each at a multiple of [`ALIGNMENT`].
 #[derive(Clone, Debug, Default)]
 pub struct DataSection {
@@ -110,7 +113,8 @@ pub fn annotate(
     file.extend_from_slice(&section);
     let bytes = as_u32(file.len());
     let mut put = |at: usize, value: &[u8]| file[at..at + value.len()].copy_from_slice(value);
-    put(field::VERSION, &VERSION.to_le_bytes());
+    let version = model.version().max(NOTES_SINCE);
+    put(field::VERSION, &version.to_le_bytes());
     put(field::FILE, &bytes.to_le_bytes());
     put(field::NOTES_BYTES, &as_u32(section.len()).to_le_bytes());
     seal(&mut file);

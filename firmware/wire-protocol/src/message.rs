@@ -7,7 +7,7 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages. A device that is asked in another refuses and names its own.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// The sequence number of an answer to no request (a broken frame, a boot message).
 pub const SEQUENCE_NONE: u16 = 0;
@@ -18,8 +18,19 @@ pub const TOP_MAX: usize = 5;
 /// Most bytes that one write, or [`Response::Output`], carries.
 pub const WRITE_BYTES_MAX: usize = 512;
 
-/// What the host asks. Every request has one answer, which [`Request::Bench`] and
-/// [`Request::Trace`] precede by a stream.
+/// What is told of the steps that run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Watch {
+    /// Nothing.
+    Nothing,
+    /// [`Response::StepCost`], each time that a step has made rows.
+    Costs,
+    /// [`Response::TensorCrc`] of the input, where its memory holds all of it, and of the rows that
+    /// a step has made.
+    Tensors,
+}
+
+/// What the host asks. Every request has one answer, which a [`Watch`] precedes by a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request<'a> {
     /// Who is there? `version` is the host's [`PROTOCOL_VERSION`].
@@ -36,9 +47,10 @@ pub enum Request<'a> {
     },
     /// Run the model on the image that was written.
     Infer,
-    /// As [`Request::Infer`], with the cost of every step.
+    /// As [`Request::Infer`], with the cost of every step that did not run as the image came;
+    /// [`Request::InferRows`] tells of all.
     Bench,
-    /// As [`Request::Infer`], with a CRC of the input and of every step's output.
+    /// The same with a CRC of the input and of every step's output.
     Trace,
     /// Bytes of the last run's output tensor.
     ReadOutput {
@@ -62,6 +74,8 @@ pub enum Request<'a> {
     InferRows {
         /// Where in the input tensor.
         offset: u32,
+        /// What is told of the steps that run; then the last answer is [`Response::Done`].
+        watch: Watch,
         /// At most [`WRITE_BYTES_MAX`], and no more than the device's frame holds.
         bytes: &'a [u8],
     },
@@ -115,25 +129,27 @@ pub enum Response<'a> {
         /// Best classes first; of equal ones the smaller index first.
         top: Vec<TopClass, TOP_MAX>,
     },
-    /// One step's cost, in order, while [`Request::Bench`] runs.
+    /// One run of a step, under [`Watch::Costs`]; those of a step add up to its cost.
     StepCost {
         /// Step, from 0.
         step: u16,
         /// Instructions or cycles of it.
         count: u64,
     },
-    /// One tensor, in order, while [`Request::Trace`] runs.
+    /// Rows of a tensor, or all of it, under [`Watch::Tensors`].
     TensorCrc {
         /// 0 is the input, `n` the output of step `n - 1`.
         tensor: u16,
+        /// The first byte of the tensor that it is about.
+        at: u32,
         /// CRC-32 (ISO-HDLC) of its bytes in raster order.
         crc: u32,
-        /// Its size.
+        /// How many bytes.
         bytes: u32,
     },
-    /// Ends [`Request::Bench`] and [`Request::Trace`].
+    /// Ends an inference under a [`Watch`].
     Done {
-        /// Sum over the steps; 0 for a trace.
+        /// Sum of the costs that this answer told of.
         total: u64,
     },
     /// Answers [`Request::ReadOutput`].

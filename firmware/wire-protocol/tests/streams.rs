@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use resmcu_wire_protocol::{
     CounterUnit, Decoder, DeviceInfo, FRAME_BYTES_MAX, FRAME_BYTES_MIN, FRAME_OVERHEAD_BYTES,
     FrameFault, LoadFailure, MemoryUse, ModelInfo, ModelState, Refusal, Request, Response,
-    SelfTestReport, SlotInfo, SlotState, SlotsInfo, Standing, TopClass, WRITE_BYTES_MAX, decode,
-    encode, tensor_crc,
+    SelfTestReport, SlotInfo, SlotState, SlotsInfo, Standing, TopClass, WRITE_BYTES_MAX, Watch,
+    decode, encode, tensor_crc,
 };
 
 type Payloads = Vec<Result<Vec<u8>, FrameFault>>;
@@ -39,7 +39,7 @@ fn requests(bytes: &[u8]) -> [Request<'_>; 16] {
         Request::Memory,
         Request::Calibrate { rounds: u32::MAX },
         Request::Stop,
-        Request::InferRows { offset: u32::MAX, bytes },
+        Request::InferRows { offset: u32::MAX, watch: Watch::Tensors, bytes },
         Request::SelfTest,
         Request::Slots,
         Request::UpdateBegin { bytes: u32::MAX, crc: u32::MAX },
@@ -86,7 +86,7 @@ fn responses(bytes: &[u8]) -> Vec<Response<'_>> {
         Response::Written { have: 7 },
         Response::Inferred { count: u64::MAX, unknown: true, top },
         Response::StepCost { step: u16::MAX, count: u64::MAX },
-        Response::TensorCrc { tensor: 1, crc: 2, bytes: 3 },
+        Response::TensorCrc { tensor: 1, at: 4, crc: 2, bytes: 3 },
         Response::Done { total: 0 },
         Response::Output { offset: u32::MAX, bytes },
         Response::Memory(MemoryUse { arena: 1, stack: 2, ..MemoryUse::default() }),

@@ -22,13 +22,13 @@ pub(crate) fn outputs(
     let chunks: Vec<Outcome<Vec<Vec<u8>>>> = indices
         .par_chunks(chunk(data.len()))
         .map(|chunk| {
-            let mut arena = model.arena();
-            let (mut executor, mut decoder) = (model.executor(&mut arena)?, Decoder::new());
+            let mut memory = model.memory();
+            let (mut executor, mut decoder) = (model.executor(&mut memory)?, Decoder::new());
             let mut outputs = Vec::with_capacity(chunk.len());
             for &index in chunk {
-                let fits = executor.write_image(0, data.image(index, &mut decoder)?);
-                debug_assert!(fits, "the images' shape was compared with the model's");
-                outputs.push(executor.run(&mut ()).to_vec());
+                let image = data.image(index, &mut decoder)?;
+                debug_assert_eq!(image.len(), executor.input_bytes(), "shapes were compared");
+                outputs.push(executor.infer_image(image, &mut ()).to_vec());
                 progress();
             }
             Ok(outputs)

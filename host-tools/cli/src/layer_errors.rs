@@ -45,8 +45,10 @@ struct Sums {
 struct Tape(Vec<Vec<u8>>);
 
 impl Observer for Tape {
-    fn step_end(&mut self, _step: usize, output: &[u8]) {
-        self.0.push(output.to_vec());
+    fn step_end(&mut self, step: usize, _at: usize, output: &[u8]) {
+        let steps = self.0.len().max(step + 1);
+        self.0.resize(steps, Vec::new());
+        self.0[step].extend_from_slice(output);
     }
 }
 
@@ -59,8 +61,8 @@ pub(crate) fn layer_errors(
     let file = model.file()?;
     let tensors: Vec<_> = file.tensors().skip(1).collect();
     let mut sums = vec![Sums::default(); tensors.len()];
-    let mut arena = model.arena();
-    let (mut executor, mut decoder) = (model.executor(&mut arena)?, Decoder::new());
+    let mut memory = model.memory();
+    let (mut executor, mut decoder) = (model.executor(&mut memory)?, Decoder::new());
     let float = Executor::new();
     for first in (0..images.len()).step_by(BATCH) {
         let range = first..(first + BATCH).min(images.len());
@@ -68,9 +70,7 @@ pub(crate) fn layer_errors(
         let all = float.forward_all(graph, normalized.view()).map_err(Failure::input)?;
         for index in range {
             let mut tape = Tape::default();
-            if executor.write_image(0, images.image(index, &mut decoder)?) {
-                executor.run(&mut tape);
-            }
+            executor.infer_image(images.image(index, &mut decoder)?, &mut tape);
             for ((tensor, bytes), sums) in tensors.iter().zip(&tape.0).zip(&mut sums) {
                 // A copy of a residual has no node of its own.
                 let Some(node) = graph.find(tensor.name) else { continue };
@@ -124,6 +124,7 @@ mod tests {
             offset: 0,
             first: 0,
             last: 0,
+            rows: 1,
         };
         let mut sums = Sums::default();
         let bytes: Vec<u8> = int8.iter().map(|&q| q.cast_unsigned()).collect();

@@ -22,6 +22,8 @@ pub(crate) struct Layer {
     pub(crate) params: u64,
     /// Bytes of its weights and constants in the file.
     pub(crate) weight_bytes: u64,
+    /// Rows that it makes at a time, if not all.
+    pub(crate) rows: Option<u16>,
     /// Bytes of the tensors that live while it runs.
     pub(crate) live: u64,
 }
@@ -29,12 +31,13 @@ pub(crate) struct Layer {
 /// The steps of a model.
 pub(crate) fn layers(file: &ModelFile<'_>) -> Outcome<Vec<Layer>> {
     let tensors: Vec<Tensor<'_>> = file.tensors().collect();
+    let lives = lives(file);
     let describe = |(index, step): (u16, Step<'_>)| {
         let missing = || Failure::input(format!("step {index} names a tensor that is not there"));
         let output = tensors.get(usize::from(step.output)).ok_or_else(missing)?;
-        let input = input(&step.op);
-        let input = tensors.get(usize::from(input)).ok_or_else(missing)?;
-        let live = live_bytes(&tensors, index, taken_over(&step.op));
+        let input = step.op.inputs()[0].map(usize::from).and_then(|input| tensors.get(input));
+        let input = input.ok_or_else(missing)?;
+        let live = live_bytes(&tensors, &lives, index);
         Ok(Layer {
             name: step.name.to_owned(),
             op: describe_op(&step.op),
@@ -43,6 +46,7 @@ pub(crate) fn layers(file: &ModelFile<'_>) -> Outcome<Vec<Layer>> {
             macs: step.macs,
             params: params(&step.op, input, output),
             weight_bytes: references(&step.op).iter().map(|data| u64::from(data.bytes)).sum(),
+            rows: (step.rows < output.shape[0]).then_some(step.rows),
             live,
         })
     };
@@ -78,35 +82,42 @@ fn describe_op(op: &Op) -> String {
     }
 }
 
-/// The (first) tensor that an operator reads.
-fn input(op: &Op) -> u16 {
-    match op {
-        Op::Conv2d(conv) => conv.input,
-        Op::MaxPool2d(pool) | Op::AveragePool2d(pool) => pool.input,
-        Op::GlobalSum(sum) => sum.input,
-        Op::GlobalMean(mean) => mean.input,
-        Op::FullyConnected(fc) => fc.input,
-        Op::Add(add) => add.inputs[0],
-        Op::Softmax(softmax) => softmax.input,
-        Op::SubsamplePad(subsample) => subsample.input,
-    }
+/// A tensor's memory, and the steps in which it lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    /// First step of the segment that makes it.
+    pub(crate) first: u16,
+    /// Last step of the segment that reads it last.
+    pub(crate) last: u16,
+    /// The tensor that had its memory first.
+    pub(crate) ring: u16,
 }
 
-/// The input whose memory the output takes over.
-fn taken_over(op: &Op) -> Option<u16> {
-    match op {
-        Op::Conv2d(conv) => conv.skip,
-        Op::Add(add) => add.in_place.and_then(|i| add.inputs.get(usize::from(i)).copied()),
-        _ => None,
+/// The lives of all tensors. In a segment (steps that run on demand, and the one after them) all
+/// its tensors live together.
+pub(crate) fn lives(file: &ModelFile<'_>) -> Vec<Life> {
+    let steps: Vec<Step<'_>> = file.steps().collect();
+    let ends: Vec<u16> = (0..).zip(&steps).filter(|(_, s)| !s.on_demand).map(|(i, _)| i).collect();
+    let end = |step: u16| ends.iter().copied().find(|&end| end >= step).unwrap_or(step);
+    let begin = |step: u16| ends.iter().rfind(|&&end| end < step).map_or(0, |end| end + 1);
+    let mut lives: Vec<Life> = Vec::new();
+    for (index, tensor) in (0..).zip(file.tensors()) {
+        let made_by = usize::from(index).checked_sub(1).and_then(|step| steps.get(step));
+        let taken = made_by.and_then(|step| step.op.takes_over());
+        let before = taken.and_then(|taken| lives.get(usize::from(taken)));
+        let ring = before.map_or(index, |before| before.ring);
+        lives.push(Life { first: begin(tensor.first), last: end(tensor.last), ring });
     }
+    lives
 }
 
-/// Bytes of the tensors that live in a step; one that is taken over counts once.
-fn live_bytes(tensors: &[Tensor<'_>], step: u16, taken_over: Option<u16>) -> u64 {
-    let lives = |(index, tensor): &(u16, &Tensor<'_>)| {
-        Some(*index) != taken_over && tensor.first <= step && step <= tensor.last
-    };
-    (0..).zip(tensors).filter(lives).map(|(_, tensor)| tensor.bytes()).sum()
+/// Bytes of the memory that lives in a step; a tensor and the one that takes it over count once.
+fn live_bytes(tensors: &[Tensor<'_>], lives: &[Life], step: u16) -> u64 {
+    let alive = |life: &&Life| life.first <= step && step <= life.last;
+    let rings: std::collections::BTreeSet<u16> =
+        lives.iter().filter(alive).map(|l| l.ring).collect();
+    let bytes = |ring: &u16| tensors.get(usize::from(*ring)).map_or(0, Tensor::memory_bytes);
+    rings.iter().map(bytes).sum()
 }
 
 fn references(op: &Op) -> Vec<DataRef> {

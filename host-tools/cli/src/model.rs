@@ -5,7 +5,7 @@ use crate::output::ModelName;
 use ndarray::Array4;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use resmcu_int8_runtime::{Block, Executor};
+use resmcu_int8_runtime::{Block, Executor, Step};
 use resmcu_model_format::ModelFile;
 use resmcu_quantizer::calibrate::Ranges;
 use resmcu_quantizer::fold_batch_norm::fold;
@@ -14,17 +14,22 @@ use resmcu_quantizer::kernels::Packing;
 use resmcu_quantizer::lower::lower_for;
 use resmcu_quantizer::pack_for_host::pack_for_host;
 use resmcu_quantizer::quantize::quantize;
+use resmcu_quantizer::quantized::QuantizedGraph;
 use std::path::Path;
 use zerocopy::IntoBytes;
 
 /// What helps where a model file becomes too large.
-pub(crate) const SMALLER: &str = "a larger --flash-budget or a smaller network";
+pub(crate) const SMALLER: &str = "a larger --flash-budget or --ram-budget, or a smaller network";
 
-/// Steps that the host decodes at most; ResNet-152 has some 160.
-const STEPS_MAX: usize = 512;
+/// What reports say of weights that nobody trained.
+const SEEDED: &str = "weights seeded with 0, not trained";
 
-/// The device's own executor, on the host.
-pub(crate) type HostExecutor<'m, 'a> = Executor<'m, 'a, STEPS_MAX>;
+/// Memory that a model runs in: its arena, and its decoded plan.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    arena: Vec<Block>,
+    plan: Vec<Step>,
+}
 
 /// A file in memory, aligned as in flash.
 #[derive(Clone, Debug)]
@@ -44,11 +49,15 @@ impl Aligned {
         &self.blocks.as_bytes()[..self.bytes]
     }
 
-    /// An arena of the size that this model needs.
-    fn arena(&self) -> Vec<Block> {
+    /// Memory of the size that this model needs.
+    fn memory(&self) -> Memory {
         let header = ModelFile::parse(self.bytes()).map(|file| *file.header());
         let bytes = header.map_or(0, |h| h.arena_bytes as usize + h.scratch_bytes as usize);
-        vec![Block::ZERO; bytes / Block::BYTES + 2]
+        let tensors = header.map_or(0, |h| h.tensors.into());
+        Memory {
+            arena: vec![Block::ZERO; bytes / Block::BYTES + 2],
+            plan: vec![Step::VACANT; tensors],
+        }
     }
 }
 
@@ -75,10 +84,13 @@ impl Model {
         let help = "write it again with `resmcu quantize` or `resmcu import`";
         let file = Aligned::new(bytes);
         ModelFile::parse(file.bytes()).or_fail(help)?;
-        HostExecutor::new(file.bytes(), &mut file.arena()).map(|_| ()).or_fail(help)?;
+        let mut memory = file.memory();
+        Executor::new(file.bytes(), &mut memory.arena, &mut memory.plan)
+            .map(|_| ())
+            .or_fail(help)?;
         let host = Aligned::new(&pack_for_host(file.bytes()).or_fail(help)?);
         let model = Self { file, host, origin: None };
-        model.executor(&mut model.arena()).map(|_| ()).or_fail(help)?;
+        model.executor(&mut model.memory()).map(|_| ()).or_fail(help)?;
         Ok(model)
     }
 
@@ -97,18 +109,16 @@ impl Model {
         ModelFile::parse(self.host.bytes()).map_err(Failure::input)
     }
 
-    /// An arena of the size that the model needs on this host.
-    pub(crate) fn arena(&self) -> Vec<Block> {
-        self.host.arena()
+    /// Memory of the size that the model needs on this host.
+    pub(crate) fn memory(&self) -> Memory {
+        self.host.memory()
     }
 
-    /// The executor of this model in `arena`: the device's own, with this host's kernel in place of
+    /// The executor of this model in `memory`: the device's own, with this host's kernel in place of
     /// the file's, which gives the same bytes.
-    pub(crate) fn executor<'m, 'a>(
-        &'m self,
-        arena: &'a mut [Block],
-    ) -> Outcome<HostExecutor<'m, 'a>> {
-        Executor::new(self.host.bytes(), arena).map_err(Failure::input)
+    pub(crate) fn executor<'m, 'a>(&'m self, memory: &'a mut Memory) -> Outcome<Executor<'m, 'a>> {
+        let Memory { arena, plan } = memory;
+        Executor::new(self.host.bytes(), arena, plan).map_err(Failure::input)
     }
 
     /// Name and hash for reports.
@@ -187,22 +197,34 @@ fn seeded(name: &str, packing: Packing) -> Outcome<Model> {
     let graph = resnet::by_name(name)
         .and_then(|spec| spec.build(0))
         .or_fail("name a model file, a checkpoint, or one of these networks")?;
-    let graph = fold(&graph).map_err(Failure::input)?;
+    let lowered = lower_for(&on_noise(&graph)?, packing).or_fail(SMALLER)?;
+    let mut model = Model::new(&lowered.file)?;
+    model.origin = Some(SEEDED.to_owned());
+    Ok(model)
+}
+
+/// The integers of a network of the zoo, with seeded weights, or of a checkpoint, calibrated on
+/// noise: right in shape, memory and cost. And what the report says of it.
+pub(crate) fn shape_of(name: &str) -> Outcome<(QuantizedGraph, Option<String>)> {
+    let path = Path::new(name);
+    if !path.exists() && !looks_like_a_path(name) {
+        let spec = resnet::by_name(name).and_then(|spec| spec.build(0));
+        let graph = spec.or_fail("name a checkpoint, or one of these networks")?;
+        return Ok((on_noise(&graph)?, Some(SEEDED.to_owned())));
+    }
+    let checkpoint = load_checkpoint(name)?;
+    Ok((on_noise(&checkpoint.graph)?, Some("ranges calibrated on noise".to_owned())))
+}
+
+fn on_noise(graph: &Graph) -> Outcome<QuantizedGraph> {
+    let graph = fold(graph).map_err(Failure::input)?;
     let [height, width, channels] = graph.input_shape();
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let noise =
         Array4::from_shape_simple_fn([2, height, width, channels], || rng.random_range(-2.0..2.0));
-    let mut model = quantized(&graph, &noise, packing)?;
-    model.origin = Some("weights seeded with 0, not trained".to_owned());
-    Ok(model)
-}
-
-fn quantized(graph: &Graph, images: &Array4<f32>, packing: Packing) -> Outcome<Model> {
-    let mut ranges = Ranges::new(graph);
+    let mut ranges = Ranges::new(&graph);
     ranges
-        .observe(graph, &resmcu_quantizer::engine::Executor::new(), &images.view())
+        .observe(&graph, &resmcu_quantizer::engine::Executor::new(), &noise.view())
         .map_err(Failure::input)?;
-    let quantized = quantize(graph, &ranges).map_err(Failure::input)?;
-    let lowered = lower_for(&quantized, packing).or_fail(SMALLER)?;
-    Model::new(&lowered.file)
+    quantize(&graph, &ranges).map_err(Failure::input)
 }

@@ -5,7 +5,7 @@ use crate::device::Device;
 use crate::error::LinkError;
 use resmcu_wire_protocol::{
     CounterUnit, FRAME_BYTES_MAX, FRAME_BYTES_MIN, FRAME_OVERHEAD_BYTES, LoadFailure, MemoryUse,
-    ModelState, PROTOCOL_VERSION, Request, Response, TopClass, WRITE_BYTES_MAX,
+    ModelState, PROTOCOL_VERSION, Request, Response, TopClass, WRITE_BYTES_MAX, Watch,
 };
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -91,12 +91,16 @@ pub struct Counted {
     pub total: u64,
 }
 
-/// A tensor of a traced inference.
+/// Rows of a tensor of a traced inference, or all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TensorCrc {
+    /// 0 is the input, `n` the output of step `n - 1`.
+    pub tensor: u16,
+    /// The first byte of the tensor that it is about.
+    pub at: u32,
     /// CRC-32 of its bytes in raster order.
     pub crc: u32,
-    /// Its size.
+    /// How many bytes.
     pub bytes: u32,
 }
 
@@ -192,23 +196,9 @@ impl<D: Device> Client<D> {
         &mut self,
         rows: impl IntoIterator<Item = &'r [u8]>,
     ) -> Result<Inference, LinkError> {
-        let (need, chunk) = (self.model()?.input_bytes, self.chunk_bytes());
-        let (mut have, mut answer) = (0, None);
-        for row in rows {
-            for bytes in row.chunks(chunk) {
-                let request = Request::InferRows { offset: as_u32(have), bytes };
-                have += bytes.len();
-                if have > need {
-                    return Err(LinkError::ImageSize { have, need });
-                }
-                answer = self.ask(&request, self.timeouts.run, |response| match response {
-                    Response::Written { .. } => Some(None),
-                    response => inferred(response).map(Some),
-                })?;
-            }
-        }
-        let answer = answer.ok_or(LinkError::ImageSize { have, need })?;
-        Ok(Inference { output: self.read_output()?, ..answer })
+        let answer = self.pieces(rows, Watch::Nothing, |_| None)?;
+        let lost = || LinkError::Line { reason: "an inference without an answer".to_owned() };
+        Ok(Inference { output: self.read_output()?, ..answer.ok_or_else(lost)? })
     }
 
     /// Runs one image and counts each step.
@@ -216,36 +206,62 @@ impl<D: Device> Client<D> {
     /// # Errors
     /// As [`Self::infer`].
     pub fn bench(&mut self, image: &[u8]) -> Result<Counted, LinkError> {
-        self.write_image(image)?;
-        let mut steps = Vec::new();
-        let total =
-            self.line.exchange(&Request::Bench, self.timeouts.run, |response| match *response {
-                Response::StepCost { step, count } if usize::from(step) == steps.len() => {
-                    steps.push(count);
-                    Some(ControlFlow::Continue(()))
-                }
-                Response::Done { total } => Some(ControlFlow::Break(total)),
-                _ => None,
-            })?;
+        let mut steps = vec![0_u64; self.model()?.steps.into()];
+        self.pieces([image], Watch::Costs, |response| {
+            let Response::StepCost { step, count } = *response else { return None };
+            *steps.get_mut(usize::from(step))? += count;
+            Some(())
+        })?;
+        let total = steps.iter().sum();
         Ok(Counted { steps, total })
     }
 
-    /// Runs one image and gives the CRC of every tensor: the input, then each step's output.
+    /// Runs one image and gives the CRC of every tensor, as its rows are made: the input, if the
+    /// device holds all of it, then each step's output.
     ///
     /// # Errors
     /// As [`Self::infer`].
     pub fn trace(&mut self, image: &[u8]) -> Result<Vec<TensorCrc>, LinkError> {
-        self.write_image(image)?;
         let mut tensors = Vec::new();
-        self.line.exchange(&Request::Trace, self.timeouts.run, |response| match *response {
-            Response::TensorCrc { tensor, crc, bytes } if usize::from(tensor) == tensors.len() => {
-                tensors.push(TensorCrc { crc, bytes });
-                Some(ControlFlow::Continue(()))
-            }
-            Response::Done { .. } => Some(ControlFlow::Break(())),
-            _ => None,
+        self.pieces([image], Watch::Tensors, |response| {
+            let Response::TensorCrc { tensor, at, crc, bytes } = *response else { return None };
+            tensors.push(TensorCrc { tensor, at, crc, bytes });
+            Some(())
         })?;
         Ok(tensors)
+    }
+
+    /// Sends an image in pieces; `read` is told of what comes before the answer of each, and gives
+    /// `None` for what does not belong there. The inference's answer, if it has one.
+    fn pieces<'r>(
+        &mut self,
+        rows: impl IntoIterator<Item = &'r [u8]>,
+        watch: Watch,
+        mut read: impl FnMut(&Response<'_>) -> Option<()>,
+    ) -> Result<Option<Inference>, LinkError> {
+        let (need, chunk) = (self.model()?.input_bytes, self.chunk_bytes());
+        let (mut have, mut answer) = (0, None);
+        for bytes in rows.into_iter().flat_map(|row| row.chunks(chunk)) {
+            let request = Request::InferRows { offset: as_u32(have), watch, bytes };
+            have += bytes.len();
+            if have > need {
+                return Err(LinkError::ImageSize { have, need });
+            }
+            answer =
+                self.line.exchange(&request, self.timeouts.run, |response| match response {
+                    Response::Written { .. } | Response::Done { .. } => {
+                        Some(ControlFlow::Break(None))
+                    }
+                    Response::Inferred { .. } => {
+                        inferred(response).map(|i| ControlFlow::Break(Some(i)))
+                    }
+                    response => read(response).map(ControlFlow::Continue),
+                })?;
+        }
+        if have < need {
+            return Err(LinkError::ImageSize { have, need });
+        }
+        Ok(answer)
     }
 
     /// The output tensor of the last run.

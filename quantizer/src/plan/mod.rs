@@ -1,21 +1,30 @@
-//! The memory plan of whole-tensor execution: in which order nodes run, and where tensors lie.
+//! The memory plan: in which order nodes run, how many rows at a time, and where tensors lie.
 //!
 //! Owns lives, orders and offsets. [`plan`] picks the order with the smallest peak of live memory
 //! (exactly, for graphs of residual blocks), lets outputs take over the memory of the residual that
-//! ends with them, and places the rest; it says how far the result is from the lower bound of all
-//! whole-tensor plans with that taking over. Does not know what a node computes, nor boards.
+//! ends with them, and places the rest; it says how far the result is from the lower bound of its
+//! schedule. With whole tensors, or by a [`Schedule`] in rings of rows, which [`search`]
+//! finds.
+//! Does not know what a node computes, nor boards.
 
+mod arrange;
 mod order;
 mod place;
+pub mod schedule;
+pub mod search;
+mod segments;
+
+pub use schedule::{Rhythm, Schedule};
 
 use crate::quantized::{QuantizedGraph, QuantizedOp, TensorId};
-use resmcu_model_format::ALIGNMENT;
 
 /// Memory that one tensor has, or several that take it over from each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buffer {
     /// Its tensors in the order of their lives.
     pub tensors: Vec<TensorId>,
+    /// Rows that it holds at the same time.
+    pub rows: usize,
     /// Size in bytes, a multiple of the alignment.
     pub bytes: usize,
     /// The step that writes it first; 0 for the network's input.
@@ -33,11 +42,13 @@ pub struct Plan {
     pub graph: QuantizedGraph,
     /// Every tensor is in exactly one.
     pub buffers: Vec<Buffer>,
+    /// How each node runs.
+    pub schedule: Schedule,
     /// The input (0 or 1) whose memory the output of a node takes over, if one.
     pub in_place: Vec<Option<usize>>,
     /// Peak of the placed buffers, in bytes.
     pub arena_bytes: usize,
-    /// No whole-tensor plan of this order needs less; of all orders, where
+    /// No placement of this order and schedule needs less; of whole tensors no order does, where
     /// [`Plan::order_is_optimal`].
     pub lower_bound: usize,
     /// Whether all orders were searched.
@@ -74,31 +85,53 @@ impl Plan {
         life(&self.graph, tensor)
     }
 
-    /// Where a tensor begins in the arena, in bytes.
+    /// Where a tensor begins in the arena, in bytes, and how many of its rows are there.
     #[must_use]
-    pub fn offset(&self, tensor: TensorId) -> usize {
+    pub fn place(&self, tensor: TensorId) -> (usize, usize) {
         let mut buffers = self.buffers.iter();
-        buffers.find(|b| b.tensors.contains(&tensor)).map_or(0, |buffer| buffer.offset)
+        let buffer = buffers.find(|b| b.tensors.contains(&tensor));
+        buffer.map_or((0, 0), |buffer| (buffer.offset, buffer.rows))
+    }
+
+    /// Rows that a node makes at a time.
+    #[must_use]
+    pub fn group(&self, node: usize) -> usize {
+        schedule::group(&self.graph, node, self.schedule[node].rows)
     }
 }
 
-/// Plans the memory of `graph`.
+/// Plans the memory of `graph` with whole tensors.
 ///
 /// # Errors
 /// Where a node reads what is not there, or a residual is read after it was overwritten.
 pub fn plan(graph: &QuantizedGraph) -> Result<Plan, PlanError> {
-    for (index, node) in graph.nodes.iter().enumerate() {
-        if node.op.inputs().iter().any(|input| input.0 > index) {
-            return Err(PlanError::Order { layer: node.name.clone() });
-        }
-    }
+    let (graph, order_is_optimal) = ordered(graph)?;
+    let schedule = schedule::whole(&graph);
+    Ok(arrange::arrange(&graph, schedule, order_is_optimal))
+}
+
+/// Plans the memory of `graph`, whose order stays, by a schedule with a rhythm for each node.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_by(graph: &QuantizedGraph, schedule: Schedule) -> Result<Plan, PlanError> {
+    check_order(graph)?;
+    check_residuals(graph)?;
+    Ok(arrange::arrange(graph, schedule, false))
+}
+
+/// The graph in the order with the smallest peak of whole tensors, and whether all were searched.
+pub(crate) fn ordered(graph: &QuantizedGraph) -> Result<(QuantizedGraph, bool), PlanError> {
+    check_order(graph)?;
     let (graph, order_is_optimal) = order::smallest_peak(graph);
     check_residuals(&graph)?;
-    let in_place = in_place(&graph);
-    let mut buffers = buffers(&graph, &in_place);
-    let lower_bound = peak_of_live(&buffers, graph.nodes.len());
-    let arena_bytes = place::place(&mut buffers, lower_bound);
-    Ok(Plan { graph, buffers, in_place, arena_bytes, lower_bound, order_is_optimal })
+    Ok((graph, order_is_optimal))
+}
+
+fn check_order(graph: &QuantizedGraph) -> Result<(), PlanError> {
+    let mut nodes = graph.nodes.iter().enumerate();
+    let wrong = nodes.find(|(index, node)| node.op.inputs().iter().any(|i| i.0 > *index));
+    wrong.map_or(Ok(()), |(_, node)| Err(PlanError::Order { layer: node.name.clone() }))
 }
 
 /// First step and last step of a tensor.
@@ -122,50 +155,6 @@ fn check_residuals(graph: &QuantizedGraph) -> Result<(), PlanError> {
         }
     }
     Ok(())
-}
-
-/// Which input each node's output takes over: always a convolution's residual, and an input of an
-/// add that ends there.
-fn in_place(graph: &QuantizedGraph) -> Vec<Option<usize>> {
-    let ends_at = |index, tensor: TensorId| tensor.0 != 0 && life(graph, tensor).1 == index;
-    let choose = |(index, op): (usize, &QuantizedOp)| match op {
-        QuantizedOp::Conv2d { skip: Some(_), .. } => Some(1),
-        QuantizedOp::Add { inputs, .. } if inputs[0] != inputs[1] => {
-            inputs.iter().position(|&input| ends_at(index, input))
-        }
-        _ => None,
-    };
-    graph.nodes.iter().map(|node| &node.op).enumerate().map(choose).collect()
-}
-
-/// The buffers of a graph, not yet placed.
-fn buffers(graph: &QuantizedGraph, in_place: &[Option<usize>]) -> Vec<Buffer> {
-    let mut buffers: Vec<Buffer> = Vec::new();
-    for id in (0..graph.tensors.len()).map(TensorId) {
-        let (first, last) = life(graph, id);
-        let taken = id.0.checked_sub(1).and_then(|step| {
-            let input = in_place[step]?;
-            graph.nodes[step].op.inputs().get(input).copied()
-        });
-        let owner = taken.and_then(|t| buffers.iter_mut().find(|b| b.tensors.contains(&t)));
-        if let Some(owner) = owner {
-            owner.tensors.push(id);
-            owner.last = last;
-        } else {
-            let bytes = graph.tensors[id.0].bytes().next_multiple_of(ALIGNMENT as usize);
-            buffers.push(Buffer { tensors: vec![id], bytes, first, last, offset: 0 });
-        }
-    }
-    buffers
-}
-
-/// The most bytes that live in one step: no placement needs less.
-fn peak_of_live(buffers: &[Buffer], steps: usize) -> usize {
-    let live = |step| {
-        let live = buffers.iter().filter(move |b| b.first <= step && step <= b.last);
-        live.map(|b| b.bytes).sum()
-    };
-    (0..steps).map(live).max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! peak of the best way to each. Residual networks are chains of blocks, so there are few more such
 //! sets than nodes; where there are too many, the given order stays.
 
-use super::{in_place, peak_of_live};
+use super::arrange::arrange;
+use super::schedule::whole;
 use crate::quantized::{QuantizedGraph, QuantizedOp, TensorId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ pub(super) fn smallest_peak(graph: &QuantizedGraph) -> (QuantizedGraph, bool) {
     let Some(order) = search(graph) else { return (graph.clone(), false) };
     let reordered = reorder(graph, &order);
     // The search's cost is that of `peak_of_live`; on a tie the given order stays.
-    let peak = |g: &QuantizedGraph| peak_of_live(&super::buffers(g, &in_place(g)), g.nodes.len());
+    let peak = |g: &QuantizedGraph| arrange(g, whole(g), true).lower_bound;
     if peak(&reordered) < peak(graph) { (reordered, true) } else { (graph.clone(), true) }
 }
 

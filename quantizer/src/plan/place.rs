@@ -5,16 +5,18 @@
 //! from the bound. Deterministic.
 
 use super::Buffer;
+use super::arrange::Behind;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use resmcu_model_format::ALIGNMENT;
 use std::cmp::Reverse;
 
 /// Shuffles that are tried where the plain orders do not meet the bound.
 const SHUFFLES: usize = 2_000;
 
 /// Sets the buffers' offsets and gives their peak, in bytes.
-pub(super) fn place(buffers: &mut [Buffer], lower_bound: usize) -> usize {
+pub(super) fn place(buffers: &mut [Buffer], behind: &[Behind], lower_bound: usize) -> usize {
     let mut orders: Vec<Vec<usize>> = vec![(0..buffers.len()).collect(); 3];
     orders[0].sort_by_key(|&b| (Reverse(buffers[b].bytes), buffers[b].first));
     orders[1].sort_by_key(|&b| (Reverse(buffers[b].last - buffers[b].first), buffers[b].first));
@@ -22,7 +24,7 @@ pub(super) fn place(buffers: &mut [Buffer], lower_bound: usize) -> usize {
         .sort_by_key(|&b| Reverse(buffers[b].bytes * (buffers[b].last - buffers[b].first + 1)));
     let mut best = (usize::MAX, Vec::new(), Vec::new());
     for order in orders {
-        keep_better(&mut best, first_fit(buffers, &order), order);
+        keep_better(&mut best, first_fit(buffers, behind, &order), order);
     }
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     for _ in 0..SHUFFLES {
@@ -34,7 +36,7 @@ pub(super) fn place(buffers: &mut [Buffer], lower_bound: usize) -> usize {
         let start = rand::RngExt::random_range(&mut rng, 0..order.len());
         let end = (start + 4).min(order.len());
         order[start..end].shuffle(&mut rng);
-        keep_better(&mut best, first_fit(buffers, &order), order);
+        keep_better(&mut best, first_fit(buffers, behind, &order), order);
     }
     for (buffer, offset) in buffers.iter_mut().zip(best.1) {
         buffer.offset = offset;
@@ -54,26 +56,44 @@ fn keep_better(
 }
 
 /// Places buffers one after another, each at the lowest offset where it fits.
-fn first_fit(buffers: &[Buffer], order: &[usize]) -> (usize, Vec<usize>) {
+fn first_fit(buffers: &[Buffer], behind: &[Behind], order: &[usize]) -> (usize, Vec<usize>) {
     let mut offsets = vec![0; buffers.len()];
     let mut peak = 0;
     for (placed, &index) in order.iter().enumerate() {
         let buffer = &buffers[index];
-        let mut taken: Vec<(usize, usize)> = order[..placed]
+        let mut taken: Vec<(i64, i64)> = order[..placed]
             .iter()
             .filter(|&&o| buffers[o].first <= buffer.last && buffer.first <= buffers[o].last)
-            .map(|&o| (offsets[o], offsets[o] + buffers[o].bytes))
+            .map(|&o| taken(buffers, behind, (o, offsets[o] as i64), index))
             .collect();
         taken.sort_unstable();
-        let mut offset = 0;
-        for (start, end) in taken {
-            if start >= offset + buffer.bytes {
-                break;
+        let mut offset = 0_i64;
+        for (after, before) in taken {
+            if after < offset && offset < before {
+                offset = (before as u64).next_multiple_of(ALIGNMENT.into()) as i64;
             }
-            offset = offset.max(end);
         }
-        offsets[index] = offset;
-        peak = peak.max(offset + buffer.bytes);
+        offsets[index] = offset as usize;
+        peak = peak.max(offsets[index] + buffer.bytes);
     }
     (peak, offsets)
+}
+
+/// Between which two offsets buffer `index` cannot begin, because of one that lies at `offset`.
+fn taken(
+    buffers: &[Buffer],
+    behind: &[Behind],
+    (other, offset): (usize, i64),
+    index: usize,
+) -> (i64, i64) {
+    let [own, others] = [index, other].map(|b| buffers[b].bytes as i64);
+    let (mut after, mut before) = (offset - own, offset + others);
+    for pair in behind {
+        if (pair.new, pair.old) == (index, other) {
+            after = after.max(offset - pair.distance);
+        } else if (pair.new, pair.old) == (other, index) {
+            before = before.min(offset + pair.distance);
+        }
+    }
+    (after, before)
 }

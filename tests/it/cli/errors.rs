@@ -53,7 +53,7 @@ fn bad_files() {
     write("flipped.rmcu", &flipped);
     check(&session, "evaluate flipped.rmcu", 2, &["CRC-32", "flipped.rmcu"]);
     write("newer.rmcu", &[&bytes[..4], &[9, 0], &bytes[6..]].concat());
-    check(&session, "run newer.rmcu image.png", 2, &["format version 9", "1 to 2"]);
+    check(&session, "run newer.rmcu image.png", 2, &["format version 9", "1 to 3"]);
     write("text.rmcu", b"this is no model");
     check(&session, "plan text.rmcu", 2, &["text.rmcu"]);
     write("text.tflite", b"this is no model");

@@ -98,7 +98,7 @@ impl Session {
         let text = self.text(&format!("{arguments} --json"));
         let report: Value = serde_json::from_str(&text).unwrap();
         assert!(report["tool"].as_str().unwrap().starts_with("resmcu "), "{arguments}");
-        assert_eq!(report["format"], 2, "{arguments}");
+        assert_eq!(report["format"], 3, "{arguments}");
         report
     }
 }

@@ -2,9 +2,9 @@
 //! checks behind it are reached.
 
 use super::{annotated, load_and_run, models};
-use crate::host::{HostExecutor, arena};
+use crate::host::{arena, plan};
 use crate::rng::Rng;
-use resmcu_int8_runtime::Block;
+use resmcu_int8_runtime::{Block, Executor};
 use resmcu_model_format::{PREFIX_BYTES, ParseError, Problem, write::seal};
 use zerocopy::IntoBytes;
 
@@ -160,9 +160,9 @@ fn files_at_odd_addresses_are_refused_or_run() {
         for shift in 1..16 {
             let place = &mut blocks.as_mut_bytes()[shift..shift + file.len()];
             place.copy_from_slice(&file);
-            let mut arena = arena(super::ARENA_BYTES);
-            if let Ok(mut executor) = HostExecutor::new(place, &mut arena) {
-                executor.run(&mut ());
+            let (mut arena, mut plan) = (arena(super::ARENA_BYTES), plan());
+            if let Ok(mut executor) = Executor::new(place, &mut arena, &mut plan) {
+                executor.infer(&vec![3; executor.input_bytes()], &mut ());
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Each reason to refuse a file, reached once, with its message.
 
 use super::{ARENA_BYTES, Records, load_and_run};
-use crate::host::{Flash, arena};
+use crate::host::{Flash, arena, plan};
 use crate::suite::{self, Case};
 use resmcu_int8_runtime::{Executor, LoadError};
 use resmcu_model_format::write::seal;
@@ -50,7 +50,7 @@ fn prefix(reached: &mut Reached) {
     let file = conv.lower().file;
     reached.expect(load_and_run(&file[..20], 0), "byte 0x14: the file is cut short: 20 bytes");
     reached.prefix(&conv, "byte 0x0: not a model file", 0, b"ELF");
-    reached.prefix(&conv, "byte 0x4: format version 3 is not known here", 4, &[3]);
+    reached.prefix(&conv, "byte 0x4: format version 4 is not known here", 4, &[4]);
     reached.prefix(&conv, "byte 0x6: the layout field is 33, and has to be 32", 6, &[33]);
     reached.prefix(&conv, "byte 0x18: the layout field", 28, &[9]);
     reached.prefix(&conv, "byte 0x1c: the layout field", 28, &[0xFF; 4]);
@@ -128,14 +128,23 @@ fn tensors(reached: &mut Reached) {
         (r.tensors[1].first, r.tensors[1].last) = (9, 9);
     });
     tensor("tensor 1 is declared to live in steps 0 to 999", &|r| r.tensors[1].last = 999);
+    tensor("tensor 1 has memory for 0 rows, outside of 1 to", &|r| r.tensors[1].rows = 0);
+    tensor("tensor 1 has memory for 1 rows, and needs", &|r| r.tensors[1].rows = 1);
     // Tensors of 2^42 elements: sizes are counted in 64 bits.
-    tensor("tensor 0 ends at 4294967295", &|r| r.tensors[0].shape = [16_384; 3]);
+    tensor("tensor 0 ends at 4294967295", &|r| {
+        (r.tensors[0].shape, r.tensors[0].rows) = ([16_384; 3], 16_384);
+    });
 }
 
 fn steps(reached: &mut Reached) {
     let network = case("Native network");
     reached.records(&network, "step 0 makes tensor 2, and has to make tensor 1", |r| {
         r.steps[0].output = 2;
+    });
+    reached.records(&network, "step 0 cannot make 0 rows at a time", |r| r.steps[0].rows = 0);
+    reached.records(&network, "rows at a time, or on demand", |r| {
+        let last = r.steps.len() - 1;
+        r.steps[last].on_demand = true;
     });
     reached.records(&network, "step 0 names tensor 500 of", |r| {
         if let Op::Conv2d(conv) = &mut r.steps[0].op {
@@ -170,7 +179,7 @@ fn steps(reached: &mut Reached) {
     });
     reached.records(&case("global sum"), "step 0: positions is 257, limit 256", |r| {
         let channels = r.tensors[0].shape[2];
-        r.tensors[0].shape = [1, 257, channels];
+        (r.tensors[0].shape, r.tensors[0].rows) = ([1, 257, channels], 1);
         let bytes = 257 * u32::from(channels);
         r.tensors[1].offset = bytes.next_multiple_of(16);
         (r.tensors[0].offset, r.header.arena_bytes) = (0, 2 * bytes + 64);
@@ -226,7 +235,7 @@ fn surroundings(reached: &mut Reached) {
     let file = network.lower().file;
     let flash = Flash::new(&file);
     let need = Records::read(&file).header.arena_bytes;
-    let refused = Executor::<99>::new(flash.bytes(), &mut []).map(|_| ());
+    let refused = Executor::new(flash.bytes(), &mut [], &mut plan()).map(|_| ());
     reached.expect(refused, "the model needs an arena of");
     reached.records(&network, "the model needs an arena of", |r| {
         r.header.scratch_bytes = u32::MAX;
@@ -236,7 +245,7 @@ fn surroundings(reached: &mut Reached) {
     });
     assert!((need as usize) < ARENA_BYTES);
     let mut arena = arena(ARENA_BYTES);
-    let refused = Executor::<2>::new(flash.bytes(), &mut arena).map(|_| ());
+    let refused = Executor::new(flash.bytes(), &mut arena, &mut plan()[..3]).map(|_| ());
     reached.expect(refused, "steps, and this build decodes at most 2");
 }
 
@@ -249,7 +258,7 @@ fn every_reason_has_a_file_and_a_message() {
     steps(&mut reached);
     constants(&mut reached);
     surroundings(&mut reached);
-    let all: BTreeSet<u16> = (1..=21).chain(100..=107).collect();
+    let all: BTreeSet<u16> = (1..=24).chain(100..=107).collect();
     let missing: Vec<&u16> = all.difference(&reached.0).collect();
     assert!(missing.is_empty(), "reasons that no file reaches: {missing:?}");
 }

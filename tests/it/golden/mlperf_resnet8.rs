@@ -1,8 +1,9 @@
 //! MLPerf Tiny's int8 ResNet-8: import, plan, model file, runtime, against TensorFlow Lite Micro.
 
 use super::{i8s, read, test_data};
-use crate::host::{Flash, HostExecutor, arena};
+use crate::host::{Flash, arena, plan};
 use crate::rng::Rng;
+use resmcu_int8_runtime::Executor;
 use resmcu_quantizer::data::{Decoder, Source, Split};
 use resmcu_quantizer::import::tflite;
 use resmcu_quantizer::lower::lower;
@@ -15,11 +16,12 @@ pub(crate) fn model_file(data: &Path) -> Vec<u8> {
 }
 
 /// Runs `test` with the executor of the model, and the folder it lies in.
-fn with_executor(skipped: &str, test: impl FnOnce(&Path, &mut HostExecutor<'_, '_>)) {
+fn with_executor(skipped: &str, test: impl FnOnce(&Path, &mut Executor<'_, '_>)) {
     let Some(data) = test_data(skipped) else { return };
     let flash = Flash::new(&model_file(&data));
     let mut arena = arena(64 * 1024);
-    let mut executor = HostExecutor::new(flash.bytes(), &mut arena).unwrap();
+    let mut plan = plan();
+    let mut executor = Executor::new(flash.bytes(), &mut arena, &mut plan).unwrap();
     test(&data, &mut executor);
 }
 
@@ -40,15 +42,15 @@ fn every_answer_on_64_inputs_is_the_judges() {
         let random = golden["random"].as_array().unwrap();
         for case in random {
             let seed = case["seed"].as_u64().unwrap();
-            executor.input_mut().copy_from_slice(&Rng::new(seed).bytes(3072));
-            assert_eq!(executor.run(&mut ()), i8s(&case["output"]).as_bytes(), "seed {seed}");
+            let output = executor.infer(&Rng::new(seed).bytes(3072), &mut ());
+            assert_eq!(output, i8s(&case["output"]).as_bytes(), "seed {seed}");
         }
         let images = cifar10_test(data);
         let real = golden["cifar10_test"].as_array().unwrap();
         for case in real {
             let index = usize::try_from(case["index"].as_u64().unwrap()).unwrap();
-            assert!(executor.write_image(0, &image(&images, index)));
-            assert_eq!(executor.run(&mut ()), i8s(&case["output"]).as_bytes(), "image {index}");
+            let output = executor.infer_image(&image(&images, index), &mut ());
+            assert_eq!(output, i8s(&case["output"]).as_bytes(), "image {index}");
         }
         assert_eq!([random.len(), real.len()], [32, 32]);
     });
@@ -63,8 +65,8 @@ fn accuracy_on_1000_lossless_images_is_the_judges() {
         let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
         let mut outputs = crc.digest();
         for index in 0..images.len() {
-            assert!(executor.write_image(0, &image(&images, index)));
-            let scores: Vec<i8> = executor.run(&mut ()).iter().map(|&byte| byte as i8).collect();
+            let scores = executor.infer_image(&image(&images, index), &mut ());
+            let scores: Vec<i8> = scores.iter().map(|&byte| byte as i8).collect();
             outputs.update(scores.as_bytes());
             let largest = scores.iter().max().unwrap();
             let first = scores.iter().position(|score| score == largest).unwrap();

@@ -10,6 +10,7 @@ mod global_sum;
 mod max_pool2d;
 mod packed;
 mod softmax;
+mod streamed;
 mod subsample_pad;
 mod whole;
 
@@ -19,8 +20,9 @@ use crate::oracle::positions;
 use crate::rng::Rng;
 use resmcu_int8_kernels::requantize::{NativeChannel, TfliteChannel};
 use resmcu_quantizer::kernels::Packing;
-use resmcu_quantizer::lower::{Lowered, lower_for};
+use resmcu_quantizer::lower::{Lowered, lower_by, lower_for};
 use resmcu_quantizer::pack_for_host::pack_for_host;
+use resmcu_quantizer::plan::Schedule;
 use resmcu_quantizer::quantized::{
     Channels, Dtype, Profile, QuantizedGraph, QuantizedNode, QuantizedOp, QuantizedTensor, Sliding,
     TensorId,
@@ -32,6 +34,8 @@ pub(crate) struct Case {
     pub(crate) graph: QuantizedGraph,
     /// What its weights are packed for.
     pub(crate) packing: Packing,
+    /// How its nodes run, if not by whole tensors.
+    pub(crate) schedule: Option<Schedule>,
     pub(crate) input: Vec<i8>,
 }
 
@@ -39,7 +43,11 @@ impl Case {
     /// Its model file and its plan.
     #[track_caller]
     pub(crate) fn lower(&self) -> Lowered {
-        match lower_for(&self.graph, self.packing) {
+        let lowered = match &self.schedule {
+            None => lower_for(&self.graph, self.packing),
+            Some(schedule) => lower_by(&self.graph, self.packing, schedule.clone()),
+        };
+        match lowered {
             Ok(lowered) => lowered,
             Err(error) => panic!("{}: {error}", self.name),
         }
@@ -48,6 +56,13 @@ impl Case {
 
 /// All edges of all operators: a few hundred small cases.
 pub(crate) fn edges() -> Vec<Case> {
+    let mut cases = operators();
+    cases.extend(streamed::edges().into_iter().step_by(5));
+    cases
+}
+
+/// Those that make whole tensors.
+fn operators() -> Vec<Case> {
     let operators = [
         conv2d::edges(),
         fully_connected::edges(),
@@ -63,10 +78,18 @@ pub(crate) fn edges() -> Vec<Case> {
     operators.into_iter().flatten().collect()
 }
 
-/// One random case of each operator, and a random residual network of each profile.
+/// One random case of each operator, and a random residual network of each profile, whole and by
+/// rows.
 pub(crate) fn random(seed: u64) -> Vec<Case> {
     let mut cases = whole::random(seed);
-    cases.extend([
+    cases.extend(random_operators(seed));
+    cases.extend(streamed::random(seed));
+    cases
+}
+
+/// One random case of each operator.
+fn random_operators(seed: u64) -> Vec<Case> {
+    vec![
         conv2d::random(seed),
         fully_connected::random(seed),
         add::random(seed),
@@ -77,8 +100,7 @@ pub(crate) fn random(seed: u64) -> Vec<Case> {
         global_mean::random(seed),
         softmax::random(seed),
         subsample_pad::random(seed),
-    ]);
-    cases
+    ]
 }
 
 /// A few small cases of weights that are stored in four bits.
@@ -173,7 +195,13 @@ impl Build {
 
     pub(crate) fn case(self, name: impl Into<String>, input: Vec<i8>) -> Case {
         assert_eq!(input.len(), self.graph.tensors[0].bytes());
-        Case { name: name.into(), graph: self.graph, packing: Packing::Generic, input }
+        Case {
+            name: name.into(),
+            graph: self.graph,
+            packing: Packing::Generic,
+            schedule: None,
+            input,
+        }
     }
 
     /// The same with a random input, or now and then one of extremes only.
@@ -293,5 +321,5 @@ pub(crate) fn check_all(edges: &[Case], seeds: u64, random: impl Fn(u64) -> Case
 #[test]
 fn the_lists_for_the_boards_are_there() {
     assert!(edges().len() > 100, "{} edges", edges().len());
-    assert_eq!(random(1).len(), 12);
+    assert_eq!(random(1).len(), 14);
 }

@@ -9,11 +9,11 @@ use crate::peripheral::nrf51_nvmc::Nvmc;
 use crate::peripheral::nrf51_timer::InstructionCounter;
 use crate::peripheral::nrf51_uart::Uart;
 
-/// Of 16 KiB of RAM, 6 KiB of them stack.
-pub(crate) const ARENA_BYTES: usize = 9 << 10;
+/// Of 16 KiB of RAM: the rings of a ResNet-8.
+pub(crate) const ARENA_BYTES: usize = 10 << 10;
 
 /// The longest plan that this build decodes.
-pub(crate) const STEPS: usize = 8;
+pub(crate) const STEPS: usize = 12;
 
 /// The longest frame: a row of 32 RGB pixels fits.
 pub(crate) const FRAME_BYTES: usize = 128;

@@ -83,10 +83,9 @@ impl<'s> Scaler<'s> {
         self.sums.fill(0);
     }
 
-    /// Takes the next source row. Every output row that it completes is written to its place in
-    /// `input`, as the model takes it (`v - 128`); rows past the end of `input` are left out.
-    /// True when the frame is complete.
-    pub fn push(&mut self, row: &[u8], input: &mut [u8]) -> bool {
+    /// Takes the next source row. Of every output row that it completes `take` gets each byte in
+    /// raster order, as the model takes it (`v - 128`). True when the frame is complete.
+    pub fn push(&mut self, row: &[u8], mut take: impl FnMut(u8)) -> bool {
         let at = self.row;
         self.row = self.row.saturating_add(1);
         let Some(at) = at.checked_sub(self.down.first) else { return false };
@@ -99,7 +98,7 @@ impl<'s> Scaler<'s> {
             if at + 1 < end {
                 break;
             }
-            self.emit(end - start, input);
+            self.emit(end - start, &mut take);
             self.output_row += 1;
         }
         self.output_row == self.down.output
@@ -121,16 +120,13 @@ impl<'s> Scaler<'s> {
     }
 
     /// Writes the means of the present output row, of boxes `rows` high.
-    fn emit(&mut self, rows: u32, input: &mut [u8]) {
-        let length = self.sums.len();
-        let begin = self.output_row as usize * length;
-        let target = input.get_mut(begin..begin + length).unwrap_or_default();
+    fn emit(&mut self, rows: u32, take: &mut impl FnMut(u8)) {
         let means = self.sums.chunks_exact(self.channels).zip(0..).flat_map(|(sums, x)| {
             let (start, end) = self.across.of(x);
             let area = (rows * (end - start)).max(1);
             sums.iter().map(move |sum| ((sum + area / 2) / area) as u8)
         });
-        target.iter_mut().zip(means).for_each(|(target, mean)| *target = pixel_to_input(mean));
+        means.for_each(|mean| take(pixel_to_input(mean)));
         self.sums.fill(0);
     }
 }
@@ -152,11 +148,12 @@ mod tests {
         let format = FrameFormat { width, height: rows.len() as u16, pixels };
         let mut sums = [0; 64];
         let mut scaler = Scaler::new(format, input, &mut sums).expect("it can be scaled");
-        let mut output = vec![0; scaler.output_bytes()];
+        let mut output = Vec::new();
         for _ in 0..2 {
             scaler.restart(); // the second frame is as the first
-            output.fill(0);
-            let done: Vec<bool> = rows.iter().map(|row| scaler.push(row, &mut output)).collect();
+            output.clear();
+            let push = |row: &&[u8]| scaler.push(row, |byte| output.push(byte));
+            let done: Vec<bool> = rows.iter().map(push).collect();
             assert_eq!(
                 done.iter().filter(|done| !**done).count(),
                 done.iter().position(|d| *d).expect("it ends")
@@ -257,10 +254,10 @@ mod tests {
     #[test]
     fn the_whitest_largest_frame_does_not_overflow() {
         let format = FrameFormat { width: SIDE_MAX, height: SIDE_MAX, pixels: PixelFormat::Grey8 };
-        let (mut sums, mut output) = ([0; 1], [0]);
+        let (mut sums, mut output) = ([0; 1], Vec::new());
         let mut scaler = Scaler::new(format, [1, 1, 1], &mut sums).expect("it can be scaled");
         let row = vec![255; usize::from(SIDE_MAX)];
-        let done = (0..SIDE_MAX).filter(|_| scaler.push(&row, &mut output)).count();
-        assert_eq!((done, output), (1, [0x7F]));
+        let done = (0..SIDE_MAX).filter(|_| scaler.push(&row, |byte| output.push(byte))).count();
+        assert_eq!((done, output), (1, vec![0x7F]));
     }
 }

@@ -79,6 +79,7 @@ pub(crate) fn two_pools() -> Vec<u8> {
         offset,
         first,
         last,
+        rows: side,
     };
     let step = |name, input| Step {
         name,
@@ -92,6 +93,8 @@ pub(crate) fn two_pools() -> Vec<u8> {
             padding: [0; 4],
             clamp: [-128, 127],
         }),
+        rows: u16::MAX,
+        on_demand: false,
     };
     let header = Header {
         name: "two pools, and a name that is far longer than what a small frame can carry",

@@ -3,7 +3,7 @@
 use super::harness::{Line, OUTPUT, Reads, two_pools};
 use resmcu_device_app::frame::{FrameFormat, FrameSource, PixelFormat, Scaler};
 use resmcu_device_app::{Answer, App, Identity, Look, Panel, Ram, Watched};
-use resmcu_int8_runtime::{Block, Executor};
+use resmcu_int8_runtime::{Block, Executor, Step};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use zerocopy::IntoBytes;
@@ -60,13 +60,14 @@ fn a_picture_is_scaled_classified_and_shown() {
     let mut blocks = vec![Block::ZERO; file.len().div_ceil(Block::BYTES)];
     blocks.as_mut_bytes()[..file.len()].copy_from_slice(&file);
     let mut arena = [Block::ZERO; 8];
-    let mut model = Executor::<4>::new(&blocks.as_bytes()[..file.len()], &mut arena);
+    let mut plan = [Step::VACANT; 4];
+    let mut model = Executor::new(&blocks.as_bytes()[..file.len()], &mut arena, &mut plan);
     let (mut sent, board, fed) = (Vec::new(), Board::default(), Cell::new(0));
     let identity = Identity { firmware: "1", board: "test", isa: "none", slot_capacity: 0 };
     let ram = Ram { arena_capacity: 128, statics: 0, stack_capacity: 0, stack_high_water: || 0 };
     let line = Line { received: VecDeque::new(), sent: &mut sent };
     let panel = Watched { panel: &board, feed: || fed.set(fed.get() + 1) };
-    let mut app = App::<_, _, _, 4, 128>::new((line, Reads(0), panel), identity, ram, &mut model);
+    let mut app = App::<_, _, _, 128>::new((line, Reads(0), panel), identity, ram, &mut model);
 
     let mut camera = Camera { row: 0, broken: false };
     let (mut sums, mut row) = ([0; 12], [0; 24]);

@@ -6,26 +6,27 @@ mod update;
 
 use harness::{Light, Line, MIDDLE, OUTPUT, Reads, image, refused, stream, two_pools};
 use resmcu_device_app::{App, End, Identity, Ram};
-use resmcu_int8_runtime::{Block, Executor};
+use resmcu_int8_runtime::{Block, Executor, STEP_BYTES, Step};
 use resmcu_model_format::write::annotate;
 use resmcu_model_format::{KnownAnswer, ModelFile, Notes};
 use resmcu_wire_protocol::{
     CounterUnit, Decoder, DeviceInfo, FRAME_BYTES_MAX, FrameFault, LoadFailure, MemoryUse,
     ModelInfo, ModelState, PROTOCOL_VERSION, Refusal, Request, Response, SelfTestReport, TopClass,
-    decode, tensor_crc,
+    Watch, decode, tensor_crc,
 };
 
 /// What the device sends when `stream` arrives, and how often its light went on.
 fn serve<const FRAME: usize>(file: &[u8], stream: Vec<u8>) -> (Vec<u8>, u32) {
     let mut arena = [Block::ZERO; 6];
-    let mut model = Executor::<4>::new(file, &mut arena);
+    let mut plan = [Step::VACANT; 4];
+    let mut model = Executor::new(file, &mut arena, &mut plan);
     let (mut sent, light) = (Vec::new(), Light::default());
     let line = Line { received: stream.into(), sent: &mut sent };
     let identity = Identity { firmware: "1.2.3", board: "bench", isa: "host", slot_capacity: 4096 };
     let ram =
         Ram { arena_capacity: 96, statics: 7, stack_capacity: 9000, stack_high_water: || 1 << 20 };
     let parts = (line, Reads(0), light.clone());
-    let mut app = App::<_, _, _, 4, FRAME>::new(parts, identity, ram, &mut model);
+    let mut app = App::<_, _, _, FRAME>::new(parts, identity, ram, &mut model);
     let end = app.serve().expect("the line has no errors");
     assert!(matches!(end, End::Closed | End::Stopped));
     (sent, light.0.get())
@@ -108,6 +109,7 @@ fn bench_and_trace_stream_every_step() {
     let write = Request::WriteInput { offset: 0, bytes: &image };
     let crc = |tensor, bytes: &[u8]| Response::TensorCrc {
         tensor,
+        at: 0,
         crc: tensor_crc(bytes),
         bytes: bytes.len() as u32,
     };
@@ -187,14 +189,13 @@ fn out_of_range(end: usize) -> Refusal {
 
 #[test]
 fn memory_calibration_version_and_stop() {
-    let plan = size_of::<Result<Executor<4>, resmcu_int8_runtime::LoadError>>() as u32;
     let memory = MemoryUse {
         arena: 80,
         scratch: 0,
         arena_capacity: 96,
-        plan,
+        plan: 3 * STEP_BYTES as u32,
         statics: 7,
-        stack: (1 << 20) - plan,
+        stack: 1 << 20,
         stack_capacity: 9000,
     };
     check(
@@ -243,7 +244,7 @@ fn hello_tells_the_model_or_why_there_is_none() {
     check(&[Request::Hello { version: PROTOCOL_VERSION }], &[(1, hello(loaded))]);
     let mut other = file;
     other[0] ^= 1;
-    let error = Executor::<4>::new(&other, &mut []).map(|_| ()).expect_err("no magic");
+    let error = Executor::new(&other, &mut [], &mut []).map(|_| ()).expect_err("no magic");
     let failure = LoadFailure { code: error.code(), details: error.details() };
     let requests = [
         Request::Hello { version: PROTOCOL_VERSION },
@@ -293,6 +294,7 @@ fn rows_are_answered_by_their_inference() {
     let image = image();
     let rows = |from: usize, to: usize| Request::InferRows {
         offset: 12 * from as u32,
+        watch: Watch::Nothing,
         bytes: &image[12 * from..12 * to],
     };
     check(
@@ -319,7 +321,8 @@ fn an_answer_below_the_margin_is_unknown() {
     let image = image();
     // The two best of 45, 46, 47 are 1 apart.
     for (margin_min, unknown) in [(0, false), (1, false), (2, true), (u32::MAX, true)] {
-        let received = stream(&[Request::InferRows { offset: 0, bytes: &image }]);
+        let received =
+            stream(&[Request::InferRows { offset: 0, watch: Watch::Nothing, bytes: &image }]);
         let answer = Response::Inferred { count: 0, unknown, top: top() };
         check_stream(&annotated(margin_min, &[]), received, &[(1, answer)]);
     }
@@ -359,9 +362,9 @@ fn a_self_test_counts_wrong_answers_and_takes_the_image() {
     }
 }
 
-/// The stack that the tests' board claims, without the plan.
+/// The stack that the tests' board claims.
 fn stack() -> u32 {
-    (1 << 20) - size_of::<Result<Executor<4>, resmcu_int8_runtime::LoadError>>() as u32
+    1 << 20
 }
 
 #[test]

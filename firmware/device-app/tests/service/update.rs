@@ -7,12 +7,12 @@ use resmcu_device_app::embedded_storage::nor_flash::{
 };
 use resmcu_device_app::model_slots::{SlotRange, Slots, Trust};
 use resmcu_device_app::{App, End, Identity, Ram, SlotStore};
-use resmcu_int8_runtime::{Block, Executor};
+use resmcu_int8_runtime::{Block, Executor, Step};
 use resmcu_model_format::write::{annotate, seal};
 use resmcu_model_format::{KnownAnswer, Notes};
 use resmcu_wire_protocol::{
     Decoder, FRAME_BYTES_MAX, LoadFailure, Refusal, Request, Response, SignatureFault, SlotInfo,
-    SlotState, SlotsInfo, Standing, decode, rejection, tensor_crc,
+    SlotState, SlotsInfo, Standing, Watch, decode, rejection, tensor_crc,
 };
 use zerocopy::IntoBytes;
 
@@ -86,14 +86,14 @@ impl Device {
             let model = &flash.0[range.model() as usize..][..CAPACITY as usize];
             memory.as_mut_bytes()[..model.len()].copy_from_slice(model);
         }
-        let mut arena = [Block::ZERO; 6];
+        let (mut arena, mut plan) = ([Block::ZERO; 6], [Step::VACANT; 4]);
         let slots = Slots::new(flash, ranges, Trust::Anyone);
         let model = |slot: usize, bytes: u32| &memory[slot].as_bytes()[..bytes as usize];
-        let (store, chosen) = SlotStore::start::<4>(slots, &mut arena, |choice| {
+        let (store, chosen) = SlotStore::start(slots, &mut arena, &mut plan, |choice| {
             model(choice.slot as usize, choice.header.bytes)
         });
         let file = chosen.map_or(&[][..], |c| model(c.slot as usize, c.header.bytes));
-        let mut executor = Executor::<4>::new(file, &mut arena);
+        let mut executor = Executor::new(file, &mut arena, &mut plan);
         let mut sent = Vec::new();
         let line = Line { received: stream(requests).into(), sent: &mut sent };
         let identity = Identity { firmware: "1", board: "b", isa: "h", slot_capacity: CAPACITY };
@@ -104,7 +104,7 @@ impl Device {
             stack_high_water: || 1 << 20,
         };
         let parts = (line, Reads(0), Light::default());
-        let mut app = App::<_, _, _, 4, FRAME_BYTES_MAX, _>::with_store(
+        let mut app = App::<_, _, _, FRAME_BYTES_MAX, _>::with_store(
             parts,
             identity,
             ram,
@@ -204,7 +204,8 @@ fn the_old_model_answers_while_the_new_one_arrives() {
     let (old, new, image) = (good(0), good(9), image());
     let mut device = Device::new();
     device.update(&old, 0, 1);
-    let (bytes, rows) = (new.len() as u32, Request::InferRows { offset: 0, bytes: &image });
+    let (bytes, rows) =
+        (new.len() as u32, Request::InferRows { offset: 0, watch: Watch::Nothing, bytes: &image });
     let requests = [
         Request::UpdateBegin { bytes, crc: tensor_crc(&new) },
         rows,
@@ -265,7 +266,7 @@ fn refusals_name_their_numbers() {
     );
     device.check_slots(None, [SlotState::Empty; 2]);
     // Without a model there is no test of one.
-    let none = Executor::<4>::new(&[], &mut []).map(|_| ()).expect_err("no file");
+    let none = Executor::new(&[], &mut [], &mut []).map(|_| ()).expect_err("no file");
     let failure = LoadFailure { code: none.code(), details: none.details() };
     device.check(&[Request::SelfTest], &[refused(1, Refusal::NoModel(failure))]);
 }

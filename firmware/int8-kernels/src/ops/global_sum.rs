@@ -16,7 +16,12 @@ pub fn global_sum_s8(x: &[i8], y: &mut [i16]) {
         return;
     }
     y.fill(0);
-    for pixel in x.chunks_exact(pixel) {
+    add_rows_s8(x, y);
+}
+
+/// The same for some rows of it: adds their sums to `y`.
+pub fn add_rows_s8(x: &[i8], y: &mut [i16]) {
+    for pixel in x.chunks_exact(y.len().max(1)) {
         for (sum, &x) in y.iter_mut().zip(pixel) {
             *sum = sum.wrapping_add(x.into());
         }

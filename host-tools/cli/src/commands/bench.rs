@@ -1,7 +1,7 @@
 //! `resmcu bench`: what each layer costs on a target.
 
 use crate::device::{Board, input, plugin, target};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::layers::{Layer, layers};
 use crate::model::Model;
 use crate::output::{Opening, Report, grouped, percent, size, table};
@@ -141,7 +141,7 @@ fn has_cycle_model(target: &Target) -> bool {
     target.core == "Cortex-M4"
 }
 
-/// Times every step.
+/// Times every step, all its rows together.
 struct Stopwatch {
     start: Instant,
     nanoseconds: Vec<u64>,
@@ -152,9 +152,11 @@ impl Observer for Stopwatch {
         self.start = Instant::now();
     }
 
-    fn step_end(&mut self, _step: usize, _output: &[u8]) {
-        let nanoseconds = self.start.elapsed().as_nanos();
-        self.nanoseconds.push(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+    fn step_end(&mut self, step: usize, _at: usize, _output: &[u8]) {
+        let nanoseconds = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if let Some(sum) = self.nanoseconds.get_mut(step) {
+            *sum = sum.saturating_add(nanoseconds);
+        }
     }
 }
 
@@ -172,15 +174,13 @@ impl Measured {
     }
 
     fn on_host(model: &Model, image: &[u8]) -> Outcome<Self> {
-        let mut arena = model.arena();
-        let mut executor = model.executor(&mut arena)?;
+        let mut memory = model.memory();
+        let mut executor = model.executor(&mut memory)?;
+        let steps = usize::from(executor.header().steps);
         let mut fastest = Vec::new();
         for _ in 0..HOST_RUNS {
-            if !executor.write_image(0, image) {
-                return Err(Failure::input("the image is larger than the network's input"));
-            }
-            let mut watch = Stopwatch { start: Instant::now(), nanoseconds: Vec::new() };
-            executor.run(&mut watch);
+            let mut watch = Stopwatch { start: Instant::now(), nanoseconds: vec![0; steps] };
+            executor.infer_image(image, &mut watch);
             if fastest.is_empty() {
                 fastest = watch.nanoseconds;
             } else {

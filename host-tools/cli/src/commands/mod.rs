@@ -22,6 +22,7 @@ use crate::model::Model;
 use resmcu_device_link::Target;
 use resmcu_model_format::Isa;
 use resmcu_quantizer::kernels::{Limits, Packing};
+use resmcu_quantizer::plan::search::Memory;
 
 /// The choice of every report.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -53,6 +54,20 @@ pub(crate) struct Pack {
     /// Bytes of working memory beyond which a kernel gets no more than its least
     #[arg(long, value_name = "BYTES", default_value_t = 52 << 10)]
     scratch_budget: usize,
+    /// The most bytes of arena and scratch together, or `least`: layers run in rings of rows where
+    /// whole tensors take more
+    #[arg(long, value_name = "BYTES", value_parser = memory)]
+    ram_budget: Option<Memory>,
+}
+
+/// A budget of memory.
+fn memory(text: &str) -> Result<Memory, String> {
+    match text {
+        "least" => Ok(Memory::Least),
+        bytes => bytes.parse().map(Memory::AtMost).map_err(|_| {
+            "neither a number of bytes nor `least`, the smallest that there is".to_owned()
+        }),
+    }
 }
 
 impl Pack {
@@ -63,9 +78,15 @@ impl Pack {
 
     /// For the core of a board, or for every core.
     pub(crate) fn packing(&self, board: Option<&Target>) -> Packing {
+        Packing::Fastest(self.limits(board))
+    }
+
+    /// The same without the choice of kernels.
+    pub(crate) fn limits(&self, board: Option<&Target>) -> Limits {
         let isa = board.map_or(Isa::Generic, crate::device::isa);
+        let memory = self.ram_budget.unwrap_or(Memory::Whole);
         let (file_bytes, scratch_bytes) = (self.flash_budget, self.scratch_budget);
-        Packing::Fastest(Limits { isa, file_bytes, scratch_bytes })
+        Limits { isa, file_bytes, scratch_bytes, memory }
     }
 }
 

@@ -1,12 +1,17 @@
 //! `resmcu plan`: where a model's tensors lie, and when.
 
+mod curve;
+
 use crate::failure::Outcome;
+use crate::layers::{Life, lives};
 use crate::model::Model;
 use crate::output::{Opening, Report, grouped, size, table};
 use clap::Args;
+use resmcu_device_link::Target;
 use resmcu_model_format::Tensor;
 use serde::Serialize;
 use std::fmt;
+use std::path::PathBuf;
 
 /// Rows of the memory map.
 const MAP_ROWS: u64 = 16;
@@ -16,6 +21,18 @@ const MAP_ROWS: u64 = 16;
 pub(crate) struct Plan {
     /// A model file, or a network of the zoo
     model: String,
+    /// The core that a network of the zoo is planned for (`resmcu boards` lists the targets)
+    #[arg(long, value_name = "T", default_value = "host")]
+    target: String,
+    /// Show which plans there are between the fastest and the smallest, of a network of the zoo or a
+    /// checkpoint
+    #[arg(long)]
+    curve: bool,
+    /// Draw the curve as SVG
+    #[arg(long, value_name = "FILE", requires = "curve")]
+    svg: Option<PathBuf>,
+    #[command(flatten)]
+    pack: super::Pack,
     #[command(flatten)]
     json: super::Json,
 }
@@ -28,7 +45,6 @@ struct Body {
     scratch: u32,
     steps: u16,
     buffers: Vec<Buffer>,
-    curve: Vec<Point>,
 }
 
 #[derive(Debug, Serialize)]
@@ -36,21 +52,19 @@ struct Buffer {
     name: String,
     offset: u64,
     bytes: u64,
+    rows: u16,
+    height: u16,
     first: u16,
     last: u16,
 }
 
-/// One plan of the trade between memory and time.
-#[derive(Debug, Serialize)]
-struct Point {
-    arena: u32,
-    scratch: u32,
-    mode: &'static str,
-}
-
 impl Plan {
     pub(crate) fn run(&self) -> Outcome {
-        let model = Model::load(&self.model)?;
+        let target = crate::device::target(&self.target)?;
+        if self.curve {
+            return self.draw_curve(target);
+        }
+        let model = Model::load_for(&self.model, self.pack.packing(target))?;
         let file = model.file()?;
         let header = file.header();
         let (arena, scratch) = (header.arena_bytes, header.scratch_bytes);
@@ -60,21 +74,31 @@ impl Plan {
             lower_bound: header.arena_lower_bound,
             scratch,
             steps: header.steps,
-            buffers: file.tensors().map(|tensor| Buffer::new(&tensor)).collect(),
-            curve: vec![Point { arena, scratch, mode: "whole tensors" }],
+            buffers: file.tensors().zip(lives(&file)).map(Buffer::new).collect(),
         };
         Report { opening: Opening::of(model.name()?), body }.print(self.json.json)
+    }
+
+    fn draw_curve(&self, target: Option<&Target>) -> Outcome {
+        let limits = self.pack.limits(target);
+        let body = curve::Curve::find(&self.model, &self.target, limits)?;
+        if let Some(path) = &self.svg {
+            body.draw(path, &self.model)?;
+        }
+        Report { opening: body.opening(), body }.print(self.json.json)
     }
 }
 
 impl Buffer {
-    fn new(tensor: &Tensor<'_>) -> Self {
+    fn new((tensor, life): (Tensor<'_>, Life)) -> Self {
         Self {
             name: tensor.name.to_owned(),
             offset: tensor.offset.into(),
-            bytes: tensor.bytes(),
-            first: tensor.first,
-            last: tensor.last,
+            bytes: tensor.memory_bytes(),
+            rows: tensor.rows,
+            height: tensor.shape[0],
+            first: life.first,
+            last: life.last,
         }
     }
 }
@@ -115,15 +139,16 @@ impl fmt::Display for Body {
         }
         let ratio = f64::from(self.arena) / f64::from(self.lower_bound.max(1));
         writeln!(f, "arena        {}", size(self.arena))?;
-        writeln!(f, "lower bound  {} of whole-tensor plans: {ratio:.3}", size(self.lower_bound))?;
+        writeln!(f, "lower bound  {} of this schedule: {ratio:.3}", size(self.lower_bound))?;
         writeln!(f, "scratch      {}\n", size(self.scratch))?;
-        let mut tensors = table(&["", "tensor", ">offset", ">bytes", ">steps"]);
+        let mut tensors = table(&["", "tensor", ">offset", ">bytes", ">rows", ">steps"]);
         for (index, buffer) in self.buffers.iter().enumerate() {
             tensors.add_row([
                 letter(index).to_string(),
                 buffer.name.clone(),
                 grouped(buffer.offset),
                 grouped(buffer.bytes),
+                format!("{}/{}", buffer.rows, buffer.height),
                 format!("{}-{}", buffer.first, buffer.last),
             ]);
         }

@@ -132,15 +132,15 @@ impl Cost {
 }
 
 fn on_host(model: &Model, images: &[(String, Vec<u8>)]) -> Outcome<Vec<(Vec<u8>, Cost)>> {
-    let mut arena = model.arena();
-    let mut executor = model.executor(&mut arena)?;
+    let mut memory = model.memory();
+    let mut executor = model.executor(&mut memory)?;
     let mut outputs = Vec::with_capacity(images.len());
     for (name, pixels) in images {
-        if !executor.write_image(0, pixels) {
-            return Err(Failure::input("the image is larger than the network's input").at(name));
+        if pixels.len() != executor.input_bytes() {
+            return Err(Failure::input("the image has another size than the input").at(name));
         }
         let start = Instant::now();
-        let output = executor.run(&mut ()).to_vec();
+        let output = executor.infer_image(pixels, &mut ()).to_vec();
         outputs.push((output, Cost::Seconds(start.elapsed().as_secs_f64())));
     }
     Ok(outputs)

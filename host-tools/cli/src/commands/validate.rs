@@ -8,6 +8,7 @@ use crate::images::Wanted;
 use crate::model::{Model, load_checkpoint};
 use crate::output::{Opening, Report, grouped, percent};
 use clap::Args;
+use resmcu_device_link::TensorCrc;
 use resmcu_device_link::wire_protocol::tensor_crc;
 use resmcu_int8_runtime::Observer;
 use resmcu_quantizer::data::{Dataset, Decoder, Split};
@@ -62,17 +63,30 @@ struct Top1 {
     device: Option<f64>,
 }
 
-/// What one inference on the host leaves: its output, and the checksum of every tensor.
+/// What one inference on the host leaves: its output, and the checksums of all rows of every
+/// tensor, in the order in which they were made.
 struct Reference {
     output: Vec<u8>,
-    tensors: Vec<u32>,
+    rows: Vec<TensorCrc>,
 }
 
-struct Checksums(Vec<u32>);
+#[derive(Default)]
+struct Checksums(Vec<TensorCrc>);
+
+impl Checksums {
+    fn push(&mut self, tensor: usize, at: usize, rows: &[u8]) {
+        let [at, bytes] = [at, rows.len()].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        let tensor = u16::try_from(tensor).unwrap_or(u16::MAX);
+        self.0.push(TensorCrc { tensor, at, crc: tensor_crc(rows), bytes });
+    }
+}
 
 impl Observer for Checksums {
-    fn step_end(&mut self, _step: usize, output: &[u8]) {
-        self.0.push(tensor_crc(output));
+    fn step_end(&mut self, step: usize, at: usize, output: &[u8]) {
+        // A sum that goes on has no output yet.
+        if !output.is_empty() {
+            self.push(step + 1, at, output);
+        }
     }
 }
 
@@ -135,11 +149,9 @@ impl Validate {
             let mut tensor = None;
             if self.trace || differing > 0 {
                 let traced = board.client.trace(&image)?;
-                let pairs = traced.iter().map(|t| t.crc).zip(&reference.tensors);
-                let differ: Vec<bool> = pairs.map(|(device, host)| device != *host).collect();
-                body.compared_tensors += reference.tensors.len() as u64;
-                let missing = reference.tensors.len().abs_diff(traced.len()) as u64;
-                body.differing_tensors += missing + differ.iter().filter(|d| **d).count() as u64;
+                let differ = differing_tensors(&traced, &reference.rows, names.len());
+                body.compared_tensors += names.len() as u64;
+                body.differing_tensors += differ.iter().filter(|d| **d).count() as u64;
                 tensor = differ.iter().position(|&d| d).and_then(|t| names.get(t).cloned());
             }
             if body.first_difference.is_none() && (differing > 0 || tensor.is_some()) {
@@ -154,6 +166,24 @@ impl Validate {
     }
 }
 
+/// Which tensors have rows that differ, or that only one of both made. The rows of the device and
+/// of the host are made in the same order.
+fn differing_tensors(device: &[TensorCrc], host: &[TensorCrc], tensors: usize) -> Vec<bool> {
+    let mut differ = vec![false; tensors];
+    let mut mark = |rows: &TensorCrc| {
+        if let Some(differs) = differ.get_mut(usize::from(rows.tensor)) {
+            *differs = true;
+        }
+    };
+    for (device, host) in device.iter().zip(host).filter(|(device, host)| device != host) {
+        mark(device);
+        mark(host);
+    }
+    let both = device.len().min(host.len());
+    device[both..].iter().chain(&host[both..]).for_each(mark);
+    differ
+}
+
 fn differing_bytes(found: &[u8], expected: &[u8]) -> u64 {
     let differ = found.iter().zip(expected).filter(|(a, b)| a != b).count();
     (differ + found.len().abs_diff(expected.len())) as u64
@@ -161,16 +191,18 @@ fn differing_bytes(found: &[u8], expected: &[u8]) -> u64 {
 
 /// Every image on the host, by the device's own runtime.
 fn references(model: &Model, data: &Dataset) -> Outcome<Vec<Reference>> {
-    let mut arena = model.arena();
-    let mut executor = model.executor(&mut arena)?;
+    let mut memory = model.memory();
+    let mut executor = model.executor(&mut memory)?;
     let bar = crate::progress::bar(data.len(), "on the host");
     let (mut references, mut decoder) = (Vec::with_capacity(data.len()), Decoder::new());
     for index in 0..data.len() {
         let image = input(data.image(index, &mut decoder)?);
-        executor.input_mut().copy_from_slice(&image);
-        let mut checksums = Checksums(vec![tensor_crc(&image)]);
-        let output = executor.run(&mut checksums).to_vec();
-        references.push(Reference { output, tensors: checksums.0 });
+        let mut checksums = Checksums::default();
+        if !executor.takes_rows() {
+            checksums.push(0, 0, &image);
+        }
+        let output = executor.infer(&image, &mut checksums).to_vec();
+        references.push(Reference { output, rows: checksums.0 });
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -28,7 +28,7 @@ struct Counter {
 }
 
 impl Observer for Counter {
-    fn step_end(&mut self, step: usize, output: &[u8]) {
+    fn step_end(&mut self, step: usize, _at: usize, output: &[u8]) {
         if let Some(counts) = self.counts.get_mut(step) {
             output.iter().for_each(|&byte| counts[usize::from(byte ^ 0x80)] += 1);
         }
@@ -40,12 +40,10 @@ pub(super) fn activations(model: &Model, images: &Dataset) -> Outcome<Vec<Activa
     let file = model.file()?;
     let tensors: Vec<_> = file.tensors().skip(1).collect();
     let mut counter = Counter { counts: vec![[0; 256]; tensors.len()] };
-    let mut arena = model.arena();
-    let (mut executor, mut decoder) = (model.executor(&mut arena)?, Decoder::new());
+    let mut memory = model.memory();
+    let (mut executor, mut decoder) = (model.executor(&mut memory)?, Decoder::new());
     for index in 0..images.len() {
-        if executor.write_image(0, images.image(index, &mut decoder)?) {
-            executor.run(&mut counter);
-        }
+        executor.infer_image(images.image(index, &mut decoder)?, &mut counter);
     }
     let int8 = tensors.iter().zip(counter.counts).filter(|(t, _)| t.dtype == Dtype::I8);
     let activation = |(tensor, counts): (&resmcu_model_format::Tensor<'_>, [u64; 256])| {

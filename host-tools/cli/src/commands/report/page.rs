@@ -182,12 +182,13 @@ impl Page<'_> {
 
     fn memory(&self) -> Outcome<String> {
         let header = self.file.header();
-        let buffers = self.file.tensors().map(|tensor| Buffer {
+        let lives = crate::layers::lives(self.file);
+        let buffers = self.file.tensors().zip(lives).map(|(tensor, life)| Buffer {
             name: tensor.name.to_owned(),
             offset: tensor.offset.into(),
-            bytes: tensor.bytes(),
-            first: tensor.first,
-            last: tensor.last,
+            bytes: tensor.memory_bytes(),
+            first: life.first,
+            last: life.last,
         });
         let buffers: Vec<_> = buffers.collect();
         let picture = arena(&buffers, header.arena_bytes.into(), header.steps)?;
