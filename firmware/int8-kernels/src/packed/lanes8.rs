@@ -8,8 +8,8 @@
 //!
 //! Sums are modulo 2^32, and the convolution's own sum is below 2^30 by the profile's bound, so
 //! that they are exact whatever the order. The constants stand before the weights of each block of
-//! outputs: `bias`, `R`, `j`, `m * 2^(16 - e)`, a word each; then `q = ((a << j) + bias + R * skip)
-//! * scale >> 32`, which saturates to int8.
+//! outputs: `bias`, `R`, `j` and the scale `m * 2^(16 - e)`, a word each; then
+//! `q = (((a << j) + bias + R * skip) * scale) >> 32`, which saturates to int8.
 //!
 //! Owns packing, patches and the walk; does not know how a pass is computed.
 
