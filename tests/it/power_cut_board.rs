@@ -10,7 +10,7 @@ use crate::slots::model;
 use resmcu_device_link::{Client, Emulator, Qemu, Target, find_target};
 use std::time::Duration;
 
-const SLOT_BYTES: u64 = 88 << 10;
+const SLOT_BYTES: u64 = 84 << 10;
 const PAGE_BYTES: u64 = 1024;
 const RAM: u64 = 0x2000_0000;
 const RAM_BYTES: usize = 16 << 10;
