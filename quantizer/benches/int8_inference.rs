@@ -42,7 +42,7 @@ fn main() {
     let mut executors: Vec<_> =
         executors.map(|executor| executor.expect("a model that runs")).collect();
     let pixels = executors[0].input_bytes();
-    let images: Vec<u8> = (0..batch * pixels).map(|i| (i * 2_654_435_761 >> 7) as u8).collect();
+    let images: Vec<u8> = (0..batch * pixels).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect();
     let mut answers = vec![0_u8; batch];
     let share = batch.div_ceil(threads);
     let mut round = || {

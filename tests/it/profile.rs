@@ -36,14 +36,9 @@ fn the_plugin_counts_what_every_board_counts() {
         let all: u64 = functions.iter().map(|function| function.instructions).sum();
         let reads = all - steps.iter().sum::<u64>();
         assert!(reads.is_multiple_of(steps.len() as u64), "{}: what a read costs", target.name);
-        let pooling: u64 = functions
-            .iter()
-            .filter(|function| {
-                function.name.contains("max_pool2d") || function.name.contains("Step")
-            })
-            .map(|function| function.instructions)
-            .sum();
-        assert!(2 * pooling > all, "{}: {functions:?}", target.name);
+        let most = functions.first().map(|function| function.name.as_str()).unwrap_or_default();
+        let works = most.contains("max_pool2d") || most.contains("int8_runtime::step");
+        assert!(works, "{}: {functions:?}", target.name);
         if target.core == "Cortex-M4" {
             let cycles: u64 = profile.cycles(CortexM4::default()).iter().sum();
             let refills: u64 = profile.cycles(CortexM4 { refill: 3 }).iter().sum();

@@ -30,8 +30,8 @@ impl Window {
         usize::from(self.output[0]) * usize::from(self.output[1])
     }
 
-    /// The same window over some rows: it makes rows `output` from rows `input`, which hold all that
-    /// lies under it and begin where it begins, or where the image does.
+    /// The same window over some rows: it makes rows `output` from rows `input`, which hold all
+    /// that lies under it and begin where it begins, or where the image does.
     #[inline]
     #[must_use]
     pub fn of_rows(&self, input: [u16; 2], output: [u16; 2]) -> Self {

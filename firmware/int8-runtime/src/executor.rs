@@ -121,7 +121,8 @@ impl<'m, 'a> Executor<'m, 'a> {
         self.plan.first().is_some_and(|input| input.flow.on_demand)
     }
 
-    /// The input's memory where it holds all of it; nothing where it [takes rows](Self::takes_rows).
+    /// The input's memory where it holds all of it; nothing where it [takes
+    /// rows](Self::takes_rows).
     #[must_use]
     pub fn whole_input(&self) -> &[u8] {
         let start = self.plan.first().map_or(0, |input| input.flow.offset) as usize;
@@ -241,8 +242,8 @@ impl<'m, 'a> Executor<'m, 'a> {
         self.output()
     }
 
-    /// A whole inference of an input `[H,W,C]`, int8, of [`Self::input_bytes`]; another size gives no
-    /// meaningful output.
+    /// A whole inference of an input `[H,W,C]`, int8, of [`Self::input_bytes`]; another size gives
+    /// no meaningful output.
     pub fn infer(&mut self, input: &[u8], observer: &mut impl Observer) -> &[u8] {
         self.infer_flipped(input, 0, observer)
     }

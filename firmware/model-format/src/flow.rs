@@ -5,8 +5,8 @@
 //! the rows that go into them; where one lacks some, the step that makes it runs first. So a row is
 //! made as late as its readers allow, and a tensor in a *segment* (steps on demand, and the one
 //! after them) needs memory for a few rows only: its *ring*. Rows lie in a ring in raster order and
-//! without a gap; when there is no room for the next ones, those that nobody reads any more leave at
-//! the front and the others move up.
+//! without a gap; when there is no room for the next ones, those that nobody reads any more leave
+//! at the front and the others move up.
 //!
 //! Owns the order and the places. Guarantees that [`prove`] accepts a plan only if each row that a
 //! step reads is there, at its place and untouched, whenever the same walk is repeated: runtime,

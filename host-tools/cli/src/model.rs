@@ -114,8 +114,8 @@ impl Model {
         self.host.memory()
     }
 
-    /// The executor of this model in `memory`: the device's own, with this host's kernel in place of
-    /// the file's, which gives the same bytes.
+    /// The executor of this model in `memory`: the device's own, with this host's kernel in place
+    /// of the file's, which gives the same bytes.
     pub(crate) fn executor<'m, 'a>(&'m self, memory: &'a mut Memory) -> Outcome<Executor<'m, 'a>> {
         let Memory { arena, plan } = memory;
         Executor::new(self.host.bytes(), arena, plan).map_err(Failure::input)

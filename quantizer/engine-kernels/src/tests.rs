@@ -35,7 +35,7 @@ fn check_strides(m: usize, n: usize, k: usize, (a_m, a_k): (usize, usize), accum
         },
         c: CStrides { start: 2, batch: m * (n + 1), m: n + 1 },
         accumulate,
-        asks_next: m % 3 == 0,
+        asks_next: m.is_multiple_of(3),
     };
     let a = noise(0, 3 + batch * shape.a.batch);
     let b = noise(77, 1 + batch * shape.b.batch);

@@ -1,7 +1,7 @@
 //! From a schedule to memory: how large each ring is, how long it lives, where it lies.
 //!
-//! Owns the sizes and lives of buffers, and the lower bound of a schedule. [`arrange`] is the one way
-//! to a plan, for whole tensors and for rows. Does not know why a schedule was chosen.
+//! Owns the sizes and lives of buffers, and the lower bound of a schedule. [`arrange`] is the one
+//! way to a plan, for whole tensors and for rows. Does not know why a schedule was chosen.
 
 use super::place;
 use super::schedule::{Rows, Schedule, group, in_place, segments};

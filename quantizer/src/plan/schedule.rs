@@ -57,7 +57,8 @@ pub(crate) fn in_place(graph: &QuantizedGraph) -> Vec<Option<usize>> {
     graph.nodes.iter().map(|node| &node.op).enumerate().map(choose).collect()
 }
 
-/// Rows that a node may make at a time: all of them where a group of fewer could lie in the padding.
+/// Rows that a node may make at a time: all of them where a group of fewer could lie in the
+/// padding.
 pub(crate) fn group(graph: &QuantizedGraph, node: usize, rows: usize) -> usize {
     let op = &graph.nodes[node].op;
     let height = match op {

@@ -1,9 +1,9 @@
 //! What a segment costs: its memory, and how its rows move.
 //!
-//! A segment is a stretch of nodes in the graph's order that makes its last tensor and all others on
-//! demand. Its memory depends on nothing but itself: tensors that cross its ends are whole. So the
-//! best segmentation is a shortest path over the ends, which `search` finds. Owns the memory of each
-//! segment, counted by the walk itself and remembered, and a bound that is quick to see.
+//! A segment is a stretch of nodes in the graph's order that makes its last tensor and all others
+//! on demand. Its memory depends on nothing but itself: tensors that cross its ends are whole. So
+//! the best segmentation is a shortest path over the ends, which `search` finds. Owns the memory of
+//! each segment, counted by the walk itself and remembered, and a bound that is quick to see.
 
 use super::arrange::{Behind, disjoint, row_bytes, shared};
 use super::schedule::{Rows, group};

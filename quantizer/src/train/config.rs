@@ -186,8 +186,8 @@ impl TrainConfig {
     /// - `resnet8-fashion`, on 5,000 images of Fashion-MNIST: the best of eight recipes of 18 to
     ///   20 epochs, one seed each, judged on 10,000 further training images, never on test images.
     ///   The first three lay within half a percent of one another.
-    /// - `resnet8`, which is not the paper's: a cosine after an epoch of warm-up, Nesterov's momentum
-    ///   and five times the decay, which suit runs of 10 to 100 epochs.
+    /// - `resnet8`, which is not the paper's: a cosine after an epoch of warm-up, Nesterov's
+    ///   momentum and five times the decay, which suit runs of 10 to 100 epochs.
     /// - Depths 110 and 164: the warm-up that the paper gives its 110 layers.
     /// - The networks for ImageNet: 90 epochs with steps at 30 and 60, as published weights were
     ///   trained, in batches of 32 with a rate to match (linear scaling, Goyal et al. 2017), so

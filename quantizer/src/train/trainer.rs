@@ -67,8 +67,8 @@ pub struct Trainer {
 
 impl Trainer {
     /// A run from the beginning. A validation set is split off `dataset` (see
-    /// [`TrainConfig::split`]); the graph gets the data's class names and the normalization of the images
-    /// that are left.
+    /// [`TrainConfig::split`]); the graph gets the data's class names and the normalization of the
+    /// images that are left.
     pub fn new(graph: Graph, config: TrainConfig, dataset: &Dataset) -> Result<Self, TrainError> {
         let mut trainer = Self::assemble(graph, config, dataset)?;
         let (mean, std) = trainer.training.channel_mean_and_std()?;

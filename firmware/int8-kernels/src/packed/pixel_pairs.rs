@@ -2,15 +2,14 @@
 //!
 //! `w (x0 + 2^L x1) = w x0 + 2^L w x1`: on cores that multiply one pair of numbers at a time, one
 //! multiplication makes the products of two pixels, as long as their sum over `w x0` stays inside
-//! of `L` bits. Where a core multiplies into 64 bits, `L` is 23 and 248 weights always fit; else `L`
-//! is 16, and a segment of weights fits whose absolute values add up to at most 255:
-//! `|sum of w x0| <= 255 * 128 < 2^15`. How many weights that are, eight, four, two or one, is found
-//! when a layer is packed, and written before its weights: each core's sums are exact for any
-//! weights.
+//! of `L` bits. Where a core multiplies into 64 bits, `L` is 23 and 248 weights always fit; else
+//! `L` is 16, and a segment of weights fits whose absolute values add up to at most 255: `|sum of w
+//! x0| <= 255 * 128 < 2^15`. How many weights that are, eight, four, two or one, is found when a
+//! layer is packed, and written before its weights: each core's sums are exact for any weights.
 //!
-//! Four pixels and two outputs at a time. A patch is read as it lies, row by row, and filled up with
-//! zeros to a multiple of eight. Nothing is asked of shapes, constants, clamps or the number of
-//! outputs. Owns packing and the walk; does not know how sums are computed.
+//! Four pixels and two outputs at a time. A patch is read as it lies, row by row, and filled up
+//! with zeros to a multiple of eight. Nothing is asked of shapes, constants, clamps or the number
+//! of outputs. Owns packing and the walk; does not know how sums are computed.
 
 use super::PackedConv2d;
 use super::direct16::{Patch, Places};

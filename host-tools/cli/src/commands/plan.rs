@@ -24,8 +24,8 @@ pub(crate) struct Plan {
     /// The core that a network of the zoo is planned for (`resmcu boards` lists the targets)
     #[arg(long, value_name = "T", default_value = "host")]
     target: String,
-    /// Show which plans there are between the fastest and the smallest, of a network of the zoo or a
-    /// checkpoint
+    /// Show which plans there are between the fastest and the smallest, of a network of the zoo or
+    /// a checkpoint
     #[arg(long)]
     curve: bool,
     /// Draw the curve as SVG

@@ -151,10 +151,6 @@ pub(super) fn convolve(
     let groups = Groups::new(&geometry, y.len() / (h * w * outputs), GROUP_TILES);
     let [tiles_column, group] = [groups.tiles[1], groups.tiles_max()];
     let (v, m) = scratch.split_at_mut(FREQUENCIES * frequency(group, inputs));
-    let columns = panel_columns(outputs);
-    // The transformed input lies in blocks of channels: neighbouring tiles are as far apart
-    // whatever the number of channels, and the contraction has instructions for that distance.
-    let block = group * LANES;
     let input = TileRow {
         tiles: tiles_column,
         channels: inputs,
@@ -162,7 +158,7 @@ pub(super) fn convolve(
         valid: [0; 2],
         frequency: frequency(group, inputs),
         tile: LANES,
-        block,
+        block: group * LANES,
         accumulate: false,
     };
     let mut output = TileRow {
@@ -181,36 +177,45 @@ pub(super) fn convolve(
             kernels().winograd_input(&input, &x[from..], &mut v[slot * tiles_column * LANES..]);
             count += tiles_column;
         }
-        let contraction = Contraction {
-            batch: FREQUENCIES,
-            m: count,
-            n: outputs,
-            k: LANES,
-            segments: inputs / LANES,
-            a: AStrides {
-                start: 0,
-                batch: frequency(group, inputs),
-                segment: block,
-                m: LANES,
-                k: 1,
-            },
-            b: BStrides {
-                start: 0,
-                batch: panels(outputs) * inputs * columns,
-                segment: LANES * columns,
-                k: columns,
-                panel: inputs * PANEL,
-            },
-            c: CStrides { start: 0, batch: frequency(group, outputs), m: outputs },
-            accumulate: false,
-            asks_next: true,
-        };
+        let contraction = products(shape, group, count);
         kernels().contract(&contraction, v, packed, m, ahead);
         for (slot, image, tile) in rows {
             output.valid = [h - tile * TILE, w];
             let to = (image * h + tile * TILE) * w * outputs;
             kernels().winograd_output(&output, &m[slot * tiles_column * outputs..], &mut y[to..]);
         }
+    }
+}
+
+/// The products of `count` transformed tiles, of a group of at most `group`, with the weights. The
+/// transformed input lies in blocks of channels: neighbouring tiles are as far apart whatever the
+/// number of channels, and the contraction has instructions for that distance.
+fn products(shape: &Shape, group: usize, count: usize) -> Contraction {
+    let Shape { inputs, outputs, .. } = *shape;
+    let columns = panel_columns(outputs);
+    Contraction {
+        batch: FREQUENCIES,
+        m: count,
+        n: outputs,
+        k: LANES,
+        segments: inputs / LANES,
+        a: AStrides {
+            start: 0,
+            batch: frequency(group, inputs),
+            segment: group * LANES,
+            m: LANES,
+            k: 1,
+        },
+        b: BStrides {
+            start: 0,
+            batch: panels(outputs) * inputs * columns,
+            segment: LANES * columns,
+            k: columns,
+            panel: inputs * PANEL,
+        },
+        c: CStrides { start: 0, batch: frequency(group, outputs), m: outputs },
+        accumulate: false,
+        asks_next: true,
     }
 }
 
