@@ -64,7 +64,7 @@ fn bad_files() {
     write("program.pth", program);
     check(&session, "import program.pth", 2, &["`os.system` is refused", "byte 0x", "program.pth"]);
     check(&session, "quantize int8.rmcu", 2, &["quantized model", "int8.rmcu"]);
-    check(&session, "quantize float.safetensors --weights 5", 2, &["8 or 4 bits"]);
+    check(&session, "quantize float.safetensors --weights 5", 2, &["8, 4, mixed"]);
     check(&session, "quantize float.safetensors --calibration best", 2, &["entropy, auto"]);
     check(&session, "train --quantize int8", 2, &["--from"]);
     check(&session, "train --from absent.safetensors", 2, &["absent.safetensors"]);

@@ -172,7 +172,9 @@ fn reports_without_training() {
     assert_eq!(analyzed["arena"], analyzed["lower_bound"]);
 
     let planned = session.json("plan resnet8");
-    check_fields(&planned, &["arena", "lower_bound", "curve[].arena"]);
+    check_fields(&planned, &["arena", "lower_bound"]);
+    let curve = session.json("plan resnet8 --curve --target qemu-mps2-an386");
+    check_fields(&curve, &["curve[].ram", "curve[].arena", "curve[].modelled_instructions"]);
     check_fields(&planned, &["buffers[].name", "buffers[].offset", "buffers[].bytes"]);
     check_fields(&planned, &["buffers[].first", "buffers[].last"]);
 

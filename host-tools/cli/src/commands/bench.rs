@@ -1,7 +1,7 @@
 //! `resmcu bench`: what each layer costs on a target.
 
 use crate::device::{Board, input, plugin, target};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::layers::{Layer, layers};
 use crate::model::Model;
 use crate::output::{Opening, Report, grouped, percent, size, table};
@@ -109,6 +109,18 @@ impl Bench {
     }
 }
 
+/// Whether the emulator shall count by address: where it is asked for, or where cycles can be
+/// modelled. Rows in rings are made in many spans a step, which are not told apart yet.
+fn wants_profile(target: &Target, model: &Model, is_asked: bool) -> Outcome<bool> {
+    let file = model.file()?;
+    let is_streamed = file.tensors().any(|tensor| tensor.rows < tensor.shape[0]);
+    if is_asked && is_streamed {
+        let failure = Failure::input("no profile is made of models that run in rings of rows");
+        return Err(failure.help("leave out `--profile`, or `--ram-budget`"));
+    }
+    Ok(is_asked || (!is_streamed && has_cycle_model(target) && plugin().is_file()))
+}
+
 impl Row {
     fn all(layers: Vec<Layer>, counts: &[u64], cycles: Option<&[u64]>) -> Vec<Self> {
         let rows = layers.into_iter().zip(counts).enumerate();
@@ -168,7 +180,7 @@ impl Measured {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let image: Vec<u8> = (0..shape.iter().product()).map(|_| rng.random()).collect();
         let Some(target) = target(&on.target)? else { return Self::on_host(model, &image) };
-        let profile = profile || (has_cycle_model(target) && plugin().is_file());
+        let profile = wants_profile(target, model, profile)?;
         let board = Board::start_with(target, model, on.log, profile)?;
         Self::on(board, model, &image, has_cycle_model(target))
     }
