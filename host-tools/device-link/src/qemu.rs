@@ -27,7 +27,7 @@ pub struct Qemu {
     child: Child,
     serial: TcpStream,
     /// Read by QEMU when it starts; removed with this.
-    _model: Option<NamedTempFile>,
+    _model: Vec<NamedTempFile>,
     readers: Vec<JoinHandle<()>>,
     said: LastWords,
 }
@@ -75,13 +75,15 @@ impl Qemu {
             Ok(listener)
         })?;
         let port = start("reading the socket's port", || Ok(listener.local_addr()?.port()))?;
-        let model = model.map(write_temporary).transpose()?;
+        // QEMU's loader takes no file that is larger than the machine's RAM.
+        let piece = usize::try_from(target.ram_bytes).unwrap_or(usize::MAX);
+        let model =
+            model.map(|model| write_temporary(model, piece)).transpose()?.unwrap_or_default();
         let mut command = Command::new(program);
         command.args(arguments(target, firmware, port));
         command.args(profiler.into_iter().flat_map(Profiler::arguments));
-        if let Some(file) = &model {
+        for (file, address) in model.iter().zip((target.slot_address..).step_by(piece)) {
             let path = file.path().display().to_string().replace(',', ",,");
-            let address = target.slot_address;
             let loader = format!("loader,file={path},addr={address:#x},force-raw=on");
             command.args(["-device", &loader]);
         }
@@ -196,13 +198,17 @@ fn arguments(target: &Target, firmware: &Firmware, port: u16) -> Vec<String> {
         .collect()
 }
 
-fn write_temporary(model: &[u8]) -> Result<NamedTempFile, LinkError> {
-    start("writing the model to a temporary file", || {
-        let mut file = NamedTempFile::with_prefix("resmcu-")?;
-        file.write_all(&resmcu_model_slots::image(model, FIRST_SEQUENCE))?;
-        file.write_all(model)?;
-        file.flush()?;
-        Ok(file)
+/// The first slot with `model` in it, in files of `piece` bytes.
+fn write_temporary(model: &[u8], piece: usize) -> Result<Vec<NamedTempFile>, LinkError> {
+    let slot = [&resmcu_model_slots::image(model, FIRST_SEQUENCE)[..], model].concat();
+    start("writing the model to temporary files", || {
+        let write = |bytes: &[u8]| {
+            let mut file = NamedTempFile::with_prefix("resmcu-")?;
+            file.write_all(bytes)?;
+            file.flush()?;
+            Ok(file)
+        };
+        slot.chunks(piece.max(1)).map(write).collect()
     })
 }
 
