@@ -33,8 +33,9 @@ pub(crate) fn test(root: &Path) -> Result<(), Failure> {
     println!("stages before the tests: {}", took.join(", "));
     // Units and documentation first, so that the run ends in the closing line of the tests that
     // matter most. All of the workspace each time, so that nothing is built twice.
-    let of_packages = ["--test", "power_cut", "--test", "service", "--test", "streams"];
-    for which in [&["--lib", "--bins"][..], &["--doc"], &of_packages, &["--test", "it"]] {
+    let of_packages =
+        ["packed", "power_cut", "service", "streams"].map(|name| ["--test", name]).concat();
+    for which in [&["--lib", "--bins"][..], &["--doc"], &of_packages[..], &["--test", "it"]] {
         let mut command = cargo();
         command.args(["test", "--workspace", "--locked"]).args(which).current_dir(root);
         if let Some(data) = &data {
