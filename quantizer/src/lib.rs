@@ -19,4 +19,5 @@ pub mod quantization_aware;
 pub mod quantize;
 pub mod quantized;
 pub mod train;
+pub mod trust;
 pub mod write_whole;

@@ -1,7 +1,7 @@
 //! How often a network is right, on images that it has not learnt from.
 
 use crate::failure::{Failure, Outcome};
-use crate::host::{dequantize, outputs, top};
+use crate::host::{integers, outputs, top, top_integers};
 use crate::images::batch;
 use crate::model::Model;
 use crate::progress::bar;
@@ -64,7 +64,8 @@ impl Answers {
         let file = model.file()?;
         let tensor = file.tensors().last();
         let tensor = tensor.ok_or_else(|| Failure::input("the model has no output"))?;
-        let top5 = outputs.iter().map(|bytes| top(&dequantize(&tensor, bytes), 5)).collect();
+        let top5 =
+            outputs.iter().map(|bytes| top_integers(&integers(tensor.dtype, bytes), 5)).collect();
         Ok(Self { top5, seconds })
     }
 

@@ -5,6 +5,7 @@ use crate::model::Model;
 use rayon::prelude::*;
 use resmcu_model_format::{Dtype, Tensor};
 use resmcu_quantizer::data::{Dataset, Decoder};
+use std::cmp::Ordering;
 
 /// Images that one arena runs before another thread may take over: at least as many as are worth
 /// reading the model for, at most as many as keep all threads busy to the end.
@@ -41,23 +42,36 @@ pub(crate) fn outputs(
     Ok(outputs)
 }
 
-/// The real values of a tensor's bytes.
-pub(crate) fn dequantize(tensor: &Tensor<'_>, bytes: &[u8]) -> Vec<f32> {
-    let integers: Vec<i32> = match tensor.dtype {
+/// The integers of a tensor's bytes.
+pub(crate) fn integers(dtype: Dtype, bytes: &[u8]) -> Vec<i32> {
+    match dtype {
         Dtype::I8 => bytes.iter().map(|&byte| i32::from(byte as i8)).collect(),
         Dtype::I16 => {
             bytes.as_chunks().0.iter().map(|&two| i16::from_le_bytes(two).into()).collect()
         }
         Dtype::I32 => bytes.as_chunks().0.iter().map(|&four| i32::from_le_bytes(four)).collect(),
-    };
+    }
+}
+
+/// The real values of a tensor's bytes.
+pub(crate) fn dequantize(tensor: &Tensor<'_>, bytes: &[u8]) -> Vec<f32> {
     let real = |q: i32| tensor.scale * (q - i32::from(tensor.zero_point)) as f32;
-    integers.into_iter().map(real).collect()
+    integers(tensor.dtype, bytes).into_iter().map(real).collect()
 }
 
 /// The classes with the highest scores, best first; of equal scores the lower class.
 pub(crate) fn top(scores: &[f32], count: usize) -> Vec<usize> {
+    ranked(scores, count, f32::total_cmp)
+}
+
+/// The same of integers, as a device ranks its classes: large ones are not told apart as floats.
+pub(crate) fn top_integers(scores: &[i32], count: usize) -> Vec<usize> {
+    ranked(scores, count, i32::cmp)
+}
+
+fn ranked<T>(scores: &[T], count: usize, order: impl Fn(&T, &T) -> Ordering) -> Vec<usize> {
     let mut classes: Vec<usize> = (0..scores.len()).collect();
-    classes.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    classes.sort_by(|&a, &b| order(&scores[b], &scores[a]));
     classes.truncate(count);
     classes
 }
@@ -78,6 +92,7 @@ mod tests {
     fn of_equal_scores_the_lower_class_is_first() {
         assert_eq!(top(&[1.0, 3.0, 3.0, 2.0], 3), [1, 2, 3]);
         assert_eq!(top(&[], 5), Vec::<usize>::new());
+        assert_eq!(top_integers(&[5, 1 << 24, (1 << 24) + 1, 5], 3), [2, 1, 0]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use ndarray::Array4;
 use rayon::prelude::*;
 use resmcu_quantizer::data::{DataError, Dataset, Decoder, ReadOptions, Source, Split};
 use resmcu_quantizer::graph::Normalization;
+use resmcu_quantizer::train::TrainConfig;
 
 /// Images of a data set, checked against the network that shall see them.
 pub(crate) struct Wanted<'a> {
@@ -24,13 +25,27 @@ impl Wanted<'_> {
     /// Reads them, or opens their files; those of a folder are cut and resized to the network's
     /// input.
     pub(crate) fn load(&self) -> Outcome<Dataset> {
+        let source = self.source()?;
+        // A set without test images is judged on its validation images, as ImageNet is.
+        let split = if self.split == Split::Test { source.held_out() } else { self.split };
+        self.checked(source.load(split, self.images)?, split)
+    }
+
+    /// The images that a training with these settings held out.
+    pub(crate) fn held_out_by(&self, config: &TrainConfig) -> Outcome<Dataset> {
+        let (_, held_out) = config.split(&self.source()?.load_training()?)?;
+        self.checked(held_out, Split::Train)
+    }
+
+    fn source(&self) -> Outcome<Source> {
         let [height, width, channels] = self.shape;
         let size = Some([height, width]);
         let options = ReadOptions { size, channels: Some(channels), ..ReadOptions::default() };
-        let source = Source::find(self.data)?.with_options(options);
-        // A set without test images is judged on its validation images, as ImageNet is.
-        let split = if self.split == Split::Test { source.held_out() } else { self.split };
-        let dataset = source.load(split, self.images)?;
+        Ok(Source::find(self.data)?.with_options(options))
+    }
+
+    /// The images, if they go with the network.
+    fn checked(&self, dataset: Dataset, split: Split) -> Outcome<Dataset> {
         let refuse = |what: String| {
             Err(Failure::input(what).at(format!("{} ({split} images)", self.data)).help(
                 "name a data set that goes with the network; `resmcu dataset` lists what is there",

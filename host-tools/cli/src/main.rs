@@ -20,6 +20,7 @@ mod output;
 mod plot;
 mod progress;
 mod statistics;
+mod trust;
 
 use clap::{Parser, Subcommand};
 use failure::Outcome;

@@ -60,6 +60,43 @@ fn bytes(session: &Session, file: &str) -> u64 {
     std::fs::metadata(session.path(file)).unwrap().len()
 }
 
+/// Answers of too small a margin are «unknown», on the host and on a board.
+fn trust(session: &Session) {
+    let trusted = session.json("quantize float.safetensors -o trusted.rmcu -n 500 --trust 0.8");
+    check_fields(&trusted["trust"], &["precision", "confidence", "margin_min", "test.ci95[]"]);
+    let of = |images: &str, field: &str| share(&trusted["trust"][images][field]);
+    assert_eq!(trusted["trust"]["chosen_on"]["images"], 500); // a tenth of the training images
+    let (chosen, test) = (of("chosen_on", "precision"), of("test", "precision"));
+    assert!(chosen > 0.8 && test > 0.75, "{chosen} {test}");
+    let coverage = of("test", "coverage");
+    assert!(coverage > 0.3 && coverage < 1.0, "{coverage}");
+    // The rest of the file is as without a share, and so are the answers.
+    assert_eq!(trusted["int8"], session.json("quantize float.safetensors -n 500")["int8"]);
+
+    const RUN: &str = "run trusted.rmcu --data fashion-mnist-small -n 30 --target";
+    let unknown = |target: &str| -> Vec<bool> {
+        let run = session.json(&format!("{RUN} {target}"));
+        run["images"].as_array().unwrap().iter().map(|i| i["unknown"] == true).collect()
+    };
+    let on_host = unknown("host");
+    assert!(on_host.contains(&true) && on_host.contains(&false), "{on_host:?}");
+    assert_eq!(unknown("qemu-mps2-an386"), on_host);
+
+    let refused = session.output("quantize float.safetensors -n 500 --trust 0.9999");
+    assert_eq!(refused.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        errors.contains("no margin promises that 99.99 % of the answers are right"),
+        "{errors}"
+    );
+    std::fs::rename(session.path("float.config.toml"), session.path("other.toml")).unwrap();
+    let refused = session.output("quantize float.safetensors -n 500 --trust 0.8");
+    assert_eq!(refused.status.code(), Some(2));
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(errors.contains("its settings are not beside float.safetensors"), "{errors}");
+    assert!(errors.contains("--trust-data"), "{errors}");
+}
+
 /// Fine-tuned with the rounding of four-bit weights: the integers are what was trained.
 fn trained_on_grids(session: &Session) {
     session.write_few_images();
@@ -99,6 +136,7 @@ fn the_whole_way() {
     let evaluated = session.json("evaluate float.safetensors -n 500");
     assert_eq!(evaluated["top1"], quantized["float"]["top1"]);
 
+    trust(&session);
     four_bits(&session);
     mixed_bits(&session);
     trained_on_grids(&session);

@@ -3,6 +3,7 @@
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::model::Model;
 use crate::output::{ModelName, Opening, Report, grouped, size, write_file};
+use crate::trust::{Trust, Trusted};
 use clap::{Args, ValueEnum};
 use resmcu_device_link::wire_protocol::tensor_crc;
 use resmcu_quantizer::graph::{Checkpoint, Dtype, Normalization};
@@ -38,6 +39,8 @@ pub(crate) struct Import {
     /// Deviations of `pixel / 255`, a channel each or one for all
     #[arg(long, value_name = "S,..", value_delimiter = ',', requires = "mean")]
     std: Option<Vec<f32>>,
+    #[command(flatten)]
+    trust: Trust,
     #[command(flatten)]
     json: super::Json,
 }
@@ -75,6 +78,8 @@ struct Body {
     arena: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     float: Option<FloatBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trust: Option<Trusted>,
     file: String,
     bytes: usize,
 }
@@ -186,7 +191,7 @@ impl Import {
             )
         })?;
         let lowered = lower(&graph).or_fail("the network cannot be expressed as a model file")?;
-        let model = Model::new(&lowered.file)?;
+        let (model, trust) = self.trust.annotate(&Model::new(&lowered.file)?, None)?;
         let path = self.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.rmcu")));
         write_file(&path, model.bytes())?;
         let file = model.file()?;
@@ -198,6 +203,7 @@ impl Import {
             macs: file.header().macs,
             arena: Some(file.header().arena_bytes),
             float: None,
+            trust,
             file: path.display().to_string(),
             bytes: model.bytes().len(),
         };
@@ -205,6 +211,11 @@ impl Import {
     }
 
     fn float(&self, name: &str, imported: FloatImport) -> Outcome {
+        if self.trust.is_asked() {
+            return Err(Failure::input("a float network has no integers to choose a margin of")
+                .in_file(&self.file)
+                .help("import it without `--trust`, and give that to `resmcu quantize`"));
+        }
         let FloatImport { graph, tensors, mapped, folded, assumed, left_out } = imported;
         let default = || PathBuf::from(format!("{name}.checkpoint.safetensors"));
         let path = self.output.clone().unwrap_or_else(default);
@@ -238,6 +249,7 @@ impl Import {
             macs,
             arena: None,
             float: Some(float),
+            trust: None,
             file: path.display().to_string(),
             bytes: bytes.len(),
         };
@@ -271,6 +283,7 @@ impl fmt::Display for Body {
                 writeln!(f, "{:<12} {line}", if index == 0 { title } else { "" })?;
             }
         }
+        self.trust.iter().try_for_each(|trusted| write!(f, "{trusted}"))?;
         writeln!(f, "written      {}, {}", self.file, size(self.bytes as u64))
     }
 }

@@ -26,6 +26,9 @@ struct Body {
     arena: u32,
     scratch: u32,
     macs: u64,
+    /// The least margin of an answer that is not «unknown».
+    margin_min: u32,
+    known_answers: u16,
     class_names: Vec<String>,
     tensors: Vec<TensorRow>,
     layers: Vec<crate::layers::Layer>,
@@ -57,6 +60,8 @@ impl Inspect {
             arena: header.arena_bytes,
             scratch: header.scratch_bytes,
             macs: header.macs,
+            margin_min: file.notes().margin_min,
+            known_answers: file.notes().known_answers,
             class_names: header.class_names.lines().map(str::to_owned).collect(),
             tensors: file.tensors().map(|tensor| TensorRow::new(&tensor)).collect(),
             layers: crate::layers::layers(&file)?,
@@ -104,6 +109,11 @@ impl fmt::Display for Body {
         writeln!(f, "arena        {}", size(self.arena))?;
         writeln!(f, "scratch      {}", size(self.scratch))?;
         writeln!(f, "MACs         {}", grouped(self.macs))?;
+        writeln!(f, "answers      {} known, for the self test", self.known_answers)?;
+        match self.margin_min {
+            0 => writeln!(f, "trust        every answer")?,
+            margin => writeln!(f, "trust        from a margin of {margin}")?,
+        }
         if !self.class_names.is_empty() {
             writeln!(f, "classes      {}", self.class_names.join(", "))?;
         }

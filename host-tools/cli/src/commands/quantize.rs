@@ -8,6 +8,7 @@ use crate::model::{Model, SMALLER, load_checkpoint};
 use crate::output::{Opening, Report, grouped, percent, size, table, write_file};
 use crate::progress::Stages;
 use crate::statistics::Paired;
+use crate::trust::{Selected, Trust, Trusted};
 use clap::{Args, ValueEnum};
 use resmcu_device_link::find_target;
 use resmcu_quantizer::calibrate::Images;
@@ -25,7 +26,7 @@ use resmcu_quantizer::quantize::{LayerWeights, WeightBits, WeightScale};
 use resmcu_quantizer::quantized::QuantizedGraph;
 use serde::Serialize;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Where to read what can be quantized.
@@ -80,6 +81,8 @@ pub(crate) struct Quantize {
     #[command(flatten)]
     pack: super::Pack,
     #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
     json: super::Json,
 }
 
@@ -122,6 +125,8 @@ struct Body {
     difference: Paired,
     /// Share of images to which both give the same class.
     agreement: f64,
+    /// Which answers are given, where a share of right ones was asked for.
+    trust: Option<Trusted>,
     /// Of the logits, on training images.
     logits_sqnr_db: f64,
     equalized_pairs: usize,
@@ -167,7 +172,7 @@ impl Quantize {
         let four_bit_layers = chosen.weights.iter().flatten().filter(is_four).count();
         let seconds = start.elapsed().as_secs_f64();
         let lowered = lower_for(&quantized, packing).or_fail(SMALLER)?;
-        let model = Model::new(&lowered.file)?;
+        let (model, trusted) = self.annotated(&lowered.file, &test)?;
         let float = Answers::float(&graph, &test)?;
         let int8 = Answers::int8(&model, &test)?;
         let layers = layer_errors(&model, &chosen.float, &calibration.take(ERROR_IMAGES))?;
@@ -187,6 +192,7 @@ impl Quantize {
             int8: int8.accuracy(&test),
             difference: Paired::new(&float.hits(&test), &int8.hits(&test)),
             agreement: float.agreement(&int8),
+            trust: trusted,
             logits_sqnr_db: layers.last().map_or(0.0, |logits| logits.sqnr_db),
             equalized_pairs: chosen.equalized,
             layers,
@@ -203,6 +209,16 @@ impl Quantize {
     fn images(&self, graph: &Graph, split: Split, images: Option<usize>) -> Outcome<Dataset> {
         let (shape, classes) = (graph.input_shape(), graph.classes());
         Wanted { data: &self.data.data, split, images, shape, classes }.load()
+    }
+
+    /// The model with what it notes of itself.
+    fn annotated(&self, file: &[u8], test: &Dataset) -> Outcome<(Model, Option<Trusted>)> {
+        let learnt = (Path::new(&self.checkpoint), self.data.data.as_str());
+        let (model, mut trusted) = self.trust.annotate(&Model::new(file)?, Some(learnt))?;
+        if let Some(trusted) = &mut trusted {
+            trusted.test = Some(Selected::of(&model, test)?);
+        }
+        Ok((model, trusted))
     }
 
     /// Whether the arguments go with each other, and with a network whose grids were trained.
@@ -314,6 +330,7 @@ impl fmt::Display for Body {
         writeln!(f, "             {only_first} images only float knows, {only_second} only int8")?;
         let (agreement, sqnr) = (percent(self.agreement), self.logits_sqnr_db);
         writeln!(f, "agreement    {agreement} of the images; logits {sqnr:.1} dB")?;
+        self.trust.iter().try_for_each(|trusted| write!(f, "{trusted}"))?;
         writeln!(f, "arena        {}", size(self.arena))?;
         writeln!(f, "scratch      {}", size(self.scratch))?;
         writeln!(f, "written      {}, {}\n", self.file, size(self.bytes as u64))?;

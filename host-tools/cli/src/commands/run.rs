@@ -2,11 +2,12 @@
 
 use crate::device::{Board, input, target};
 use crate::failure::{Failure, Outcome};
-use crate::host::{dequantize, softmax, top};
+use crate::host::{dequantize, integers, softmax, top_integers};
 use crate::images::Wanted;
 use crate::model::Model;
 use crate::output::{Opening, Report, grouped, percent};
 use clap::Args;
+use resmcu_model_format::margin;
 use resmcu_quantizer::data::{Decoder, Split};
 use serde::Serialize;
 use std::fmt;
@@ -45,6 +46,8 @@ struct Body {
 #[derive(Clone, Debug, Serialize)]
 struct Answer {
     image: String,
+    /// Its margin is below the least that the model trusts.
+    unknown: bool,
     top: Vec<Class>,
     #[serde(flatten)]
     cost: Cost,
@@ -79,15 +82,17 @@ impl Run {
                 let unit = board.client.summary().unit;
                 let mut infer = |(_, pixels): &(String, Vec<u8>)| {
                     let inference = board.client.infer(&input(pixels))?;
-                    Ok((inference.output, Cost::counted(unit, inference.count)))
+                    let cost = Cost::counted(unit, inference.count);
+                    Ok(Inferred { output: inference.output, unknown: inference.unknown, cost })
                 };
                 images.iter().map(&mut infer).collect::<Outcome<Vec<_>>>()?
             }
         }
         .into_iter();
         let mut answers = Vec::with_capacity(images.len());
-        for ((image, _), (output, cost)) in images.into_iter().zip(&mut outputs) {
-            answers.push(Answer { image, top: classes(&model, &output)?, cost });
+        for ((image, _), inferred) in images.into_iter().zip(&mut outputs) {
+            let Inferred { output, unknown, cost } = inferred;
+            answers.push(Answer { image, unknown, top: classes(&model, &output)?, cost });
         }
         let first = answers.first().cloned();
         let first = first.ok_or_else(|| Failure::input("there is no image to run"))?;
@@ -131,7 +136,14 @@ impl Cost {
     }
 }
 
-fn on_host(model: &Model, images: &[(String, Vec<u8>)]) -> Outcome<Vec<(Vec<u8>, Cost)>> {
+/// What came out, before it is put into words.
+struct Inferred {
+    output: Vec<u8>,
+    unknown: bool,
+    cost: Cost,
+}
+
+fn on_host(model: &Model, images: &[(String, Vec<u8>)]) -> Outcome<Vec<Inferred>> {
     let mut memory = model.memory();
     let mut executor = model.executor(&mut memory)?;
     let mut outputs = Vec::with_capacity(images.len());
@@ -141,9 +153,18 @@ fn on_host(model: &Model, images: &[(String, Vec<u8>)]) -> Outcome<Vec<(Vec<u8>,
         }
         let start = Instant::now();
         let output = executor.infer_image(pixels, &mut ()).to_vec();
-        outputs.push((output, Cost::Seconds(start.elapsed().as_secs_f64())));
+        let cost = Cost::Seconds(start.elapsed().as_secs_f64());
+        outputs.push(Inferred { unknown: is_unknown(model, &output)?, output, cost });
     }
     Ok(outputs)
+}
+
+/// Whether the model does not trust this answer.
+fn is_unknown(model: &Model, output: &[u8]) -> Outcome<bool> {
+    let file = model.file()?;
+    let dtype = file.tensors().last().map(|tensor| tensor.dtype);
+    let dtype = dtype.ok_or_else(|| Failure::input("the model has no output"))?;
+    Ok(margin(integers(dtype, output).into_iter()) < file.notes().margin_min)
 }
 
 /// The five best classes with their probabilities.
@@ -151,6 +172,7 @@ fn classes(model: &Model, output: &[u8]) -> Outcome<Vec<Class>> {
     let file = model.file()?;
     let tensor = file.tensors().last();
     let tensor = tensor.ok_or_else(|| Failure::input("the model has no output"))?;
+    let integers = integers(tensor.dtype, output);
     let scores = dequantize(&tensor, output);
     // A network of the profile `tflite` may end in its own softmax.
     let ends_in_softmax = matches!(
@@ -163,7 +185,7 @@ fn classes(model: &Model, output: &[u8]) -> Outcome<Vec<Class>> {
         class: names.get(class).map_or_else(|| class.to_string(), |&name| name.to_owned()),
         score: scores[class],
     };
-    Ok(top(&scores, 5).into_iter().map(class).collect())
+    Ok(top_integers(&integers, 5).into_iter().map(class).collect())
 }
 
 /// An image file as `[H,W,C]` bytes, grey or RGB as the network wants it.
@@ -201,7 +223,8 @@ impl fmt::Display for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "target       {}", self.target)?;
         for answer in &self.images {
-            writeln!(f, "\n{}: {}", answer.image, answer.cost)?;
+            let unknown = if answer.unknown { ": unknown" } else { "" };
+            writeln!(f, "\n{}: {}{unknown}", answer.image, answer.cost)?;
             for Class { class, score } in &answer.top {
                 writeln!(f, "  {:>8}  {class}", percent(f64::from(*score)))?;
             }

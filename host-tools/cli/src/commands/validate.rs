@@ -3,7 +3,7 @@
 use crate::accuracy::Answers;
 use crate::device::{Board, input, target};
 use crate::failure::{Failure, OrFail, Outcome};
-use crate::host::{dequantize, top};
+use crate::host::{integers, top_integers};
 use crate::images::Wanted;
 use crate::model::{Model, load_checkpoint};
 use crate::output::{Opening, Report, grouped, percent};
@@ -219,7 +219,7 @@ fn share<'o>(
     let tensor = file.tensors().last();
     let tensor = tensor.ok_or_else(|| Failure::input("the model has no output"))?;
     let right = |(index, bytes): &(usize, &[u8])| {
-        let best = top(&dequantize(&tensor, bytes), 1);
+        let best = top_integers(&integers(tensor.dtype, bytes), 1);
         best.first() == Some(&usize::from(data.label(*index)))
     };
     let hits = outputs.enumerate().filter(right).count();
