@@ -6,9 +6,11 @@ use crate::images::batch;
 use crate::model::Model;
 use crate::progress::bar;
 use crate::statistics::wilson95;
+use resmcu_model_format::margin;
 use resmcu_quantizer::data::Dataset;
 use resmcu_quantizer::engine::Executor;
 use resmcu_quantizer::graph::Graph;
+use resmcu_quantizer::trust::Judged;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -20,6 +22,8 @@ const BATCH: usize = 64;
 pub(crate) struct Answers {
     /// The five best classes of each image, best first.
     pub(crate) top5: Vec<Vec<usize>>,
+    /// How far each best class is ahead of the second, in integers; none of a float network.
+    margins: Vec<u32>,
     /// Wall time.
     pub(crate) seconds: f64,
 }
@@ -51,7 +55,7 @@ impl Answers {
             bar.inc(range.len() as u64);
         }
         bar.finish_and_clear();
-        Ok(Self { top5, seconds: start.elapsed().as_secs_f64() })
+        Ok(Self { top5, margins: Vec::new(), seconds: start.elapsed().as_secs_f64() })
     }
 
     /// Of a quantized model on the host.
@@ -64,9 +68,12 @@ impl Answers {
         let file = model.file()?;
         let tensor = file.tensors().last();
         let tensor = tensor.ok_or_else(|| Failure::input("the model has no output"))?;
-        let top5 =
-            outputs.iter().map(|bytes| top_integers(&integers(tensor.dtype, bytes), 5)).collect();
-        Ok(Self { top5, seconds })
+        let of = |bytes: &Vec<u8>| {
+            let classes = integers(tensor.dtype, bytes);
+            (top_integers(&classes, 5), margin(classes.into_iter()))
+        };
+        let (top5, margins) = outputs.iter().map(of).unzip();
+        Ok(Self { top5, margins, seconds })
     }
 
     /// Image by image, whether the best class is right.
@@ -75,6 +82,12 @@ impl Answers {
             top.first() == Some(&usize::from(data.label(index)))
         };
         self.top5.iter().enumerate().map(right).collect()
+    }
+
+    /// Image by image, the margin and whether the best class is right; none of a float network.
+    pub(crate) fn judged(&self, data: &Dataset) -> Vec<Judged> {
+        let judged = |(&margin, is_right)| Judged { margin, is_right };
+        self.margins.iter().zip(self.hits(data)).map(judged).collect()
     }
 
     /// The share of images to which both give the same class.

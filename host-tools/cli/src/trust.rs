@@ -4,16 +4,16 @@
 //! Owns where the held-out images come from that the margin is chosen on. The choice itself is
 //! `resmcu_quantizer::trust`.
 
+use crate::accuracy::Answers;
 use crate::failure::{Failure, Outcome};
-use crate::host::{integers, outputs, top_integers};
 use crate::images::Wanted;
 use crate::model::Model;
 use crate::output::percent;
-use crate::progress::bar;
 use crate::statistics::wilson95;
 use clap::Args;
 use resmcu_device_link::wire_protocol::tensor_crc;
-use resmcu_model_format::{KnownAnswer, Notes, margin, write::annotate};
+use resmcu_model_format::write::annotate;
+use resmcu_model_format::{KnownAnswer, Notes};
 use resmcu_quantizer::data::{Dataset, Split};
 use resmcu_quantizer::train::TrainConfig;
 use resmcu_quantizer::trust::{CONFIDENCE, Given, Judged, least_margin};
@@ -140,7 +140,7 @@ fn known_answer(model: &Model) -> Outcome<KnownAnswer> {
 }
 
 fn choose(model: &Model, precision: f64, held_out: &Dataset) -> Outcome<Trusted> {
-    let answers = judged(model, held_out)?;
+    let answers = Answers::int8(model, held_out)?.judged(held_out);
     let margin_min = least_margin(&answers, precision).ok_or_else(|| {
         let all = Given::at(0, &answers);
         let (asked, found, images) = (percent(precision), percent(all.precision()), all.images);
@@ -156,11 +156,11 @@ fn choose(model: &Model, precision: f64, held_out: &Dataset) -> Outcome<Trusted>
 }
 
 impl Selected {
-    /// What the margin of `model` does on other images.
-    pub(crate) fn of(model: &Model, data: &Dataset) -> Outcome<Self> {
+    /// What the margin of `model` does to its answers; none where it trusts them all.
+    pub(crate) fn of(model: &Model, answers: &Answers, data: &Dataset) -> Outcome<Option<Self>> {
         let margin_min = model.file()?.notes().margin_min;
         let name = format!("{} ({})", data.name, data.split);
-        Ok(Self::new(name, margin_min, &judged(model, data)?))
+        Ok((margin_min > 0).then(|| Self::new(name, margin_min, &answers.judged(data))))
     }
 
     fn new(data: String, margin_min: u32, answers: &[Judged]) -> Self {
@@ -173,23 +173,6 @@ impl Selected {
             ci95: wilson95(selected.right, selected.given),
         }
     }
-}
-
-/// The model's answers with their margins.
-fn judged(model: &Model, data: &Dataset) -> Outcome<Vec<Judged>> {
-    let bar = bar(data.len(), "margins");
-    let outputs = outputs(model, data, &|| bar.inc(1))?;
-    bar.finish_and_clear();
-    let file = model.file()?;
-    let tensor = file.tensors().last();
-    let tensor = tensor.ok_or_else(|| Failure::input("the model has no output"))?;
-    let of = |(index, bytes): (usize, &Vec<u8>)| {
-        let integers = integers(tensor.dtype, bytes);
-        let best = top_integers(&integers, 1).first().copied();
-        let is_right = best == Some(usize::from(data.label(index)));
-        Judged { margin: margin(integers.into_iter()), is_right }
-    };
-    Ok(outputs.iter().enumerate().map(of).collect())
 }
 
 impl fmt::Display for Trusted {

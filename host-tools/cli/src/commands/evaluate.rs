@@ -5,6 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::images::Wanted;
 use crate::model::{self, Named};
 use crate::output::{ModelName, Opening, Report, percent, table};
+use crate::trust::Selected;
 use clap::Args;
 use resmcu_device_link::wire_protocol::tensor_crc;
 use resmcu_quantizer::data::Split;
@@ -31,6 +32,8 @@ struct Body {
     arithmetic: &'static str,
     #[serde(flatten)]
     accuracy: Accuracy,
+    /// Which answers are given, where the model does not trust them all.
+    given: Option<Selected>,
     images_per_s: f64,
     class_names: Vec<String>,
     confusion: Vec<Vec<usize>>,
@@ -57,6 +60,10 @@ impl Evaluate {
             data: format!("{} ({})", data.name, data.split),
             arithmetic,
             accuracy,
+            given: match &named {
+                Named::Model(model) => Selected::of(model, &answers, &data)?,
+                Named::Float(_) => None,
+            },
             images_per_s: accuracy.images as f64 / answers.seconds.max(1e-9),
             confusion: answers.confusion(&data, classes),
             class_names: data.class_names.clone(),
@@ -94,6 +101,7 @@ impl fmt::Display for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "data         {}", self.data)?;
         writeln!(f, "{:<12} {}", self.arithmetic, self.accuracy)?;
+        self.given.iter().try_for_each(|given| writeln!(f, "trusted      {given}"))?;
         writeln!(f, "top 5        {}", percent(self.accuracy.top5))?;
         writeln!(f, "speed        {:.0} images/s on this host\n", self.images_per_s)?;
         if self.class_names.len() > 20 {

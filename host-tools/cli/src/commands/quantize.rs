@@ -172,9 +172,14 @@ impl Quantize {
         let four_bit_layers = chosen.weights.iter().flatten().filter(is_four).count();
         let seconds = start.elapsed().as_secs_f64();
         let lowered = lower_for(&quantized, packing).or_fail(SMALLER)?;
-        let (model, trusted) = self.annotated(&lowered.file, &test)?;
+        let learnt = (Path::new(&self.checkpoint), self.data.data.as_str());
+        let (model, mut trusted) =
+            self.trust.annotate(&Model::new(&lowered.file)?, Some(learnt))?;
         let float = Answers::float(&graph, &test)?;
         let int8 = Answers::int8(&model, &test)?;
+        if let Some(trusted) = &mut trusted {
+            trusted.test = Selected::of(&model, &int8, &test)?;
+        }
         let layers = layer_errors(&model, &chosen.float, &calibration.take(ERROR_IMAGES))?;
         let default = || PathBuf::from(format!("{}.rmcu", graph.name));
         let path = self.output.clone().unwrap_or_else(default);
@@ -209,16 +214,6 @@ impl Quantize {
     fn images(&self, graph: &Graph, split: Split, images: Option<usize>) -> Outcome<Dataset> {
         let (shape, classes) = (graph.input_shape(), graph.classes());
         Wanted { data: &self.data.data, split, images, shape, classes }.load()
-    }
-
-    /// The model with what it notes of itself.
-    fn annotated(&self, file: &[u8], test: &Dataset) -> Outcome<(Model, Option<Trusted>)> {
-        let learnt = (Path::new(&self.checkpoint), self.data.data.as_str());
-        let (model, mut trusted) = self.trust.annotate(&Model::new(file)?, Some(learnt))?;
-        if let Some(trusted) = &mut trusted {
-            trusted.test = Some(Selected::of(&model, test)?);
-        }
-        Ok((model, trusted))
     }
 
     /// Whether the arguments go with each other, and with a network whose grids were trained.

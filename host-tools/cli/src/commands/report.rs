@@ -11,10 +11,11 @@ use crate::accuracy::{Accuracy, Answers};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::images::Wanted;
 use crate::layer_errors::{LayerError, layer_errors};
-use crate::layers::layers;
+use crate::layers::{Layer, layers};
 use crate::model::{Model, load_checkpoint};
 use crate::output::{Opening, Report as Printed, percent, size, write_file};
 use crate::statistics::Paired;
+use crate::trust::Selected;
 use activations::activations;
 use clap::Args;
 use page::Page;
@@ -97,7 +98,8 @@ impl Report {
             compared: compared.as_ref(),
             confusion: answers.confusion(&data, classes),
             activations: activations(&model, &data.take(LAYER_IMAGES))?,
-            layers: layers(&file)?,
+            given: Selected::of(&model, &answers, &data)?,
+            layers: layers_on(&self.on.target, &model)?,
             measured: &measured,
             curves: self.curves()?,
         };
@@ -129,6 +131,16 @@ impl Report {
         let help = "remove it, or train again";
         text.or_fail(help).map(Some).map_err(|failure| failure.in_file(&path))
     }
+}
+
+/// The model's steps, with the kernels that the target runs them by.
+fn layers_on(target: &str, model: &Model) -> Outcome<Vec<Layer>> {
+    let mut of_file = layers(&model.file()?)?;
+    if target == "host" {
+        let on_host = layers(&model.host_file()?)?;
+        of_file.iter_mut().zip(on_host).for_each(|(layer, host)| layer.kernel = host.kernel);
+    }
+    Ok(of_file)
 }
 
 /// Runs the float network on the same images.

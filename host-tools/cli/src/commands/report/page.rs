@@ -9,6 +9,7 @@ use crate::failure::Outcome;
 use crate::layers::Layer;
 use crate::output::{grouped, percent, size};
 use crate::statistics::Paired;
+use crate::trust::Selected;
 use resmcu_model_format::ModelFile;
 use resmcu_quantizer::data::Dataset;
 use std::fmt::Write;
@@ -34,6 +35,8 @@ pub(super) struct Page<'a> {
     pub(super) target: &'a str,
     pub(super) data: &'a Dataset,
     pub(super) int8: Accuracy,
+    /// Answers that the model trusts, where it does not trust them all.
+    pub(super) given: Option<Selected>,
     pub(super) compared: Option<&'a Compared>,
     pub(super) confusion: Vec<Vec<usize>>,
     pub(super) activations: Vec<Activation>,
@@ -131,6 +134,7 @@ impl Page<'_> {
     fn summary(&self) -> String {
         let header = self.file.header();
         let mut rows = vec![("int8", self.int8.to_string())];
+        rows.extend(self.given.as_ref().map(|given| ("trusted", given.to_string())));
         if let Some(compared) = self.compared {
             rows.push(("float", compared.float.to_string()));
             rows.push(("difference", interval(&compared.difference)));
