@@ -90,8 +90,9 @@ fn check(name: &str, file: &[u8], case: &Value) {
     let integers: Vec<_> = integers.collect();
     // Of the file's grids those of sums, means and logits have no integers.
     let kept = on_grids(&chosen).unwrap();
+    // What the logits' own fine scale and the multipliers of 15 bits leave: 0.06 were measured.
     let noise = differences(&integers, &answers(&kept, expected.len()), step);
-    assert!(noise < 8.0, "{name}: {noise} steps from the float network on its grids");
+    assert!(noise < 0.25, "{name}: {noise} steps from the float network on its grids");
 }
 
 #[test]
