@@ -46,6 +46,13 @@ pub struct Header {
 }
 
 impl Header {
+    /// What the first bytes of a slot say, for a host that reads them by a probe; `None` where no
+    /// model was committed.
+    #[must_use]
+    pub fn read(slot: &[u8]) -> Option<Self> {
+        Self::from_bytes(slot.first_chunk()?)
+    }
+
     /// The record as it lies in flash.
     #[must_use]
     pub(crate) fn to_bytes(self) -> [u8; RECORD_BYTES] {

@@ -11,11 +11,19 @@ pub(crate) struct Interrupt(Arc<AtomicBool>);
 impl Interrupt {
     /// Listens from now on. A second Ctrl-C ends the program.
     pub(crate) fn listen() -> Outcome<Self> {
+        Self::listen_with("")
+    }
+
+    /// The same; the first Ctrl-C says `notice`.
+    pub(crate) fn listen_with(notice: &'static str) -> Outcome<Self> {
         let pressed = Arc::new(AtomicBool::new(false));
         let set = Arc::clone(&pressed);
         let handler = move || {
             if set.swap(true, Ordering::Relaxed) {
                 std::process::exit(130);
+            }
+            if !notice.is_empty() {
+                eprintln!("{notice}");
             }
         };
         ctrlc::set_handler(handler).or_fail("Ctrl-C cannot be caught here")?;

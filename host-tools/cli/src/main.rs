@@ -50,6 +50,9 @@ enum Command {
     Bench(commands::bench::Bench),
     Inspect(commands::inspect::Inspect),
     Boards(commands::boards::Boards),
+    Probe(commands::probe::Probe),
+    Flash(commands::flash::Flash),
+    Monitor(commands::monitor::Monitor),
     Report(commands::report::Report),
     Experiment(commands::experiment::Experiment),
 }
@@ -71,6 +74,9 @@ impl Command {
             Self::Bench(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Boards(command) => command.run(),
+            Self::Probe(command) => command.run(),
+            Self::Flash(command) => command.run(),
+            Self::Monitor(command) => command.run(),
             Self::Report(command) => command.run(),
             Self::Experiment(command) => command.run(),
         }

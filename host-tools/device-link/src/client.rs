@@ -136,8 +136,7 @@ impl<D: Device> Client<D> {
             model: Err(LoadFailure { code: 0, details: [0; 2] }),
         };
         let mut client = Self { line: Conversation::new(device), summary, timeouts };
-        client.line.device.send(&[0])?; // ends whatever the line holds
-        client.summary = client.hello(timeouts.boot)?;
+        client.greet()?;
         Ok(client)
     }
 

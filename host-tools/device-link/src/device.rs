@@ -30,3 +30,21 @@ pub trait Device {
     /// When it does not end.
     fn wait(&mut self, deadline: Instant) -> Result<Option<i32>, LinkError>;
 }
+
+impl<D: Device + ?Sized> Device for Box<D> {
+    fn send(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        (**self).send(bytes)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], deadline: Instant) -> Result<usize, LinkError> {
+        (**self).receive(buffer, deadline)
+    }
+
+    fn last_words(&self) -> String {
+        (**self).last_words()
+    }
+
+    fn wait(&mut self, deadline: Instant) -> Result<Option<i32>, LinkError> {
+        (**self).wait(deadline)
+    }
+}

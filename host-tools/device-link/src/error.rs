@@ -1,5 +1,6 @@
 //! What can go wrong between here and a device: what, where, and what to do.
 
+use crate::probe::ProbeError;
 use resmcu_wire_protocol::{LoadFailure, PROTOCOL_VERSION, Refusal, rejection};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,63 @@ pub enum LinkError {
         name: String,
         /// What there is.
         known: String,
+    },
+    /// No real board of that name.
+    #[error("there is no board `{name}` that a probe can write; there are {known}")]
+    UnknownBoard {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A debug probe, or the chip behind it.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// No such serial port.
+    #[error("there is no serial port {port}{}", there_are(known))]
+    PortMissing {
+        /// What was asked for.
+        port: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// The serial port may not be opened by this user.
+    #[error("the serial port {port} may not be opened by this user")]
+    PortDenied {
+        /// Its name.
+        port: String,
+    },
+    /// The serial port cannot be opened.
+    #[error("the serial port {port} cannot be opened: {reason}")]
+    PortUnusable {
+        /// Its name.
+        port: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The serial port was there and is gone.
+    #[error("the serial port {port} is gone: {reason}")]
+    PortGone {
+        /// Its name.
+        port: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// Nothing on a serial port answers.
+    #[error("nothing answers on {place} within {} s", waited.as_secs_f32())]
+    Silent {
+        /// The port, with its baud, or the probe.
+        place: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The device runs another model than the one at hand.
+    #[error("the device runs the model {found}, not {expected}")]
+    OtherModel {
+        /// Name and CRC-32 of the device's.
+        found: String,
+        /// Name and CRC-32 of the one at hand.
+        expected: String,
     },
     /// The emulator is not installed.
     #[error("`{program}` is not in PATH")]
@@ -138,12 +196,41 @@ impl LinkError {
     pub fn help(&self) -> String {
         match self {
             Self::UnknownTarget { .. } => "`resmcu boards` lists the targets".into(),
+            Self::UnknownBoard { .. } => {
+                "`resmcu boards` lists the boards; emulated ones take `--target qemu-...`".into()
+            }
+            Self::Probe(error) => error.help(),
+            Self::PortMissing { .. } => {
+                "plug the board in with a cable that carries data; `resmcu probe` lists the ports"
+                    .into()
+            }
+            Self::PortDenied { .. } => {
+                "on Linux: `sudo usermod -aG dialout $USER`, then log out and in again".into()
+            }
+            Self::PortUnusable { .. } => {
+                "close the program that uses it (a terminal, a monitor), or name a serial port"
+                    .into()
+            }
+            Self::PortGone { .. } => {
+                "plug the board in again and repeat the command; its flash is as it was".into()
+            }
+            Self::Silent { .. } => {
+                "check port and baud, and that this firmware is on the board: `resmcu flash` \
+                 writes it"
+                    .into()
+            }
+            Self::OtherModel { .. } => "`--update` writes this model to the device first".into(),
             Self::ToolMissing { package, .. } => format!(
                 "`cargo xtask setup` installs what is missing, or install QEMU yourself \
                  (Debian, Ubuntu: `apt install {package}`)"
             ),
-            Self::Firmware { .. } | Self::Version { .. } | Self::PluginMissing { .. } => {
+            Self::Firmware { .. } | Self::PluginMissing { .. } => {
                 "build the firmware again with `cargo xtask boards`".into()
+            }
+            Self::Version { .. } => {
+                "build the firmware again with `cargo xtask boards`; a real board then takes \
+                 `resmcu flash`"
+                    .into()
             }
             Self::Profile { .. } => {
                 "build firmware and plugin again with `cargo xtask boards`".into()
@@ -184,6 +271,10 @@ fn reason(code: u16) -> String {
         rejection::REASON_LOST => "it failed its trial, and a power cut took the reason".into(),
         code => format!("the loader's error {code}"),
     }
+}
+
+fn there_are(known: &str) -> String {
+    if known.is_empty() { ", nor any other".into() } else { format!("; there are {known}") }
 }
 
 fn tail(said: &str) -> String {

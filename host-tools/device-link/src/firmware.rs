@@ -1,18 +1,22 @@
-//! The firmware's ELF: its log table, its first slot, and what it takes of flash and RAM.
+//! The firmware's ELF: its log table, its slots, its bytes, and what it takes of flash and RAM.
 
 use crate::error::LinkError;
 use crate::target::Target;
 use defmt_decoder::Table;
-use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind};
+use object::elf::{FileHeader32, PT_LOAD};
+use object::read::elf::{FileHeader, ProgramHeader};
+use object::{Endianness, Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind};
 use resmcu_model_slots::HEADER_BYTES;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A firmware image that was read and looks like one of ours.
 pub struct Firmware {
     path: PathBuf,
     table: Table,
-    slot: std::ops::Range<u64>,
+    slots: [Range<u64>; 2],
     sizes: ImageSizes,
+    segments: Vec<(u64, Vec<u8>)>,
 }
 
 /// What the linked image takes, in bytes.
@@ -37,10 +41,11 @@ impl Firmware {
         let path = path.as_ref().to_owned();
         let refuse = |reason: String| LinkError::Firmware { path: path.clone(), reason };
         let bytes = std::fs::read(&path).map_err(|error| refuse(error.to_string()))?;
-        let (slot, sizes) = layout(&bytes).map_err(&refuse)?;
+        let (slots, sizes) = layout(&bytes).map_err(&refuse)?;
+        let segments = segments(&bytes).map_err(&refuse)?;
         let table = Table::parse(&bytes).map_err(|error| refuse(error.to_string()))?;
         let table = table.ok_or_else(|| refuse("it has no defmt log table".into()))?;
-        Ok(Self { path, table, slot, sizes })
+        Ok(Self { path, table, slots, sizes, segments })
     }
 
     /// Where it was read.
@@ -53,6 +58,18 @@ impl Firmware {
     #[must_use]
     pub fn sizes(&self) -> ImageSizes {
         self.sizes
+    }
+
+    /// Where its memory map has the two slots for models; the second may be empty.
+    #[must_use]
+    pub fn slots(&self) -> [Range<u64>; 2] {
+        self.slots.clone()
+    }
+
+    /// What is loaded where: addresses in flash, and the bytes that go there.
+    #[must_use]
+    pub fn segments(&self) -> Vec<(u64, Vec<u8>)> {
+        self.segments.clone()
     }
 
     /// The address of a symbol of it.
@@ -72,10 +89,10 @@ impl Firmware {
     pub(crate) fn check_slot(&self, target: &Target) -> Result<(), LinkError> {
         let end = target.slot_address + u64::from(HEADER_BYTES) + target.slot_bytes;
         let expected = target.slot_address..end;
-        if self.slot == expected {
+        let Self { path, slots: [slot, _], .. } = self;
+        if *slot == expected {
             return Ok(());
         }
-        let Self { path, slot, .. } = self;
         Err(LinkError::Firmware {
             path: path.clone(),
             reason: format!(
@@ -86,7 +103,24 @@ impl Firmware {
     }
 }
 
-fn layout(bytes: &[u8]) -> Result<(std::ops::Range<u64>, ImageSizes), String> {
+/// The bytes of every segment that is loaded, by its physical address: initial values of variables
+/// lie in flash.
+fn segments(bytes: &[u8]) -> Result<Vec<(u64, Vec<u8>)>, String> {
+    let text = |error: object::Error| error.to_string();
+    let header = FileHeader32::<Endianness>::parse(bytes).map_err(text)?;
+    let endian = header.endian().map_err(text)?;
+    let mut segments = Vec::new();
+    for segment in header.program_headers(endian, bytes).map_err(text)? {
+        let data = segment.data(endian, bytes);
+        let data = data.map_err(|()| "a segment passes the end of the file".to_owned())?;
+        if segment.p_type(endian) == PT_LOAD && !data.is_empty() {
+            segments.push((segment.p_paddr(endian).into(), data.to_vec()));
+        }
+    }
+    Ok(segments)
+}
+
+fn layout(bytes: &[u8]) -> Result<([Range<u64>; 2], ImageSizes), String> {
     let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
     let symbol = |name: &'static str| {
         file.symbols()
@@ -107,7 +141,8 @@ fn layout(bytes: &[u8]) -> Result<(std::ops::Range<u64>, ImageSizes), String> {
         }
     }
     let sizes = ImageSizes { flash, statics: statics.saturating_sub(arena), arena, stack };
-    Ok((address("_model_start")?..address("_model_middle")?, sizes))
+    let middle = address("_model_middle")?;
+    Ok(([address("_model_start")?..middle, middle..address("_model_end")?], sizes))
 }
 
 /// Whether a section is part of the running program.

@@ -8,8 +8,8 @@ use resmcu_wire_protocol::{
 };
 use std::time::{Duration, Instant};
 
-/// How long the first greeting after a reset may take, before it is sent again: bytes that come
-/// while a chip starts are lost.
+/// How long the first greeting may take, before it is sent again: bytes that come while a chip
+/// starts are lost.
 const FIRST_GREETING: Duration = Duration::from_millis(500);
 
 /// An update that the device took.
@@ -124,7 +124,14 @@ impl<D: Device> Client<D> {
         loop {
             self.line.device.send(&[0])?; // ends whatever the line holds
             match self.hello(wait) {
-                Err(LinkError::TimedOut { .. }) if Instant::now() < deadline => wait *= 2,
+                Err(LinkError::TimedOut { request, said, .. }) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        let waited = self.timeouts.boot;
+                        return Err(LinkError::TimedOut { request, waited, said });
+                    }
+                    wait = (2 * wait).min(left);
+                }
                 answer => {
                     self.summary = answer?;
                     return Ok(());

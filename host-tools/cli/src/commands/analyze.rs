@@ -1,11 +1,11 @@
 //! `resmcu analyze`: what a model needs, against what a board has.
 
+use crate::device::find_board;
 use crate::failure::{Failure, Outcome};
 use crate::layers::{Layer, layers};
 use crate::model::Model;
 use crate::output::{Opening, Report, grouped, percent, size, table};
 use clap::Args;
-use resmcu_device_link::find_target;
 use serde::Serialize;
 use std::fmt;
 
@@ -48,7 +48,7 @@ struct Fit {
 
 impl Analyze {
     pub(crate) fn run(&self) -> Outcome {
-        let board = self.board.as_deref().map(find_target).transpose()?;
+        let board = self.board.as_deref().map(find_board).transpose()?;
         let model = Model::load_for(&self.model, self.pack.packing(board))?;
         let file = model.file()?;
         let header = file.header();

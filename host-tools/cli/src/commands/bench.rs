@@ -1,6 +1,6 @@
 //! `resmcu bench`: what each layer costs on a target.
 
-use crate::device::{Board, input, plugin, target};
+use crate::device::{Board, Place, input, plugin};
 use crate::failure::{Failure, Outcome};
 use crate::layers::{Layer, layers};
 use crate::model::Model;
@@ -10,7 +10,7 @@ use comfy_table::Table;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use resmcu_device_link::wire_protocol::CounterUnit;
-use resmcu_device_link::{CortexM4, FunctionCount, Profile, Target};
+use resmcu_device_link::{CortexM4, FunctionCount, Profile};
 use resmcu_int8_runtime::Observer;
 use serde::Serialize;
 use std::fmt;
@@ -111,14 +111,19 @@ impl Bench {
 
 /// Whether the emulator shall count by address: where it is asked for, or where cycles can be
 /// modelled. Rows in rings are made in many spans a step, which are not told apart yet.
-fn wants_profile(target: &Target, model: &Model, is_asked: bool) -> Outcome<bool> {
+fn wants_profile(place: &Place, model: &Model, is_asked: bool) -> Outcome<bool> {
+    if !matches!(place, Place::Emulated(_)) {
+        let failure = Failure::input("functions are counted on emulated boards only");
+        let failure = failure.help("`--target qemu-...`, or leave out `--profile`");
+        return if is_asked { Err(failure) } else { Ok(false) };
+    }
     let file = model.file()?;
     let is_streamed = file.tensors().any(|tensor| tensor.rows < tensor.shape[0]);
     if is_asked && is_streamed {
         let failure = Failure::input("no profile is made of models that run in rings of rows");
         return Err(failure.help("leave out `--profile`, or `--ram-budget`"));
     }
-    Ok(is_asked || (!is_streamed && has_cycle_model(target) && plugin().is_file()))
+    Ok(is_asked || (!is_streamed && has_cycle_model(place) && plugin().is_file()))
 }
 
 impl Row {
@@ -148,9 +153,9 @@ pub(super) struct Measured {
     flash: Option<Flash>,
 }
 
-/// Whether modelled cycles are of this target's core.
-fn has_cycle_model(target: &Target) -> bool {
-    target.core == "Cortex-M4"
+/// Whether modelled cycles are of this target's core; a chip counts its own.
+fn has_cycle_model(place: &Place) -> bool {
+    matches!(place, Place::Emulated(target) if target.core == "Cortex-M4")
 }
 
 /// Times every step, all its rows together.
@@ -179,10 +184,12 @@ impl Measured {
         // The cost does not depend on the picture; noise shows it where it did.
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let image: Vec<u8> = (0..shape.iter().product()).map(|_| rng.random()).collect();
-        let Some(target) = target(&on.target)? else { return Self::on_host(model, &image) };
-        let profile = wants_profile(target, model, profile)?;
-        let board = Board::start_with(target, model, on.log, profile)?;
-        Self::on(board, model, &image, has_cycle_model(target))
+        let place = on.place()?;
+        let profile = wants_profile(&place, model, profile)?;
+        match on.start_profiled(model, profile)? {
+            None => Self::on_host(model, &image),
+            Some(board) => Self::on(board, model, &image, has_cycle_model(&place)),
+        }
     }
 
     fn on_host(model: &Model, image: &[u8]) -> Outcome<Self> {
@@ -216,10 +223,13 @@ impl Measured {
         let (statics, stack) = (memory.statics, memory.stack);
         let total = arena + scratch + plan + statics + stack;
         let ram = Some(Ram { arena, scratch, plan, statics, stack, total });
-        let (code, file) = (board.sizes.flash, model.bytes().len() as u64);
-        let flash = Some(Flash { code, model: file, total: code + file });
-        board.client.stop()?;
-        let profile = board.profiler.map(|profiler| profiler.finish(&counted.steps)).transpose()?;
+        let file = model.bytes().len() as u64;
+        let flash = board.sizes.map(|sizes| {
+            let code = sizes.flash;
+            Flash { code, model: file, total: code + file }
+        });
+        let profiler = board.end()?;
+        let profile = profiler.map(|profiler| profiler.finish(&counted.steps)).transpose()?;
         let functions = profile.as_ref().map(Profile::functions).unwrap_or_default();
         let function = |f: FunctionCount| Function { name: f.name, instructions: f.instructions };
         let functions = functions.into_iter().map(function).collect();

@@ -3,7 +3,7 @@
 use crate::failure::Outcome;
 use crate::output::{Opening, Report, size, table};
 use clap::Args;
-use resmcu_device_link::targets;
+use resmcu_device_link::{hardware, targets};
 use serde::Serialize;
 use std::fmt;
 
@@ -27,19 +27,31 @@ struct Board {
     flash: u64,
     ram: u64,
     reached: String,
+    /// Of a real board.
+    chip: Option<String>,
 }
 
 impl Boards {
     pub(crate) fn run(&self) -> Outcome {
-        let boards = targets().iter().map(|target| Board {
+        let emulated = targets().iter().map(|target| Board {
             name: target.name.to_owned(),
             core: target.core.to_owned(),
             isa: target.isa.to_owned(),
             flash: target.flash_bytes,
             ram: target.ram_bytes,
             reached: target.reached_by(),
+            chip: None,
         });
-        let body = Body { boards: boards.collect() };
+        let real = hardware().iter().map(|board| Board {
+            name: board.name.to_owned(),
+            core: board.core.to_owned(),
+            isa: board.isa.to_owned(),
+            flash: board.flash_bytes,
+            ram: board.ram_bytes,
+            reached: format!("a probe ({}); {}", board.chip, board.line),
+            chip: Some(board.chip.to_owned()),
+        });
+        let body = Body { boards: emulated.chain(real).collect() };
         Report { opening: Opening::plain(), body }.print(self.json.json)
     }
 }
@@ -58,6 +70,10 @@ impl fmt::Display for Body {
                 board.reached.clone(),
             ]);
         }
-        writeln!(f, "{rows}\n\nNo figure of these comes from hardware: all are emulated by QEMU.")
+        writeln!(
+            f,
+            "{rows}\n\nThose with QEMU are names for `--target`, the others for `--board` of \
+             `resmcu flash`. Nothing here was run on hardware."
+        )
     }
 }

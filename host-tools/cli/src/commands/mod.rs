@@ -8,18 +8,21 @@ pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod experiment;
 pub(crate) mod export;
+pub(crate) mod flash;
 pub(crate) mod import;
 pub(crate) mod inspect;
+pub(crate) mod monitor;
 pub(crate) mod plan;
+pub(crate) mod probe;
 pub(crate) mod quantize;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod train;
 pub(crate) mod validate;
 
+use crate::device::{Board, BoardData, Place, Wishes, find_board};
 use crate::failure::Outcome;
 use crate::model::Model;
-use resmcu_device_link::Target;
 use resmcu_model_format::Isa;
 use resmcu_quantizer::kernels::{Limits, Packing};
 use resmcu_quantizer::plan::search::Memory;
@@ -77,13 +80,13 @@ impl Pack {
     }
 
     /// For the core of a board, or for every core.
-    pub(crate) fn packing(&self, board: Option<&Target>) -> Packing {
+    pub(crate) fn packing(&self, board: Option<BoardData>) -> Packing {
         Packing::Fastest(self.limits(board))
     }
 
     /// The same without the choice of kernels.
-    pub(crate) fn limits(&self, board: Option<&Target>) -> Limits {
-        let isa = board.map_or(Isa::Generic, crate::device::isa);
+    pub(crate) fn limits(&self, board: Option<BoardData>) -> Limits {
+        let isa = board.map_or(Isa::Generic, |board| board.isa);
         let memory = self.ram_budget.unwrap_or(Memory::Whole);
         let (file_bytes, scratch_bytes) = (self.flash_budget, self.scratch_budget);
         Limits { isa, file_bytes, scratch_bytes, memory }
@@ -93,12 +96,19 @@ impl Pack {
 /// Where a command runs a model.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct On {
-    /// Where the model runs (`resmcu boards` lists the targets)
+    /// Where the model runs: `host`, an emulated board, `serial:PORT[@BAUD]`, `probe` or
+    /// `probe:SERIAL` (`resmcu boards` and `resmcu probe` list what there is)
     #[arg(long, value_name = "T", default_value = "host")]
     pub(crate) target: String,
+    /// The board behind a probe or a serial port
+    #[arg(long, value_name = "B")]
+    board: Option<String>,
+    /// Write the model to the board first, where that runs another
+    #[arg(long)]
+    update: bool,
     /// Print the device's log on standard error
     #[arg(long)]
-    pub(crate) log: bool,
+    log: bool,
     #[command(flatten)]
     pack: Pack,
 }
@@ -106,7 +116,26 @@ pub(crate) struct On {
 impl On {
     /// The model of this name, a network of the zoo packed for the target.
     fn load(&self, model: &str) -> Outcome<Model> {
-        let target = crate::device::target(&self.target)?;
-        Model::load_for(model, self.pack.packing(target))
+        let board = match (self.place()?, &self.board) {
+            (Place::Emulated(target), _) => Some(target.into()),
+            (_, board) => board.as_deref().map(find_board).transpose()?,
+        };
+        Model::load_for(model, self.pack.packing(board))
+    }
+
+    /// Where that is.
+    fn place(&self) -> Outcome<Place> {
+        Place::find(&self.target)
+    }
+
+    /// The board there, with `model`; `None` for the host itself.
+    fn start(&self, model: &Model) -> Outcome<Option<Board>> {
+        self.start_profiled(model, false)
+    }
+
+    /// The same, with counts by address if `profile` asks for them.
+    fn start_profiled(&self, model: &Model, profile: bool) -> Outcome<Option<Board>> {
+        let (board, log, update) = (self.board.as_deref(), self.log, self.update);
+        Board::start(&self.place()?, model, Wishes { board, log, update, profile })
     }
 }

@@ -2,12 +2,12 @@
 
 mod curve;
 
+use crate::device::{BoardData, find_board};
 use crate::failure::Outcome;
 use crate::layers::{Life, lives};
 use crate::model::Model;
 use crate::output::{Opening, Report, grouped, size, table};
 use clap::Args;
-use resmcu_device_link::Target;
 use resmcu_model_format::Tensor;
 use serde::Serialize;
 use std::fmt;
@@ -60,11 +60,11 @@ struct Buffer {
 
 impl Plan {
     pub(crate) fn run(&self) -> Outcome {
-        let target = crate::device::target(&self.target)?;
+        let board = (self.target != "host").then(|| find_board(&self.target)).transpose()?;
         if self.curve {
-            return self.draw_curve(target);
+            return self.draw_curve(board);
         }
-        let model = Model::load_for(&self.model, self.pack.packing(target))?;
+        let model = Model::load_for(&self.model, self.pack.packing(board))?;
         let file = model.file()?;
         let header = file.header();
         let (arena, scratch) = (header.arena_bytes, header.scratch_bytes);
@@ -79,7 +79,7 @@ impl Plan {
         Report { opening: Opening::of(model.name()?), body }.print(self.json.json)
     }
 
-    fn draw_curve(&self, target: Option<&Target>) -> Outcome {
+    fn draw_curve(&self, target: Option<BoardData>) -> Outcome {
         let limits = self.pack.limits(target);
         let body = curve::Curve::find(&self.model, &self.target, limits)?;
         if let Some(path) = &self.svg {

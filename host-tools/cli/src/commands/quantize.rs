@@ -1,6 +1,7 @@
 //! `resmcu quantize`: from a float checkpoint to a model file.
 
 use crate::accuracy::{Accuracy, Answers};
+use crate::device::find_board;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::images::Wanted;
 use crate::layer_errors::{LayerError, layer_errors};
@@ -10,7 +11,6 @@ use crate::progress::Stages;
 use crate::statistics::Paired;
 use crate::trust::{Selected, Trust, Trusted};
 use clap::{Args, ValueEnum};
-use resmcu_device_link::find_target;
 use resmcu_quantizer::calibrate::Images;
 use resmcu_quantizer::data::{Dataset, Split};
 use resmcu_quantizer::fold_batch_norm::fold;
@@ -147,7 +147,7 @@ impl Quantize {
         let calibration = self.images(&graph, Split::Train, Some(self.calibration_images))?;
         let test = self.images(&graph, Split::Test, self.data.images)?;
         let mut settings = self.settings();
-        let board = self.board.as_deref().map(find_target).transpose()?;
+        let board = self.board.as_deref().map(find_board).transpose()?;
         let packing = self.pack.packing(board);
         let (images, start) = (Images::of(&calibration)?, Instant::now());
         let stages = Stages::default();

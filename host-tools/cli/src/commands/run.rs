@@ -1,6 +1,6 @@
 //! `resmcu run`: what a model says of images.
 
-use crate::device::{Board, input, target};
+use crate::device::input;
 use crate::failure::{Failure, Outcome};
 use crate::host::{dequantize, integers, softmax, top_integers};
 use crate::images::Wanted;
@@ -75,10 +75,9 @@ impl Run {
     pub(crate) fn run(&self) -> Outcome {
         let model = self.on.load(&self.model)?;
         let images = self.pixels(&model)?;
-        let mut outputs = match target(&self.on.target)? {
+        let mut outputs = match self.on.start(&model)? {
             None => on_host(&model, &images)?,
-            Some(target) => {
-                let mut board = Board::start(target, &model, self.on.log)?;
+            Some(mut board) => {
                 let unit = board.client.summary().unit;
                 let mut infer = |(_, pixels): &(String, Vec<u8>)| {
                     let inference = board.client.infer(&input(pixels))?;

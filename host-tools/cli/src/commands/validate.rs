@@ -1,7 +1,7 @@
 //! `resmcu validate`: float against int8 on the host against the device.
 
 use crate::accuracy::Answers;
-use crate::device::{Board, input, target};
+use crate::device::{Board, input};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::host::{integers, top_integers};
 use crate::images::Wanted;
@@ -114,8 +114,7 @@ impl Validate {
             let graph = fold(&graph).or_fail("write the checkpoint again with `resmcu train`")?;
             body.top1.float = Some(Answers::float(&graph, &data)?.accuracy(&data).top1);
         }
-        if let Some(target) = target(&self.on.target)? {
-            let board = Board::start(target, &model, self.on.log)?;
+        if let Some(board) = self.on.start(&model)? {
             let outputs = self.compare(board, &model, &data, &references, &mut body)?;
             body.top1.device = Some(share(&model, &data, outputs.iter().map(|o| &o[..]))?);
         }
@@ -161,7 +160,7 @@ impl Validate {
             bar.inc(1);
         }
         bar.finish_and_clear();
-        board.client.stop()?;
+        board.end()?;
         Ok(outputs)
     }
 }

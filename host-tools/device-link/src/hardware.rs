@@ -1,0 +1,201 @@
+//! The boards that a probe or a serial port reaches, as data.
+//!
+//! Owns what cannot be read from the firmware's image: the chip's name in probe-rs, how the chip
+//! says what it is, and the way that its firmware speaks. Where code and slots lie, the image says.
+
+use crate::error::LinkError;
+
+/// One real board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hardware {
+    /// What the user calls it, which is also the name of its image: `<name>.elf`.
+    pub name: &'static str,
+    /// Its processor core.
+    pub core: &'static str,
+    /// The instruction set that its firmware is built for.
+    pub isa: &'static str,
+    /// Rust's name of that.
+    pub triple: &'static str,
+    /// probe-rs's name of its chip.
+    pub chip: &'static str,
+    /// Flash, in bytes.
+    pub flash_bytes: u64,
+    /// RAM, in bytes.
+    pub ram_bytes: u64,
+    /// How the chip says what it is; `None` where no word of it does.
+    pub identity: Option<Identity>,
+    /// Where its firmware serves the protocol, in words.
+    pub line: &'static str,
+}
+
+/// A word of a chip that tells it from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Where it is.
+    pub address: u64,
+    /// The bits that count.
+    pub mask: u32,
+    /// What they are.
+    pub value: u32,
+}
+
+impl Identity {
+    const fn new(address: u64, mask: u32, value: u32) -> Option<Self> {
+        Some(Self { address, mask, value })
+    }
+
+    /// Whether the chip that has `word` there is the one.
+    #[must_use]
+    pub fn is(&self, word: u32) -> bool {
+        word & self.mask == self.value
+    }
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+const M4: (&str, &str, &str) = ("Cortex-M4", "ARMv7E-M", "thumbv7em-none-eabihf");
+
+const fn board(
+    name: &'static str,
+    chip: &'static str,
+    (core, isa, triple): (&'static str, &'static str, &'static str),
+    [flash_bytes, ram_bytes]: [u64; 2],
+    identity: Option<Identity>,
+    line: &'static str,
+) -> Hardware {
+    Hardware { name, core, isa, triple, chip, flash_bytes, ram_bytes, identity, line }
+}
+
+/// The serial port that the debugger on the board brings.
+const BRIDGE: &str = "the serial port of the board's own debugger";
+
+/// FICR's INFO.PART of the nRF52 series; the nRF51 has none, but another core.
+const fn nordic(part: u32) -> Option<Identity> {
+    Identity::new(0x1000_0100, u32::MAX, part)
+}
+
+/// Bits 0 to 11 of DBGMCU_IDCODE.
+const fn st(address: u64, device: u32) -> Option<Identity> {
+    Identity::new(address, 0xFFF, device)
+}
+
+/// SYSINFO's CHIP_ID: the part, and the maker without the bit that JEP106 codes end in.
+const fn raspberry(part: u32) -> Option<Identity> {
+    Identity::new(0x4000_0000, 0x0FFF_FFFE, part << 12 | 0x926)
+}
+
+static HARDWARE: [Hardware; 9] = [
+    board(
+        "microbit-v1",
+        "nRF51822_xxAA",
+        ("Cortex-M0", "ARMv6-M", "thumbv6m-none-eabi"),
+        [256 * KIB, 16 * KIB],
+        Identity::new(0xE000_ED00, 0xFFF0, 0xC200), // CPUID: part C20
+        BRIDGE,
+    ),
+    board("microbit-v2", "nRF52833_xxAA", M4, [512 * KIB, 128 * KIB], nordic(0x52833), BRIDGE),
+    board("nrf52840-dk", "nRF52840_xxAA", M4, [MIB, 256 * KIB], nordic(0x52840), BRIDGE),
+    board(
+        "nucleo-f446re",
+        "STM32F446RE",
+        M4,
+        [512 * KIB, 128 * KIB],
+        st(0xE004_2000, 0x421),
+        BRIDGE,
+    ),
+    board(
+        "nucleo-h743zi",
+        "STM32H743ZI",
+        ("Cortex-M7", "ARMv7E-M", "thumbv7em-none-eabihf"),
+        [2 * MIB, 512 * KIB],
+        st(0x5C00_1000, 0x450),
+        BRIDGE,
+    ),
+    board(
+        "pico",
+        "RP2040",
+        ("Cortex-M0+", "ARMv6-M", "thumbv6m-none-eabi"),
+        [2 * MIB, 264 * KIB],
+        raspberry(2),
+        "UART0 on GPIO 0 and 1",
+    ),
+    board(
+        "pico2",
+        "RP235x",
+        ("Cortex-M33", "ARMv8-M", "thumbv8m.main-none-eabihf"),
+        [4 * MIB, 520 * KIB],
+        raspberry(4),
+        "UART0 on GPIO 0 and 1",
+    ),
+    board(
+        "pico2-riscv",
+        "RP235x_riscv",
+        ("Hazard3", "RV32IMAC", "riscv32imac-unknown-none-elf"),
+        [4 * MIB, 520 * KIB],
+        raspberry(4),
+        "UART0 on GPIO 0 and 1",
+    ),
+    board(
+        "hifive1",
+        "fe310-g002",
+        ("RV32IMAC", "RV32IMAC", "riscv32imac-unknown-none-elf"),
+        [4 * MIB, 16 * KIB],
+        None,
+        BRIDGE,
+    ),
+];
+
+/// All boards that a probe can write.
+#[must_use]
+pub fn hardware() -> &'static [Hardware] {
+    &HARDWARE
+}
+
+/// The board of that name.
+///
+/// # Errors
+/// Where there is none; the error lists those that there are.
+pub fn find_hardware(name: &str) -> Result<&'static Hardware, LinkError> {
+    HARDWARE.iter().find(|board| board.name == name).ok_or_else(|| LinkError::UnknownBoard {
+        name: name.to_owned(),
+        known: HARDWARE.map(|board| board.name).join(", "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probe_rs::config::{MemoryRegion, Registry};
+
+    /// probe-rs has its own word for each chip, and what it says of flash and RAM is no less.
+    #[test]
+    fn probe_rs_knows_every_chip_and_its_memories() {
+        let registry = Registry::from_builtin_families();
+        for board in hardware() {
+            let chip = registry.get_target_by_name(board.chip);
+            let chip = chip.unwrap_or_else(|error| panic!("{}: {error}", board.chip));
+            let sum = |of: fn(&MemoryRegion) -> Option<u64>| {
+                chip.memory_map.iter().filter_map(of).sum::<u64>()
+            };
+            let flash = sum(|region| region.as_nvm_region().map(|r| r.range.end - r.range.start));
+            let ram = sum(|region| region.as_ram_region().map(|r| r.range.end - r.range.start));
+            assert!(flash >= board.flash_bytes, "{}: {flash} bytes of flash", board.name);
+            assert!(ram >= board.ram_bytes, "{}: {ram} bytes of RAM", board.name);
+            assert_eq!(find_hardware(board.name), Ok(board));
+        }
+    }
+
+    #[test]
+    fn a_chip_is_told_from_others_by_the_bits_that_count() {
+        let dk = find_hardware("nrf52840-dk").unwrap().identity.unwrap();
+        assert!(dk.is(0x52840) && !dk.is(0x52833) && !dk.is(u32::MAX) && !dk.is(0));
+        let nucleo = find_hardware("nucleo-f446re").unwrap().identity.unwrap();
+        assert!(nucleo.is(0x1000_6421) && !nucleo.is(0x1000_6419));
+        let [pico, pico2] = ["pico", "pico2"].map(|n| find_hardware(n).unwrap().identity.unwrap());
+        assert!(pico.is(0x2000_2927) && !pico.is(0x2000_4927));
+        assert!(pico2.is(0x2000_4927) && !pico2.is(0x2000_2927));
+        let error = find_hardware("pdp-11").unwrap_err().to_string();
+        assert!(error.contains("pdp-11") && error.contains("nrf52840-dk"), "{error}");
+    }
+}
