@@ -79,20 +79,49 @@ impl Gdb {
         std::array::from_fn(|at| u32::from_le_bytes(answer[4 * at..4 * at + 4].try_into().unwrap()))
     }
 
+    /// One register: r0 to pc by their numbers, xPSR as 25.
+    pub(crate) fn register(&mut self, number: usize) -> u32 {
+        let answer = bytes(&self.ask(&format!("p{number:x}")));
+        u32::from_le_bytes(answer.try_into().unwrap())
+    }
+
+    pub(crate) fn set_register(&mut self, number: usize, value: u32) {
+        let hex: String = value.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(self.ask(&format!("P{number:x}={hex}")), "OK");
+    }
+
     pub(crate) fn read(&mut self, address: u64, length: usize) -> Vec<u8> {
-        let pieces = (0..length).step_by(PIECE).flat_map(|at| {
+        self.try_read(address, length).expect("memory")
+    }
+
+    /// `None` where there is no memory.
+    pub(crate) fn try_read(&mut self, address: u64, length: usize) -> Option<Vec<u8>> {
+        let mut memory = Vec::with_capacity(length);
+        for at in (0..length).step_by(PIECE) {
             let count = PIECE.min(length - at);
-            bytes(&self.ask(&format!("m{:x},{count:x}", address + at as u64)))
-        });
-        pieces.collect()
+            let answer = self.ask(&format!("m{:x},{count:x}", address + at as u64));
+            if answer.len() != 2 * count {
+                return None;
+            }
+            memory.extend(bytes(&answer));
+        }
+        Some(memory)
     }
 
     pub(crate) fn write(&mut self, address: u64, memory: &[u8]) {
+        self.try_write(address, memory).expect("memory");
+    }
+
+    /// `None` where there is no memory.
+    pub(crate) fn try_write(&mut self, address: u64, memory: &[u8]) -> Option<()> {
         for (index, piece) in memory.chunks(PIECE).enumerate() {
             let hex: String = piece.iter().map(|byte| format!("{byte:02x}")).collect();
             let at = address + (index * PIECE) as u64;
-            assert_eq!(self.ask(&format!("M{at:x},{:x}:{hex}", piece.len())), "OK");
+            if self.ask(&format!("M{at:x},{:x}:{hex}", piece.len())) != "OK" {
+                return None;
+            }
         }
+        Some(())
     }
 
     fn ask(&mut self, command: &str) -> String {

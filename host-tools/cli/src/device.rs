@@ -141,7 +141,7 @@ impl Board {
     /// That the board which answers is the one that was named.
     fn expect_board(&self, named: Option<&str>) -> Outcome {
         let found = &self.client.summary().board;
-        match named {
+        match named.map(|name| name.strip_prefix("qemu-").unwrap_or(name)) {
             Some(named) if named != found => {
                 let failure = Failure::input(format!("the board is a {found}, not a {named}"));
                 Err(failure.help("name the board that is connected, or leave `--board` out"))

@@ -12,11 +12,20 @@ use std::path::{Path, PathBuf};
 
 /// A firmware image that was read and looks like one of ours.
 pub struct Firmware {
-    path: PathBuf,
     table: Table,
-    slots: [Range<u64>; 2],
     sizes: ImageSizes,
-    segments: Vec<(u64, Vec<u8>)>,
+    image: Image,
+}
+
+/// What of a firmware lies where on its board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The ELF file.
+    pub path: PathBuf,
+    /// Where its memory map has the two slots for models; the second may be empty.
+    pub slots: [Range<u64>; 2],
+    /// What is loaded: addresses in flash, and the bytes that go there.
+    pub segments: Vec<(u64, Vec<u8>)>,
 }
 
 /// What the linked image takes, in bytes.
@@ -45,13 +54,13 @@ impl Firmware {
         let segments = segments(&bytes).map_err(&refuse)?;
         let table = Table::parse(&bytes).map_err(|error| refuse(error.to_string()))?;
         let table = table.ok_or_else(|| refuse("it has no defmt log table".into()))?;
-        Ok(Self { path, table, slots, sizes, segments })
+        Ok(Self { table, sizes, image: Image { path, slots, segments } })
     }
 
     /// Where it was read.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.image.path
     }
 
     /// What it takes of flash and RAM.
@@ -60,22 +69,16 @@ impl Firmware {
         self.sizes
     }
 
-    /// Where its memory map has the two slots for models; the second may be empty.
+    /// Its bytes, and where they and the models go.
     #[must_use]
-    pub fn slots(&self) -> [Range<u64>; 2] {
-        self.slots.clone()
-    }
-
-    /// What is loaded where: addresses in flash, and the bytes that go there.
-    #[must_use]
-    pub fn segments(&self) -> Vec<(u64, Vec<u8>)> {
-        self.segments.clone()
+    pub fn image(&self) -> &Image {
+        &self.image
     }
 
     /// The address of a symbol of it.
     #[must_use]
     pub fn symbol(&self, name: &str) -> Option<u64> {
-        let bytes = std::fs::read(&self.path).ok()?;
+        let bytes = std::fs::read(self.path()).ok()?;
         let file = object::File::parse(&*bytes).ok()?;
         file.symbols().find(|symbol| symbol.name() == Ok(name)).map(|symbol| symbol.address())
     }
@@ -89,7 +92,7 @@ impl Firmware {
     pub(crate) fn check_slot(&self, target: &Target) -> Result<(), LinkError> {
         let end = target.slot_address + u64::from(HEADER_BYTES) + target.slot_bytes;
         let expected = target.slot_address..end;
-        let Self { path, slots: [slot, _], .. } = self;
+        let Image { path, slots: [slot, _], .. } = &self.image;
         if *slot == expected {
             return Ok(());
         }

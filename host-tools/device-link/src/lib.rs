@@ -6,19 +6,7 @@
 //! what to do. Does not know models: it takes the bytes of a model file, and bytes of images as
 //! the input tensor holds them.
 //!
-//! ```no_run
-//! use resmcu_device_link::{Client, Firmware, Qemu, find_target};
-//! # fn main() -> Result<(), resmcu_device_link::LinkError> {
-//! let target = find_target("qemu-mps2-an386")?;
-//! let firmware = Firmware::open("firmware/boards/target/images/mps2-an386.elf")?;
-//! let model = std::fs::read("resnet8.rmcu").unwrap();
-//! let device = Qemu::start(target, &firmware, Some(&model), |line| eprintln!("{line}"))?;
-//! let mut client = Client::connect(device)?;
-//! let answer = client.infer(&[0; 3072])?;
-//! println!("{} after {} instructions", answer.top[0].class, answer.count);
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod client;
 mod conversation;
@@ -37,7 +25,7 @@ mod target;
 pub use client::{Client, Counted, DeviceSummary, Inference, LoadedModel, TensorCrc, Timeouts};
 pub use device::Device;
 pub use error::LinkError;
-pub use firmware::{Firmware, ImageSizes};
+pub use firmware::{Firmware, Image, ImageSizes};
 pub use hardware::{Hardware, Identity, find_hardware, hardware};
 pub use log::{LogLevel, LogLine};
 pub use maintain::Updated;

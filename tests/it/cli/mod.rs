@@ -7,6 +7,7 @@ mod errors;
 mod experiments;
 mod folders;
 mod pipeline;
+mod serial;
 
 use resmcu_quantizer::data::{FASHION_MNIST_SMALL, Source, Split, write_idx};
 use serde_json::Value;

@@ -101,7 +101,7 @@ impl Flash {
         )?;
         let mut chip = self.at.attach(board)?;
         let (bytes, model_only) = (model.as_ref().map(Model::bytes), self.model_only);
-        let flashed = Flashed { board, firmware: &firmware, model: bytes, model_only };
+        let flashed = Flashed { board, image: firmware.image(), model: bytes, model_only };
         let stages = Stages::default();
         let written = flashed.write(&mut chip, &|| interrupt.pressed(), &mut |stage, done, of| {
             let [done, of] = [done, of].map(|n| usize::try_from(n).unwrap_or(usize::MAX));

@@ -21,7 +21,7 @@ pub(crate) mod train;
 pub(crate) mod validate;
 
 use crate::device::{Board, BoardData, Place, Wishes, find_board};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::model::Model;
 use resmcu_model_format::Isa;
 use resmcu_quantizer::kernels::{Limits, Packing};
@@ -125,7 +125,13 @@ impl On {
 
     /// Where that is.
     fn place(&self) -> Outcome<Place> {
-        Place::find(&self.target)
+        let place = Place::find(&self.target)?;
+        let is_real = matches!(place, Place::Serial { .. } | Place::Probe { .. });
+        if !is_real && (self.board.is_some() || self.update) {
+            let failure = "`--board` and `--update` are for boards on a serial port or a probe";
+            return Err(Failure::input(failure).help("leave them out, or change `--target`"));
+        }
+        Ok(place)
     }
 
     /// The board there, with `model`; `None` for the host itself.

@@ -6,7 +6,7 @@
 //! Knows no probe: [`Writer`] is what it needs of one.
 
 use super::ProbeError;
-use crate::firmware::Firmware;
+use crate::firmware::Image;
 use crate::hardware::Hardware;
 use resmcu_model_slots::{HEADER_BYTES, Header, image};
 use std::ops::Range;
@@ -73,7 +73,7 @@ pub struct Flashed<'a> {
     /// The board, for errors.
     pub board: &'static Hardware,
     /// Its firmware, whose memory map counts.
-    pub firmware: &'a Firmware,
+    pub image: &'a Image,
     /// A model file.
     pub model: Option<&'a [u8]>,
     /// The firmware is there already, and is only compared.
@@ -111,7 +111,7 @@ impl Flashed<'_> {
         interrupted: &dyn Fn() -> bool,
         progress: Progress<'_>,
     ) -> Result<Written, ProbeError> {
-        let code = Part { what: FIRMWARE, pieces: self.firmware.segments() };
+        let code = Part { what: FIRMWARE, pieces: self.image.segments.clone() };
         self.check(&code, chip)?;
         let model = self.model.map(|model| self.placed(model, chip)).transpose()?;
         let mut written = Written { firmware_bytes: 0, model: None };
@@ -136,8 +136,7 @@ impl Flashed<'_> {
 
     /// That the code fits the chip, and leaves the slots alone.
     fn check(&self, code: &Part, chip: &impl Writer) -> Result<(), ProbeError> {
-        let slots = self.firmware.slots();
-        let [first, second] = &slots;
+        let [first, second] = &self.image.slots;
         for (address, bytes) in &code.pieces {
             let end = address + bytes.len() as u64;
             self.check_range(FIRMWARE, *address..end, chip)?;
@@ -170,7 +169,7 @@ impl Flashed<'_> {
     /// The slot for `model`: the one whose model is older, so that the newer one outlives a cable
     /// that comes loose; the other where the model fits only there.
     fn placed(&self, model: &[u8], chip: &mut impl Writer) -> Result<(Part, u8, u32), ProbeError> {
-        let slots = self.firmware.slots();
+        let slots = &self.image.slots;
         let room = |slot: &Range<u64>| {
             slot.end.saturating_sub(slot.start).saturating_sub(u64::from(HEADER_BYTES))
         };
@@ -200,7 +199,7 @@ impl Flashed<'_> {
     /// That the chip runs this firmware: its slots are where the image says.
     fn compare(&self, code: &Part, chip: &mut impl Writer) -> Result<(), ProbeError> {
         let differs = first_difference(code, chip, &mut |_| {})?;
-        let path = self.firmware.path().to_owned();
+        let path = self.image.path.clone();
         match differs {
             Some((address, found, expected)) => {
                 Err(ProbeError::OtherFirmware { path, address, found, expected })
