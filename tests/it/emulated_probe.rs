@@ -7,12 +7,12 @@
 use crate::gdb::{Gdb, PC, SP};
 use probe_rs::MemoryInterface;
 use probe_rs::architecture::arm::ap::CSW;
-use probe_rs::architecture::arm::communication_interface::SwdSequence;
 use probe_rs::architecture::arm::dp::{DpAddress, DpRegisterAddress};
 use probe_rs::architecture::arm::memory::ArmMemoryInterface;
 use probe_rs::architecture::arm::sequences::ArmDebugSequence;
 use probe_rs::architecture::arm::{
-    ArmDebugInterface, ArmError, DapAccess, DapProbe, FullyQualifiedApAddress, SwoAccess, SwoConfig,
+    ArmDebugInterface, ArmError, DapAccess, DapProbe, FullyQualifiedApAddress, SwdSequence,
+    SwoAccess, SwoConfig,
 };
 use probe_rs::integration::ProbeLister;
 use probe_rs::probe::list::{Lister, ProbeListItem};
@@ -23,16 +23,16 @@ use probe_rs::probe::{
 use resmcu_device_link::probe::Probes;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Registers of an ARMv6-M core (ARMv6-M Architecture Reference Manual, C1.6).
-mod register {
+pub(crate) mod register {
     pub(super) const BP_CTRL: u64 = 0xE000_2000;
     pub(super) const BP_END: u64 = 0xE000_3000;
     pub(super) const AIRCR: u64 = 0xE000_ED0C;
     pub(super) const DFSR: u64 = 0xE000_ED30;
-    pub(super) const DHCSR: u64 = 0xE000_EDF0;
+    pub(crate) const DHCSR: u64 = 0xE000_EDF0;
     pub(super) const DCRSR: u64 = 0xE000_EDF4;
     pub(super) const DCRDR: u64 = 0xE000_EDF8;
     pub(super) const DEMCR: u64 = 0xE000_EDFC;
@@ -43,10 +43,10 @@ const LR: usize = 14;
 const XPSR: [usize; 2] = [16, 25];
 const MSP: usize = 17;
 
-const C_HALT: u32 = 1 << 1;
-const C_STEP: u32 = 1 << 2;
-const S_REGRDY: u32 = 1 << 16;
-const S_HALT: u32 = 1 << 17;
+pub(crate) const C_HALT: u32 = 1 << 1;
+pub(crate) const C_STEP: u32 = 1 << 2;
+pub(crate) const S_REGRDY: u32 = 1 << 16;
+pub(crate) const S_HALT: u32 = 1 << 17;
 const VC_CORERESET: u32 = 1 << 0;
 const SYSRESETREQ: u32 = 1 << 2;
 const HALTED: u32 = 1 << 0;
@@ -79,7 +79,8 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Of a board that stands still.
-    pub(crate) fn new(gdb: Gdb) -> Self {
+    pub(crate) fn new(mut gdb: Gdb) -> Self {
+        gdb.describe();
         let (reasons, control, data, demcr) = (0, 0, 0, 0);
         Self { gdb, is_halted: true, reasons, control, data, demcr, returns_to: None }
     }
@@ -231,7 +232,8 @@ impl fmt::Debug for Wires {
 
 impl Wires {
     fn chip(&self) -> MutexGuard<'_, dyn Chip + 'static> {
-        self.0.lock().expect("no test panicked with it")
+        // A session that ends while a test panics still has its last word with the chip.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -79,7 +79,12 @@ impl Gdb {
         std::array::from_fn(|at| u32::from_le_bytes(answer[4 * at..4 * at + 4].try_into().unwrap()))
     }
 
-    /// One register: r0 to pc by their numbers, xPSR as 25.
+    /// Asks for the description of the core, without which QEMU does not serve single registers.
+    pub(crate) fn describe(&mut self) {
+        assert!(self.ask("qXfer:features:read:target.xml:0,ffb").contains("<target>"));
+    }
+
+    /// One register, after [`Self::describe`]: r0 to pc by their numbers, xPSR as 25.
     pub(crate) fn register(&mut self, number: usize) -> u32 {
         let answer = bytes(&self.ask(&format!("p{number:x}")));
         u32::from_le_bytes(answer.try_into().unwrap())

@@ -182,6 +182,13 @@ mod tests {
             let ram = sum(|region| region.as_ram_region().map(|r| r.range.end - r.range.start));
             assert!(flash >= board.flash_bytes, "{}: {flash} bytes of flash", board.name);
             assert!(ram >= board.ram_bytes, "{}: {ram} bytes of RAM", board.name);
+            let start = chip.memory_map.iter().find_map(MemoryRegion::as_nvm_region);
+            let start = start.expect("flash").range.start;
+            let writes = chip.flash_algorithms.iter().any(|algorithm| {
+                let range = &algorithm.flash_properties.address_range;
+                range.start <= start && start + board.flash_bytes <= range.end
+            });
+            assert!(writes, "{}: no algorithm writes its flash", board.name);
             assert_eq!(find_hardware(board.name), Ok(board));
         }
     }

@@ -96,9 +96,10 @@ impl Flash {
         let model = self.model.as_deref();
         let model = model.map(|name| Model::load_for(name, self.pack.packing(Some(packed_for))));
         let model = model.transpose()?;
-        let interrupt = Interrupt::listen_with(
+        let interrupt = Interrupt::listen_with([
             "the part that is being written is finished first; Ctrl-C again breaks it off",
-        )?;
+            "broken off: the board may hold a part of it; repeat the command, it writes all again",
+        ])?;
         let mut chip = self.at.attach(board)?;
         let (bytes, model_only) = (model.as_ref().map(Model::bytes), self.model_only);
         let flashed = Flashed { board, image: firmware.image(), model: bytes, model_only };

@@ -253,14 +253,17 @@ impl ProbeError {
     }
 }
 
-/// An error and what caused it, in one line.
+/// An error and what caused it, in one line: probe-rs gives advice in further ones.
 pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string().trim_end_matches('.').to_owned();
-    let mut cause = error.source();
+    let first_line = |error: &dyn Error| {
+        let text = error.to_string();
+        text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+    };
+    let (mut text, mut cause) = (first_line(error), error.source());
     while let Some(error) = cause {
-        let said = error.to_string();
+        let said = first_line(error);
         if !text.contains(&said) {
-            text = format!("{text}: {}", said.trim_end_matches('.'));
+            text = format!("{text}: {said}");
         }
         cause = error.source();
     }
