@@ -1,5 +1,5 @@
-//! `resmcu flash`'s way to a board, with probe-rs at work: its own flash algorithm of the nRF51 runs
-//! on the emulated micro:bit and writes the flash that QEMU emulates.
+//! `resmcu flash`'s way to a board, with probe-rs at work: its own flash algorithm of the nRF51
+//! runs on the emulated micro:bit and writes the flash that QEMU emulates.
 //!
 //! Needs QEMU and the images that `cargo xtask boards` builds.
 
@@ -68,17 +68,22 @@ impl Bench {
         written
     }
 
-    /// The board answers by this model, after the chip began anew.
+    /// The CRC-32 of the model by which the board answers, and answers right.
     #[track_caller]
-    fn check_runs(&mut self, model: &[u8]) {
+    fn running(&mut self) -> u32 {
         self.client.greet().expect("it comes up");
+        assert_eq!(self.client.infer(&IMAGE).expect("an inference").output, OUTPUT);
         let info = self.client.slots().expect("it has slots");
         let running = usize::from(info.running.expect("one of them runs"));
         match info.slots[running].state {
-            SlotState::Whole { crc, .. } => assert_eq!(crc, tensor_crc(model)),
+            SlotState::Whole { crc, .. } => crc,
             other => panic!("{other:?}"),
         }
-        assert_eq!(self.client.infer(&IMAGE).expect("an inference").output, OUTPUT);
+    }
+
+    #[track_caller]
+    fn check_runs(&mut self, model: &[u8]) {
+        assert_eq!(self.running(), tensor_crc(model));
     }
 }
 
@@ -130,7 +135,7 @@ impl Bench {
     /// Destroys a word in the middle of the code: a model alone is then refused.
     fn check_firmware_differs_after_damage(&self) {
         let (address, code) = &self.firmware.image().segments[0];
-        let at = code.len() / 2 & !3;
+        let at = (code.len() / 2) & !3;
         let damage = (code[at] ^ 1).to_le_bytes();
         let mut machine = self.machine.lock().unwrap();
         machine.put(address + at as u64, &damage);
@@ -144,6 +149,41 @@ impl Bench {
         };
         assert_eq!(error, expected);
     }
+}
+
+/// Wherever the wires come loose, a whole model runs after it, and the same command then writes all
+/// of it.
+#[test]
+fn loose_wires_leave_a_whole_model_and_a_second_try_writes_all() {
+    let (old, new) = (model(0, false), model(2, false));
+    let mut bench = Bench::start(Some(&old));
+    let (mut failures, mut is_old) = (Vec::new(), false);
+    for accesses in (2..).step_by(37) {
+        bench.machine.lock().unwrap().pull_after(accesses);
+        let image = bench.firmware.image();
+        let flashed = Flashed { board: bench.board, image, model: Some(&new), model_only: true };
+        let probes = probes(&bench.machine);
+        let attached = Attached::open(&probes, None, bench.board, AttachOptions::default());
+        let written =
+            attached.and_then(|mut chip| flashed.write(&mut chip, &|| false, &mut |_, _, _| {}));
+        bench.machine.lock().unwrap().mend();
+        match written {
+            Ok(_) => break,
+            Err(error) => {
+                assert!(error.to_string().contains("the wires are loose"), "{error}");
+                let running = bench.running();
+                // Old, unless all was written and only the reading back or the reset failed.
+                assert!([tensor_crc(&old), tensor_crc(&new)].contains(&running), "{error}");
+                is_old |= running == tensor_crc(&old);
+                failures.push(std::mem::discriminant(&error));
+            }
+        }
+    }
+    bench.check_runs(&new);
+    assert!(is_old, "no try failed before the model was written");
+    assert!(failures.len() > 5, "{} tries failed", failures.len());
+    failures.dedup();
+    assert!(failures.len() >= 3, "attaching, reading and writing failed: {failures:?}");
 }
 
 #[test]

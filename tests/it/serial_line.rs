@@ -32,7 +32,7 @@ impl Port {
     /// and gives what comes back.
     fn open(mut answer: impl FnMut(&[u8]) -> Vec<u8> + Send + 'static) -> Self {
         let (mut master, held) = TTYPort::pair().expect("a pseudo-terminal");
-        master.set_timeout(Duration::from_millis(2)).unwrap();
+        master.set_timeout(Duration::from_millis(1)).unwrap();
         let name = held.name().expect("it has a name");
         let (left, is_ended) = (Arc::new(AtomicUsize::new(usize::MAX)), Arc::default());
         let (budget, end) = (Arc::clone(&left), Arc::clone(&is_ended));
@@ -68,11 +68,12 @@ impl Port {
         let mut board = Qemu::start(target, &firmware(target), model, |_| {}).unwrap();
         let mut chunk = [0; 1024];
         Self::open(move |sent| {
+            let mut soon = Duration::from_millis(1);
             if !sent.is_empty() {
                 board.send(sent).expect("it takes them");
+                soon *= 20; // what it answers comes back at once
             }
-            let soon = Instant::now() + Duration::from_millis(1);
-            let bytes = board.receive(&mut chunk, soon).expect("it lives");
+            let bytes = board.receive(&mut chunk, Instant::now() + soon).expect("it lives");
             chunk[..bytes].to_vec()
         })
     }

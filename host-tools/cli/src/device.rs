@@ -126,7 +126,7 @@ impl Board {
                 .help("name it with `--board`; `resmcu boards` lists them")
         })?;
         let board = find_hardware(board)?;
-        let firmware = Firmware::open(image(board.name))?;
+        let firmware = Firmware::open(crate::commands::flash::built(board)?)?;
         let attached = Attached::open(&Probes::default(), serial, board, AttachOptions::default())?;
         let log = print_log(board.name, wishes.log);
         let device: Box<dyn Device> = Box::new(ProbeLine::attach(attached, &firmware, log)?);

@@ -75,12 +75,12 @@ const fn nordic(part: u32) -> Option<Identity> {
     Identity::new(0x1000_0100, u32::MAX, part)
 }
 
-/// Bits 0 to 11 of DBGMCU_IDCODE.
+/// Bits 0 to 11 of `DBGMCU_IDCODE`.
 const fn st(address: u64, device: u32) -> Option<Identity> {
     Identity::new(address, 0xFFF, device)
 }
 
-/// SYSINFO's CHIP_ID: the part, and the maker without the bit that JEP106 codes end in.
+/// SYSINFO's `CHIP_ID`: the part, and the maker without the bit that JEP106 codes end in.
 const fn raspberry(part: u32) -> Option<Identity> {
     Identity::new(0x4000_0000, 0x0FFF_FFFE, part << 12 | 0x926)
 }

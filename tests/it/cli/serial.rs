@@ -15,7 +15,9 @@ fn counts(bench: &Value) -> Vec<&Value> {
 fn a_board_on_a_serial_port_gives_the_reports_of_an_emulated_one() {
     let session = Session::new();
     let port = Port::of_board(TARGET, None);
-    let on = format!("--board {TARGET} --target serial:{}", port.name);
+    // A small file, so that its way through the port is short.
+    let small = "--flash-budget 99000";
+    let on = format!("{small} --board {TARGET} --target serial:{}", port.name);
     let data = "--data fashion-mnist-small";
 
     // It has no model yet, and gets one only when it is told to.
@@ -30,17 +32,18 @@ fn a_board_on_a_serial_port_gives_the_reports_of_an_emulated_one() {
 
     // From here on the board runs it, also for the next command.
     let bench = session.json(&format!("bench resnet8-fashion {on}"));
-    let emulated = session.json(&format!("bench resnet8-fashion --target {TARGET}"));
+    let emulated = session.json(&format!("bench resnet8-fashion {small} --target {TARGET}"));
     assert_eq!(counts(&bench), counts(&emulated));
     assert_eq!(bench["unit"], "instructions");
     check_fields(&bench, &["ram.arena", "ram.stack", "layers[].kernel"]);
     assert_eq!((&bench["flash"], &bench["modelled_cycles"]), (&Value::Null, &Value::Null));
     let run = session.json(&format!("run resnet8-fashion {data} {on}"));
-    let emulated = session.json(&format!("run resnet8-fashion {data} --target {TARGET}"));
+    let emulated = session.json(&format!("run resnet8-fashion {small} {data} --target {TARGET}"));
     assert_eq!(run["images"], emulated["images"]);
 
     let words = ["runs the model resnet8-fashion", "not resnet8-fashion", "--update"];
-    check(&session, &format!("run resnet8-fashion --flash-budget 99000 {data} {on}"), 2, &words);
+    let large = on.replace(small, "");
+    check(&session, &format!("run resnet8-fashion {data} {large}"), 2, &words);
     let other = format!("--board nrf52840-dk --target serial:{}", port.name);
     let words = ["the board is a mps2-an386, not a nrf52840-dk"];
     check(&session, &format!("run resnet8-fashion {data} {other}"), 2, &words);
@@ -79,7 +82,14 @@ fn probes_are_listed_and_flashing_without_one_is_said_in_words() {
     check(&session, "flash --board qemu-microbit", 2, &["qemu-microbit", "nrf52840-dk"]);
     let absent = "flash --board microbit-v1 --firmware absent.elf --probe no-such-probe";
     check(&session, absent, 2, &["absent.elf", "cargo xtask boards"]);
-    let bound = session.json("boards");
-    let real = bound["boards"].as_array().unwrap().iter().filter(|board| !board["chip"].is_null());
-    assert!(real.count() >= 8, "{bound}");
+    let mut command = session.command("flash --board nrf52840-dk --probe no-such-probe");
+    command.env("RESMCU_FIRMWARE", "nowhere");
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let words = ["no firmware of nrf52840-dk was built", "nowhere", "--firmware"];
+    assert!(words.iter().all(|words| errors.contains(words)), "{errors}");
+    assert_eq!(output.status.code(), Some(2));
+    let listed = session.json("boards");
+    let real = listed["boards"].as_array().unwrap().iter().filter(|board| !board["chip"].is_null());
+    assert!(real.count() >= 8, "{listed}");
 }

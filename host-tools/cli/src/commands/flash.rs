@@ -1,7 +1,7 @@
 //! `resmcu flash`: firmware and model to a real board, by a debug probe.
 
 use super::Pack;
-use crate::device::{find_board, image, print_log};
+use crate::device::{image, print_log};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
@@ -31,9 +31,9 @@ pub(crate) struct Flash {
     #[arg(long)]
     no_monitor: bool,
     #[command(flatten)]
-    pack: Pack,
-    #[command(flatten)]
     json: super::Json,
+    #[command(flatten)]
+    pack: Pack,
 }
 
 /// Which board, by which probe.
@@ -63,7 +63,10 @@ impl At {
     /// The board, and its firmware.
     pub(crate) fn firmware(&self) -> Outcome<(&'static Hardware, Firmware)> {
         let board = find_hardware(&self.board)?;
-        let path = self.firmware.clone().unwrap_or_else(|| image(board.name));
+        let path = match &self.firmware {
+            Some(path) => path.clone(),
+            None => built(board)?,
+        };
         Ok((board, Firmware::open(path)?))
     }
 
@@ -76,6 +79,18 @@ impl At {
         };
         Ok(Attached::open(&Probes::default(), self.probe.as_deref(), board, options)?)
     }
+}
+
+/// The image that was built for this board.
+pub(crate) fn built(board: &Hardware) -> Outcome<PathBuf> {
+    let path = image(board.name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    let failure = Failure::input(format!("no firmware of {} was built", board.name));
+    Err(failure.in_file(&path).help(
+        "`cargo xtask boards` builds what the repository has; `flash` takes others by `--firmware`",
+    ))
 }
 
 #[derive(Debug, Serialize)]
@@ -91,10 +106,9 @@ struct Body {
 
 impl Flash {
     pub(crate) fn run(&self) -> Outcome {
-        let packed_for = find_board(&self.at.board)?;
         let (board, firmware) = self.at.firmware()?;
-        let model = self.model.as_deref();
-        let model = model.map(|name| Model::load_for(name, self.pack.packing(Some(packed_for))));
+        let packing = self.pack.packing(Some(board.into()));
+        let model = self.model.as_deref().map(|name| Model::load_for(name, packing));
         let model = model.transpose()?;
         let interrupt = Interrupt::listen_with([
             "the part that is being written is finished first; Ctrl-C again breaks it off",
