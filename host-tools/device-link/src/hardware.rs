@@ -85,7 +85,7 @@ const fn raspberry(part: u32) -> Option<Identity> {
     Identity::new(0x4000_0000, 0x0FFF_FFFE, part << 12 | 0x926)
 }
 
-static HARDWARE: [Hardware; 9] = [
+static HARDWARE: [Hardware; 8] = [
     board(
         "microbit-v1",
         "nRF51822_xxAA",
@@ -124,14 +124,6 @@ static HARDWARE: [Hardware; 9] = [
         "pico2",
         "RP235x",
         ("Cortex-M33", "ARMv8-M", "thumbv8m.main-none-eabihf"),
-        [4 * MIB, 520 * KIB],
-        raspberry(4),
-        "UART0 on GPIO 0 and 1",
-    ),
-    board(
-        "pico2-riscv",
-        "RP235x_riscv",
-        ("Hazard3", "RV32IMAC", "riscv32imac-unknown-none-elf"),
         [4 * MIB, 520 * KIB],
         raspberry(4),
         "UART0 on GPIO 0 and 1",
