@@ -92,4 +92,5 @@ fn probes_are_listed_and_flashing_without_one_is_said_in_words() {
     let listed = session.json("boards");
     let real = listed["boards"].as_array().unwrap().iter().filter(|board| !board["chip"].is_null());
     assert!(real.count() >= 8, "{listed}");
+    check_fields(&listed, &["boards[].has_firmware", "boards[].reached"]);
 }

@@ -1,5 +1,6 @@
 //! `resmcu boards`: the targets that models run on.
 
+use crate::device::image;
 use crate::failure::Outcome;
 use crate::output::{Opening, Report, size, table};
 use clap::Args;
@@ -29,6 +30,8 @@ struct Board {
     reached: String,
     /// Of a real board.
     chip: Option<String>,
+    /// The image of its firmware was built here.
+    has_firmware: bool,
 }
 
 impl Boards {
@@ -41,6 +44,7 @@ impl Boards {
             ram: target.ram_bytes,
             reached: target.reached_by(),
             chip: None,
+            has_firmware: image(target.board()).is_file(),
         });
         let real = hardware().iter().map(|board| Board {
             name: board.name.to_owned(),
@@ -50,6 +54,7 @@ impl Boards {
             ram: board.ram_bytes,
             reached: format!("a probe ({}); {}", board.chip, board.line),
             chip: Some(board.chip.to_owned()),
+            has_firmware: image(board.name).is_file(),
         });
         let body = Body { boards: emulated.chain(real).collect() };
         Report { opening: Opening::plain(), body }.print(self.json.json)
@@ -58,8 +63,10 @@ impl Boards {
 
 impl fmt::Display for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows = table(&["target", "core", "isa", ">flash", ">RAM", "reached by"]);
-        rows.add_row(["host", "this computer", "generic Rust", "-", "-", "in this process"]);
+        let mut rows =
+            table(&["target", "core", "isa", ">flash", ">RAM", "firmware", "reached by"]);
+        let host = ["host", "this computer", "generic Rust", "-", "-", "-", "in this process"];
+        rows.add_row(host);
         for board in &self.boards {
             rows.add_row([
                 board.name.clone(),
@@ -67,6 +74,7 @@ impl fmt::Display for Body {
                 board.isa.clone(),
                 size(board.flash),
                 size(board.ram),
+                if board.has_firmware { "built" } else { "not built" }.to_owned(),
                 board.reached.clone(),
             ]);
         }
