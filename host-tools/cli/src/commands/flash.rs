@@ -11,7 +11,7 @@ use clap::Args;
 use resmcu_device_link::probe::{
     AttachOptions, Attached, Flashed, Probes, Stage, Written, monitor,
 };
-use resmcu_device_link::{Firmware, Hardware, find_hardware};
+use resmcu_device_link::{Firmware, Hardware, LinkError, ProbeError, find_hardware};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -129,8 +129,17 @@ impl Flash {
             return Ok(());
         }
         eprintln!("the log of {}; Ctrl-C ends it", board.name);
-        let watched = monitor(chip, &firmware, print_log(board.name, true), || interrupt.pressed());
-        watched.map_err(Failure::from)
+        let line = print_log(board.name, true);
+        match monitor(chip, &firmware, line, || interrupt.pressed()) {
+            // All is written, and this firmware shows no log: that is no failure.
+            Err(LinkError::Probe(
+                error @ (ProbeError::NoRtt { .. } | ProbeError::NoChannel { .. }),
+            )) => {
+                eprintln!("no log: {error}");
+                Ok(())
+            }
+            watched => watched.map_err(Failure::from),
+        }
     }
 }
 
