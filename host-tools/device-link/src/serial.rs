@@ -145,3 +145,24 @@ pub fn ports() -> Vec<PortInfo> {
     ports.sort_by(|a, b| (a.usb.is_none(), &a.name).cmp(&(b.usb.is_none(), &b.name)));
     ports
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(kind: Kind, message: &str, help: &str) {
+        let error = refused("/dev/ttyACM7", &serialport::Error::new(kind, "as it says"));
+        assert!(error.to_string().contains(message), "{error}");
+        assert!(error.help().contains(help), "{}", error.help());
+    }
+
+    #[test]
+    fn why_a_port_cannot_be_opened_is_said_with_what_to_do() {
+        let io = Kind::Io;
+        check(io(ErrorKind::PermissionDenied), "/dev/ttyACM7 may not be opened", "dialout");
+        check(io(ErrorKind::NotFound), "no serial port /dev/ttyACM7", "cable");
+        check(Kind::NoDevice, "/dev/ttyACM7 cannot be opened: as it says", "close the program");
+        check(Kind::Unknown, "cannot be opened: as it says", "name a serial port");
+    }
+}
