@@ -29,7 +29,7 @@ pub fn accumulator_bound(graph: &QuantizedGraph, index: usize) -> u64 {
         }
         QuantizedOp::GlobalMean { input, constants, .. } => {
             let [height, width, _] = graph.tensors[input.0].shape;
-            let sums = INT8.map(|x| x * (height * width) as i128);
+            let sums = element_range(graph, *input).map(|x| x * (height * width) as i128);
             channels(constants, std::iter::once(sums), [0, 0])
         }
         _ => 0,

@@ -5,6 +5,7 @@
 //! not on the device.
 
 mod rows;
+mod sums;
 
 pub use rows::{Point, curve};
 

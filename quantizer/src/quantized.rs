@@ -113,21 +113,21 @@ pub enum QuantizedOp {
     },
     /// Mean of a window (profile `tflite`).
     AveragePool2d {
-        /// int8.
+        /// int8; or the sums over its one window, int16 `[1,1,C]`.
         input: TensorId,
         /// Kernel, stride, padding.
         sliding: Sliding,
         /// Smallest and largest result.
         clamp: [i8; 2],
     },
-    /// Sums over at most 256 positions (profile `native`).
+    /// Sums over at most 256 positions.
     GlobalSum {
         /// int8.
         input: TensorId,
     },
     /// Means over up to 65,535 positions.
     GlobalMean {
-        /// int8.
+        /// int8; or the sums over all positions, int16 `[1,1,C]`.
         input: TensorId,
         /// One record, for all channels.
         constants: Channels,

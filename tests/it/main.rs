@@ -18,6 +18,7 @@ mod oracle;
 mod power_cut_board;
 mod probe_board;
 mod profile;
+mod rings_on_boards;
 mod rng;
 mod rtt_board;
 mod serial_line;

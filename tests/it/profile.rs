@@ -3,26 +3,29 @@
 //! Needs QEMU and what `cargo xtask boards` builds.
 
 use crate::devices::{IMAGE, firmware, images, two_pools};
-use resmcu_device_link::{Client, CortexM4, LinkError, Profile, Profiler, Qemu, Target, targets};
+use crate::suite;
+use resmcu_device_link::{
+    Client, CortexM4, LinkError, Profile, Profiler, Qemu, Target, find_target, targets,
+};
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+use zerocopy::IntoBytes;
 
 /// A bench of the model of two pools, and its profile, which fails where the plugin's counts are
 /// not those of the board to the instruction.
-fn profile(target: &Target) -> (Vec<u64>, Profile) {
+fn profile(target: &Target, model: &[u8], image: &[u8]) -> (Vec<u64>, Profile) {
     let plugin = images().join(format!("{DLL_PREFIX}resmcu_qemu_plugin{DLL_SUFFIX}"));
-    let (firmware, model) = (firmware(target), two_pools());
+    let firmware = firmware(target);
     let run = || -> Result<_, LinkError> {
         let profiler = Profiler::new(plugin, &firmware)?;
-        let device =
-            Qemu::start_profiled(target, &firmware, Some(&model), Some(&profiler), |_| {})?;
+        let device = Qemu::start_profiled(target, &firmware, Some(model), Some(&profiler), |_| {})?;
         let mut client = Client::connect(device)?;
-        client.infer(&IMAGE)?;
+        client.infer(image)?;
         client.calibrate(1000)?;
-        let steps = client.bench(&IMAGE)?.steps;
+        let counted = client.bench(image)?;
         client.memory()?;
         client.stop()?;
-        let profile = profiler.finish(&steps)?;
-        Ok((steps, profile))
+        let profile = profiler.finish(&counted)?;
+        Ok((counted.steps, profile))
     };
     run().unwrap_or_else(|error| panic!("{}: {error}; {}", target.name, error.help()))
 }
@@ -30,8 +33,8 @@ fn profile(target: &Target) -> (Vec<u64>, Profile) {
 #[test]
 fn the_plugin_counts_what_every_board_counts() {
     for target in targets() {
-        let (steps, profile) = profile(target);
-        assert_eq!(profile.spans.len(), steps.len(), "{}", target.name);
+        let (steps, profile) = profile(target, &two_pools(), &IMAGE);
+        assert_eq!(profile.steps.len(), steps.len(), "{}", target.name);
         let functions = profile.functions();
         let all: u64 = functions.iter().map(|function| function.instructions).sum();
         let reads = all - steps.iter().sum::<u64>();
@@ -43,10 +46,30 @@ fn the_plugin_counts_what_every_board_counts() {
             let cycles: u64 = profile.cycles(CortexM4::default()).iter().sum();
             let refills: u64 = profile.cycles(CortexM4 { refill: 3 }).iter().sum();
             assert!((all..4 * all).contains(&cycles), "{cycles} cycles of {all} instructions");
-            let taken: u64 = profile.spans.iter().flatten().map(|block| block.taken).sum();
+            let taken: u64 = profile.steps.iter().flatten().map(|block| block.taken).sum();
             assert!((cycles + 1..=cycles + taken).contains(&refills), "{taken} branches taken");
         }
     }
+}
+
+/// Rows that run in many spans a step, some while the image comes, some after.
+#[test]
+fn the_plugin_counts_rows_in_rings_too() {
+    let target = find_target("qemu-mps2-an386").unwrap();
+    let cases = (1..=20).flat_map(suite::streamed::random);
+    let mut streamed = 0;
+    for case in cases.filter(|case| case.input.len() > 100).take(6) {
+        let (steps, profile) = profile(target, &case.lower().file, case.input.as_bytes());
+        assert_eq!(profile.steps.len(), steps.len(), "{}", case.name);
+        let of_step = |blocks: &Vec<resmcu_device_link::Block>| -> u64 {
+            blocks.iter().map(|block| block.instructions * block.executed).sum()
+        };
+        let seen: Vec<u64> = profile.steps.iter().map(of_step).collect();
+        // With what reading the counter costs, once a run of the step.
+        assert!(seen.iter().zip(&steps).all(|(seen, step)| seen > step), "{}", case.name);
+        streamed += usize::from(case.schedule.is_some());
+    }
+    assert!(streamed > 3, "{streamed} in rings");
 }
 
 #[test]

@@ -11,11 +11,13 @@ mod cpu;
 mod memory;
 mod peripheral;
 
+use core::convert::Infallible;
 use defmt_semihosting as _;
+use embedded_io::{Read, Write};
 use portable_atomic::{AtomicBool, Ordering};
-use resmcu_device_app::int8_runtime::{Block, Executor, Step};
+use resmcu_device_app::int8_runtime::{Block, Executor, LoadError, Step};
 use resmcu_device_app::model_slots::{Choice, Slots, Trust};
-use resmcu_device_app::{App, End, Identity, Light, Ram, SlotStore};
+use resmcu_device_app::{App, Counter, End, Identity, Light, Panel, Ram, SlotStore, Store};
 use semihosting::process::exit;
 use static_cell::ConstStaticCell;
 
@@ -27,6 +29,7 @@ static ARENA: ConstStaticCell<[Block; ARENA_BLOCKS]> =
     ConstStaticCell::new([Block::ZERO; ARENA_BLOCKS]);
 
 /// The decoded plan: an entry a step, and the input's.
+#[unsafe(export_name = "resmcu_plan")] // as above
 static PLAN: ConstStaticCell<[Step; board::STEPS + 1]> =
     ConstStaticCell::new([Step::VACANT; board::STEPS + 1]);
 
@@ -52,21 +55,42 @@ fn run() -> ! {
     let (serial, counter, light) = board::take();
     let mut parts = (serial, counter, Light(light));
     loop {
-        let slots = Slots::new(board::flash(), memory::slots().1, Trust::Anyone);
-        let bytes = |choice: &Choice| memory::model(choice.slot, choice.header.bytes);
-        let (store, chosen) = SlotStore::start(slots, arena, plan, bytes);
-        let store = if board::UPDATES { store } else { store.read_only() };
-        // Where no model may run, the loader says why of what is in the first slot.
-        let file = chosen.map_or_else(memory::first_file, |choice| bytes(&choice));
+        let (store, file) = choose(arena, plan);
         let mut model = Executor::new(file, arena, plan);
-        let mut app = App::<_, _, _, { board::FRAME_BYTES }, _>::with_store(
-            parts, identity, ram, &mut model, store,
-        );
-        match app.serve() {
-            Ok(End::Reset) => (parts, _) = app.into_parts(),
-            Ok(End::Stopped | End::Closed) => exit(0),
-            Err(error) => match error {},
-        }
+        parts = serve(parts, (identity, ram), &mut model, store);
+    }
+}
+
+/// The slots, and the file of the model that runs.
+#[inline(never)] // the stack that it takes is free again when the service begins
+fn choose(arena: &mut [Block], plan: &mut [Step]) -> (impl Store + use<>, &'static [u8]) {
+    let slots = Slots::new(board::flash(), memory::slots().1, Trust::Anyone);
+    let bytes = |choice: &Choice| memory::model(choice.slot, choice.header.bytes);
+    let (store, chosen) = SlotStore::start(slots, arena, plan, bytes);
+    let store = if board::UPDATES { store } else { store.read_only() };
+    // Where no model may run, the loader says why of what is in the first slot.
+    (store, chosen.map_or_else(memory::first_file, |choice| bytes(&choice)))
+}
+
+/// Answers on the line until it has to begin again.
+#[inline(never)] // nor is its frame there while a model is chosen and loaded
+fn serve<S, C, L>(
+    parts: (S, C, L),
+    (identity, ram): (Identity, Ram),
+    model: &mut Result<Executor<'_, '_>, LoadError>,
+    store: impl Store,
+) -> (S, C, L)
+where
+    S: Read + Write<Error = Infallible>,
+    C: Counter,
+    L: Panel,
+{
+    let mut app =
+        App::<_, _, _, { board::FRAME_BYTES }, _>::with_store(parts, identity, ram, model, store);
+    match app.serve() {
+        Ok(End::Reset) => app.into_parts().0,
+        Ok(End::Stopped | End::Closed) => exit(0),
+        Err(error) => match error {},
     }
 }
 

@@ -13,8 +13,8 @@ use resmcu_int8_runtime::model_format::Op;
 use resmcu_int8_runtime::{Executor, LoadError, model_format};
 use resmcu_wire_protocol::{
     Decoder, DeviceInfo, FrameFault, LoadFailure, MemoryUse, ModelInfo, ModelState,
-    PROTOCOL_VERSION, Refusal, Request, Response, SEQUENCE_NONE, SelfTestReport, WRITE_BYTES_MAX,
-    Watch, decode,
+    PROTOCOL_VERSION, READ_BYTES, Refusal, Request, Response, SEQUENCE_NONE, SelfTestReport,
+    WRITE_BYTES_MAX, Watch, decode,
 };
 
 /// Bytes of a model's name that `Hello` carries.
@@ -154,7 +154,7 @@ where
     /// What the serial line reports; the protocol itself has no failure that ends the service.
     pub fn serve(&mut self) -> Result<End, S::Error> {
         let mut decoder = Decoder::<FRAME>::new();
-        let mut chunk = [0; 32];
+        let mut chunk = [0; READ_BYTES];
         loop {
             let received = self.link.serial.read(&mut chunk)?;
             if received == 0 {

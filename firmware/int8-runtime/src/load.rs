@@ -68,6 +68,10 @@ impl<'m> Decoder<'_, 'm> {
         }
         Ok(match &record.op {
             Op::Conv2d(conv) => self.conv2d(record.kernel, conv, y)?,
+            Op::AveragePool2d(pool) if self.tensor(pool.input)?.dtype == Dtype::I16 => {
+                let [rows, columns] = pool.kernel_size.map(u16::from);
+                Work::MeanOfSums { positions: rows.saturating_mul(columns), clamp: pool.clamp }
+            }
             Op::MaxPool2d(pool) | Op::AveragePool2d(pool) => {
                 let window = self.window(pool.input, y, pool.kernel_size, pool.stride)?;
                 let window = Window { padding: [pool.padding[0], pool.padding[1]], ..window };
@@ -80,7 +84,9 @@ impl<'m> Decoder<'_, 'm> {
             Op::GlobalMean(mean) => {
                 self.channels(mean.channels, 1)?;
                 let none = DataRef { offset: 0, bytes: 0 };
-                Work::GlobalMean(layer((none, mean.channels), self.form(), mean.clamp, y))
+                let sums = self.tensor(mean.input)?.dtype == Dtype::I16;
+                let layer = layer((none, mean.channels), self.form(), mean.clamp, y);
+                Work::GlobalMean { sums, layer }
             }
             Op::FullyConnected(fc) => self.fully_connected(fc, y)?,
             Op::Add(add) => self.add(add)?,

@@ -4,18 +4,20 @@ use crate::arena::{elements, elements_mut};
 #[cfg(not(target_os = "none"))]
 use resmcu_int8_kernels::host::{self, HostChannels, HostConv2d, host_conv2d_s8};
 use resmcu_int8_kernels::ops::add::{AddConstants, add_in_place_s8, add_s8};
-use resmcu_int8_kernels::ops::average_pool2d::average_pool2d_s8;
+use resmcu_int8_kernels::ops::average_pool2d::{average_pool2d_s8, mean_of_sums_s16};
 use resmcu_int8_kernels::ops::conv2d::{
     Conv2d, Pad, Weights, conv2d_s8, packed_len, packed_len_s4,
 };
 use resmcu_int8_kernels::ops::fully_connected::{fully_connected_native, fully_connected_tflite};
-use resmcu_int8_kernels::ops::global_mean::global_mean_s8;
+use resmcu_int8_kernels::ops::global_mean::{global_mean_s8, global_mean_s16};
 use resmcu_int8_kernels::ops::global_sum::{add_rows_s8, global_sum_s8};
 use resmcu_int8_kernels::ops::max_pool2d::max_pool2d_s8;
 use resmcu_int8_kernels::ops::softmax::{SoftmaxScale, softmax_s8};
 use resmcu_int8_kernels::ops::subsample_pad::{SubsampleShape, subsample_pad_s8};
 use resmcu_int8_kernels::packed::{Kernel, PackedConv2d, packed_conv2d_s8};
-use resmcu_int8_kernels::requantize::{Native, NativeChannel, NativeJoin, Tflite, TfliteChannel};
+use resmcu_int8_kernels::requantize::{
+    Native, NativeChannel, NativeJoin, Requantize, Tflite, TfliteChannel,
+};
 use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::flow::{Flow, Flows};
 use resmcu_model_format::{DataRef, ModelFile, PadValue};
@@ -93,8 +95,17 @@ pub(crate) enum Work {
         window: Window,
         clamp: [i8; 2],
     },
+    /// The division of the sums over a window of so many positions.
+    MeanOfSums {
+        positions: u16,
+        clamp: [i8; 2],
+    },
     GlobalSum,
-    GlobalMean(Layer),
+    /// Whether its input is the sums, int16.
+    GlobalMean {
+        sums: bool,
+        layer: Layer,
+    },
     /// Whether its input is int16, and its outputs.
     FullyConnected {
         wide: bool,
@@ -205,7 +216,10 @@ fn compute(
             }
             add_rows_s8(elements(x), elements_mut(y));
         }
-        Work::GlobalMean(layer) => global_mean(file, layer, elements(x), elements_mut(y)),
+        Work::MeanOfSums { positions, clamp } => {
+            mean_of_sums_s16(elements(x), *positions, *clamp, elements_mut(y));
+        }
+        Work::GlobalMean { sums, layer } => global_mean(file, layer, *sums, x, elements_mut(y)),
         Work::FullyConnected { wide, outputs, layer } => {
             fully_connected(file, layer, (*wide, usize::from(*outputs)), x, y);
         }
@@ -308,15 +322,23 @@ fn host_conv2d(
     host_conv2d_s8(&conv, x, y, elements_mut(words));
 }
 
-fn global_mean(file: &ModelFile<'_>, layer: &Layer, x: &[i8], y: &mut [i8]) {
+fn global_mean(file: &ModelFile<'_>, layer: &Layer, sums: bool, x: &[u8], y: &mut [i8]) {
     let clamp = layer.clamp;
     if layer.form == Form::Tflite {
         if let [constants] = records::<TfliteChannel>(file, layer.channels, 1) {
             let requantize = Tflite { zero_point: layer.zero_point.into(), clamp };
-            global_mean_s8(x, constants, requantize, y);
+            mean(constants, requantize, sums, x, y);
         }
     } else if let [constants] = records::<NativeChannel>(file, layer.channels, 1) {
-        global_mean_s8(x, constants, Native { clamp }, y);
+        mean(constants, Native { clamp }, sums, x, y);
+    }
+}
+
+fn mean<R: Requantize>(constants: &R::Channel, requantize: R, sums: bool, x: &[u8], y: &mut [i8]) {
+    if sums {
+        global_mean_s16(elements(x), constants, requantize, y);
+    } else {
+        global_mean_s8(elements(x), constants, requantize, y);
     }
 }
 

@@ -53,8 +53,8 @@ pub(crate) fn tensor(header: &Header<'_>, index: u16, t: &Tensor<'_>) -> Result<
 fn in_profile(op: &Op, profile: Profile) -> bool {
     match op {
         Op::Conv2d(conv) => conv.skip.is_none() || profile == Profile::Native,
-        Op::MaxPool2d(_) | Op::FullyConnected(_) | Op::GlobalMean(_) => true,
-        Op::GlobalSum(_) | Op::SubsamplePad(_) => profile == Profile::Native,
+        Op::MaxPool2d(_) | Op::FullyConnected(_) | Op::GlobalMean(_) | Op::GlobalSum(_) => true,
+        Op::SubsamplePad(_) => profile == Profile::Native,
         Op::AveragePool2d(_) | Op::Add(_) | Op::Softmax(_) => profile == Profile::Tflite,
     }
 }
@@ -116,6 +116,7 @@ fn shapes(model: &ModelFile<'_>, index: u16, step: &Step<'_>) -> Result<(), Prob
     let classes = s.y.shape[2];
     match &step.op {
         Op::Conv2d(conv) => s.conv2d(conv),
+        Op::AveragePool2d(pool) if s.x.dtype == Dtype::I16 => s.mean_of_sums(pool),
         Op::MaxPool2d(pool) | Op::AveragePool2d(pool) => s.pool2d(pool),
         Op::GlobalSum(_) => {
             s.positions(SUM_POSITIONS_MAX)?;
@@ -125,7 +126,9 @@ fn shapes(model: &ModelFile<'_>, index: u16, step: &Step<'_>) -> Result<(), Prob
             s.positions(MEAN_POSITIONS_MAX)?;
             s.data(mean.channels)?;
             s.clamp(mean.clamp)?;
-            s.require(s.dtypes(Dtype::I8, Dtype::I8) && s.y.shape == [1, 1, s.x.shape[2]])
+            let sums = s.dtypes(Dtype::I16, Dtype::I8) && s.x.shape[..2] == [1, 1];
+            let shape = s.y.shape == [1, 1, s.x.shape[2]];
+            s.require((sums || s.dtypes(Dtype::I8, Dtype::I8)) && shape)
         }
         Op::FullyConnected(fc) => {
             s.data(fc.weights)?;
@@ -230,6 +233,14 @@ impl Shapes<'_> {
         let inside = top.max(bottom) < kh && left.max(right) < kw;
         let same_channels = self.x.shape[2] == self.y.shape[2];
         self.require(inside && same_channels && self.dtypes(Dtype::I8, Dtype::I8))
+    }
+
+    /// Sums over one whole window, of which there is nothing left but the division.
+    fn mean_of_sums(&self, pool: &Pool2d) -> Result<(), Problem> {
+        self.clamp(pool.clamp)?;
+        let one = self.x.shape == self.y.shape && self.x.shape[..2] == [1, 1];
+        let window = pool.padding == [0; 4] && !pool.kernel_size.contains(&0);
+        self.require(one && window && self.y.dtype == Dtype::I8)
     }
 
     /// The output's sides follow from the input's, the window, the stride and the padding.

@@ -173,7 +173,7 @@ pub enum Op {
     MaxPool2d(Pool2d),
     /// Mean of a window (profile `tflite`); padding does not count.
     AveragePool2d(Pool2d),
-    /// Sum over all positions, int16 (profile `native`).
+    /// Sum over all positions, int16.
     GlobalSum(GlobalSum),
     /// Mean over all positions, int8.
     GlobalMean(GlobalMean),
@@ -280,7 +280,8 @@ pub struct Conv2d {
 /// A pooling window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool2d {
-    /// Input tensor, int8, of the output's scale and zero point.
+    /// Input tensor, int8, of the output's scale and zero point; of a mean also the sums over its
+    /// one window, int16 `[1,1,C]`.
     pub input: u16,
     /// `[KH,KW]`.
     pub kernel_size: [u8; 2],
@@ -302,7 +303,7 @@ pub struct GlobalSum {
 /// Means over any number of positions up to 65,535.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GlobalMean {
-    /// Input tensor, int8.
+    /// Input tensor, int8; or the sums over all positions, int16 `[1,1,C]`.
     pub input: u16,
     /// One requantization record of the profile, for all channels.
     pub channels: DataRef,

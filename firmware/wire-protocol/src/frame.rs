@@ -23,6 +23,16 @@ pub const FRAME_BYTES_MIN: usize = 64;
 /// length 3, CRC 4, COBS 1 + one a 254 bytes (at most 3 here), delimiter 1.
 pub const FRAME_OVERHEAD_BYTES: usize = 3 + 1 + 5 + 3 + CRC_BYTES + 4 + 1;
 
+/// Bytes that a device reads from the line at once.
+pub const READ_BYTES: usize = 32;
+
+/// Bytes of RAM that a device has for the line: a frame that comes, one that goes, what it reads at
+/// once.
+#[must_use]
+pub const fn line_bytes(frame_bytes_max: usize) -> usize {
+    2 * frame_bytes_max + READ_BYTES
+}
+
 /// CRC-32 (ISO-HDLC) of a tensor's bytes in raster order, as `trace` compares them.
 pub fn tensor_crc(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)

@@ -2,10 +2,18 @@
 
 use crate::failure::{Failure, Outcome};
 use ndarray::Array4;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use resmcu_quantizer::data::{DataError, Dataset, Decoder, ReadOptions, Source, Split};
+use resmcu_quantizer::data::{DataError, Dataset, Decoder, ReadOptions, Source, Split, SplitInfo};
 use resmcu_quantizer::graph::Normalization;
 use resmcu_quantizer::train::TrainConfig;
+
+/// The data set of noise.
+pub(crate) const NOISE: &str = "noise";
+
+/// Images of noise where nobody says how many.
+const NOISE_IMAGES: usize = 10;
 
 /// Images of a data set, checked against the network that shall see them.
 pub(crate) struct Wanted<'a> {
@@ -25,6 +33,9 @@ impl Wanted<'_> {
     /// Reads them, or opens their files; those of a folder are cut and resized to the network's
     /// input.
     pub(crate) fn load(&self) -> Outcome<Dataset> {
+        if self.data == NOISE {
+            return self.noise();
+        }
         let source = self.source()?;
         // A set without test images is judged on its validation images, as ImageNet is.
         let split = if self.split == Split::Test { source.held_out() } else { self.split };
@@ -67,6 +78,23 @@ impl Wanted<'_> {
             return refuse("no images".to_owned());
         }
         Ok(dataset)
+    }
+}
+
+impl Wanted<'_> {
+    /// Seeded noise of the network's own shape, each image of the class that has its number: what
+    /// a comparison of bytes needs where there are no images.
+    fn noise(&self) -> Outcome<Dataset> {
+        let count = self.images.unwrap_or(NOISE_IMAGES);
+        let mut rng = ChaCha8Rng::seed_from_u64(self.split as u64);
+        let bytes = count * self.shape.iter().product::<usize>();
+        let images = (0..bytes).map(|_| rng.random()).collect();
+        let classes = self.classes.max(1);
+        let labels = (0..count).map(|index| (index % classes) as u16).collect();
+        let class_names = (0..classes).map(|class| class.to_string()).collect();
+        let (name, split, shape) = (NOISE.to_owned(), self.split, self.shape);
+        let info = SplitInfo { name, split, shape, class_names, image_count: Some(count) };
+        Ok(Dataset::new(info, images, labels)?)
     }
 }
 

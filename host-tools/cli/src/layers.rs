@@ -111,13 +111,20 @@ pub(crate) fn lives(file: &ModelFile<'_>) -> Vec<Life> {
     lives
 }
 
-/// Bytes of the memory that lives in a step; a tensor and the one that takes it over count once.
+/// Bytes of the memory that lives in a step; what several tensors have in common counts once.
 fn live_bytes(tensors: &[Tensor<'_>], lives: &[Life], step: u16) -> u64 {
-    let alive = |life: &&Life| life.first <= step && step <= life.last;
-    let rings: std::collections::BTreeSet<u16> =
-        lives.iter().filter(alive).map(|l| l.ring).collect();
-    let bytes = |ring: &u16| tensors.get(usize::from(*ring)).map_or(0, Tensor::memory_bytes);
-    rings.iter().map(bytes).sum()
+    let alive = |(_, life): &(_, &Life)| life.first <= step && step <= life.last;
+    let places = tensors.iter().zip(lives).filter(alive);
+    let mut places: Vec<[u64; 2]> = places
+        .map(|(tensor, _)| [0, tensor.memory_bytes()].map(|at| u64::from(tensor.offset) + at))
+        .collect();
+    places.sort_unstable();
+    let (mut bytes, mut covered) = (0, 0);
+    for [begin, end] in places {
+        bytes += end.saturating_sub(begin.max(covered));
+        covered = covered.max(end);
+    }
+    bytes
 }
 
 fn references(op: &Op) -> Vec<DataRef> {

@@ -89,6 +89,10 @@ pub struct Counted {
     pub steps: Vec<u64>,
     /// Their sum.
     pub total: u64,
+    /// Every run of a step, in order: its number, and its count.
+    pub runs: Vec<(u16, u64)>,
+    /// Requests that carried the image, in each of which steps may have run.
+    pub requests: usize,
 }
 
 /// Rows of a tensor of a traced inference, or all of it.
@@ -206,13 +210,15 @@ impl<D: Device> Client<D> {
     /// As [`Self::infer`].
     pub fn bench(&mut self, image: &[u8]) -> Result<Counted, LinkError> {
         let mut steps = vec![0_u64; self.model()?.steps.into()];
+        let (mut runs, requests) = (Vec::new(), image.len().div_ceil(self.chunk_bytes().max(1)));
         self.pieces([image], Watch::Costs, |response| {
             let Response::StepCost { step, count } = *response else { return None };
             *steps.get_mut(usize::from(step))? += count;
+            runs.push((step, count));
             Some(())
         })?;
         let total = steps.iter().sum();
-        Ok(Counted { steps, total })
+        Ok(Counted { steps, total, runs, requests })
     }
 
     /// Runs one image and gives the CRC of every tensor, as its rows are made: the input, if the

@@ -33,10 +33,12 @@ pub struct Image {
 pub struct ImageSizes {
     /// Flash: code, constants and the initial values of variables.
     pub flash: u64,
-    /// Statics in RAM, without the arena.
+    /// Statics in RAM, without the arena and the plan.
     pub statics: u64,
     /// The arena.
     pub arena: u64,
+    /// The table of decoded steps.
+    pub plan: u64,
     /// The stack's region.
     pub stack: u64,
 }
@@ -131,7 +133,7 @@ fn layout(bytes: &[u8]) -> Result<([Range<u64>; 2], ImageSizes), String> {
             .ok_or_else(|| format!("it has no symbol `{name}`: is it an image of firmware/boards?"))
     };
     let address = |name| symbol(name).map(|symbol| symbol.address());
-    let arena = symbol("resmcu_arena")?.size();
+    let [arena, plan] = [symbol("resmcu_arena")?.size(), symbol("resmcu_plan")?.size()];
     let stack = address("_stack_start")?.saturating_sub(address("_stack_end")?);
     let (mut flash, mut statics) = (0, 0);
     for section in file.sections() {
@@ -143,7 +145,8 @@ fn layout(bytes: &[u8]) -> Result<([Range<u64>; 2], ImageSizes), String> {
             statics += section.size();
         }
     }
-    let sizes = ImageSizes { flash, statics: statics.saturating_sub(arena), arena, stack };
+    let statics = statics.saturating_sub(arena + plan);
+    let sizes = ImageSizes { flash, statics, arena, plan, stack };
     let middle = address("_model_middle")?;
     Ok(([address("_model_start")?..middle, middle..address("_model_end")?], sizes))
 }

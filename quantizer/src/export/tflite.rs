@@ -84,7 +84,8 @@ fn write_step(writer: &mut Writer<'_>, step: &Step<'_>) -> Result<(), Problem> {
         Op::Add(add) => writer.add(step, &add),
         Op::Softmax(softmax) => writer.softmax(step, &softmax),
         Op::GlobalMean(mean) => writer.mean(step, &mean),
-        Op::GlobalSum(_) | Op::SubsamplePad(_) => Err("it is of the profile `native`".into()),
+        Op::GlobalSum(_) => Err("it is half of a mean, as models in rings of rows have it".into()),
+        Op::SubsamplePad(_) => Err("it is of the profile `native`".into()),
     }
 }
 

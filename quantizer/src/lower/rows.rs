@@ -4,6 +4,7 @@
 //! kernels' costs, but how tightly rings pack, and what besides weights is in a file, shows only in
 //! the finished plan.
 
+use super::sums::sums_before_means;
 use super::{LowerError, Lowered, write};
 use crate::kernels::{Limits, Packing, choose};
 use crate::plan::search::{Memory, Search};
@@ -41,7 +42,7 @@ pub fn curve(
     limits: Limits,
     points: usize,
 ) -> Result<Vec<Point>, LowerError> {
-    let (graph, _) = ordered(graph)?;
+    let (graph, _) = ordered(&sums_before_means(graph))?;
     let packing = Packing::Fastest(limits);
     let (file, weights) = write(&plan(&graph)?, packing, &choose(&graph, packing, usize::MAX))?;
     let besides = file.len() - weights;
@@ -64,7 +65,7 @@ pub fn curve(
 
 /// By the schedule that the limits allow.
 pub(super) fn lower(graph: &QuantizedGraph, limits: Limits) -> Result<Lowered, LowerError> {
-    let (graph, _) = ordered(graph)?;
+    let (graph, _) = ordered(&sums_before_means(graph))?;
     let mut search = Search::new(&graph, &limits);
     let (mut memory, mut weights) = (limits.memory, usize::MAX);
     let file_limit = limits.file_bytes.unwrap_or(usize::MAX);

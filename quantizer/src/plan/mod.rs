@@ -13,6 +13,7 @@ mod place;
 pub mod schedule;
 pub mod search;
 mod segments;
+mod together;
 
 pub use schedule::{Rhythm, Schedule};
 

@@ -5,7 +5,7 @@
 //! from the bound. Deterministic.
 
 use super::Buffer;
-use super::arrange::Behind;
+use super::arrange::Relations;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -16,7 +16,7 @@ use std::cmp::Reverse;
 const SHUFFLES: usize = 2_000;
 
 /// Sets the buffers' offsets and gives their peak, in bytes.
-pub(super) fn place(buffers: &mut [Buffer], behind: &[Behind], lower_bound: usize) -> usize {
+pub(super) fn place(buffers: &mut [Buffer], relations: &Relations, lower_bound: usize) -> usize {
     let mut orders: Vec<Vec<usize>> = vec![(0..buffers.len()).collect(); 3];
     orders[0].sort_by_key(|&b| (Reverse(buffers[b].bytes), buffers[b].first));
     orders[1].sort_by_key(|&b| (Reverse(buffers[b].last - buffers[b].first), buffers[b].first));
@@ -24,7 +24,7 @@ pub(super) fn place(buffers: &mut [Buffer], behind: &[Behind], lower_bound: usiz
         .sort_by_key(|&b| Reverse(buffers[b].bytes * (buffers[b].last - buffers[b].first + 1)));
     let mut best = (usize::MAX, Vec::new(), Vec::new());
     for order in orders {
-        keep_better(&mut best, first_fit(buffers, behind, &order), order);
+        keep_better(&mut best, first_fit(buffers, relations, &order), order);
     }
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     for _ in 0..SHUFFLES {
@@ -36,7 +36,7 @@ pub(super) fn place(buffers: &mut [Buffer], behind: &[Behind], lower_bound: usiz
         let start = rand::RngExt::random_range(&mut rng, 0..order.len());
         let end = (start + 4).min(order.len());
         order[start..end].shuffle(&mut rng);
-        keep_better(&mut best, first_fit(buffers, behind, &order), order);
+        keep_better(&mut best, first_fit(buffers, relations, &order), order);
     }
     for (buffer, offset) in buffers.iter_mut().zip(best.1) {
         buffer.offset = offset;
@@ -56,7 +56,7 @@ fn keep_better(
 }
 
 /// Places buffers one after another, each at the lowest offset where it fits.
-fn first_fit(buffers: &[Buffer], behind: &[Behind], order: &[usize]) -> (usize, Vec<usize>) {
+fn first_fit(buffers: &[Buffer], relations: &Relations, order: &[usize]) -> (usize, Vec<usize>) {
     let mut offsets = vec![0; buffers.len()];
     let mut peak = 0;
     for (placed, &index) in order.iter().enumerate() {
@@ -64,7 +64,8 @@ fn first_fit(buffers: &[Buffer], behind: &[Behind], order: &[usize]) -> (usize, 
         let mut taken: Vec<(i64, i64)> = order[..placed]
             .iter()
             .filter(|&&o| buffers[o].first <= buffer.last && buffer.first <= buffers[o].last)
-            .map(|&o| taken(buffers, behind, (o, offsets[o] as i64), index))
+            .filter(|&&o| !relations.are_apart(o, index))
+            .map(|&o| taken(buffers, relations, (o, offsets[o] as i64), index))
             .collect();
         taken.sort_unstable();
         let mut offset = 0_i64;
@@ -82,13 +83,13 @@ fn first_fit(buffers: &[Buffer], behind: &[Behind], order: &[usize]) -> (usize, 
 /// Between which two offsets buffer `index` cannot begin, because of one that lies at `offset`.
 fn taken(
     buffers: &[Buffer],
-    behind: &[Behind],
+    relations: &Relations,
     (other, offset): (usize, i64),
     index: usize,
 ) -> (i64, i64) {
     let [own, others] = [index, other].map(|b| buffers[b].bytes as i64);
     let (mut after, mut before) = (offset - own, offset + others);
-    for pair in behind {
+    for pair in &relations.behind {
         if (pair.new, pair.old) == (index, other) {
             after = after.max(offset - pair.distance);
         } else if (pair.new, pair.old) == (other, index) {

@@ -4,6 +4,7 @@
 //! rows, and what it counts: the most rows of each ring, and how far a new tensor stays behind an
 //! old one whose memory it may enter. Does not know which schedule is good, nor where tensors lie.
 
+use super::together::{Set, Together};
 use crate::quantized::{QuantizedGraph, QuantizedOp, TensorId};
 use resmcu_model_format::flow::{Flow, Flows, NONE, Next, Reach, Walk};
 use std::ops::Range;
@@ -91,6 +92,8 @@ pub(crate) struct Count {
     /// `(new, old, distance)`: a ring that is begun here may lie in the memory of one that was
     /// there before, if it begins so many bytes before it.
     pub(crate) behind: Vec<(usize, usize, i64)>,
+    /// Which rings hold rows at the same time, of those that were asked for.
+    pub(crate) together: Together,
 }
 
 impl Rows {
@@ -113,12 +116,14 @@ impl Rows {
     }
 
     /// Walks over the nodes of `segment`, all on demand but the last, by their groups. `row_bytes`:
-    /// of each tensor.
+    /// of each tensor. `asked`: whether a ring's rows are followed; `moment` is given the followed
+    /// rings that hold rows whenever one of them is written.
     pub(crate) fn count(
         &self,
         segment: &Range<usize>,
         group: impl Fn(usize) -> usize,
         row_bytes: &[usize],
+        (asked, mut moment): (impl Fn(usize) -> bool, impl FnMut(Set)),
     ) -> Count {
         let mut flows = self.flows.clone();
         for (tensor, flow) in flows.iter_mut().enumerate() {
@@ -129,7 +134,8 @@ impl Rows {
                 flow.on_demand = tensor != segment.end;
             }
         }
-        let mut count = Count { rows: vec![0; flows.len()], behind: Vec::new() };
+        let together = Together::new(flows.len());
+        let mut count = Count { rows: vec![0; flows.len()], behind: Vec::new(), together };
         let old: Vec<usize> = self.ended_in(segment);
         let mut flows = Flows(&mut flows);
         let mut walk = Walk::new();
@@ -164,7 +170,16 @@ impl Rows {
                     None => count.behind.push((ring, old, distance)),
                 }
             }
+            if asked(ring) {
+                moment(count.together.write(ring));
+            }
             walk.made(&mut flows, tensor, rows[1]);
+            let read = flows.at(tensor).inputs.into_iter().filter(|&input| input != NONE);
+            for ring in read.map(|input| self.ring[usize::from(input)]).chain([ring]) {
+                if asked(ring) {
+                    count.together.update(&flows, ring);
+                }
+            }
         }
         count
     }

@@ -54,22 +54,24 @@ impl<'g> Segments<'g> {
 
     /// A bound of the bytes that a segment needs, whatever its groups.
     pub(super) fn bound(&self, segment: &Range<usize>) -> usize {
-        let (mut old, mut new, mut inner) = (0, 0, 0);
+        let (mut old, mut new, mut inner, mut shared) = (0, 0, 0, 0);
         for (_, ring) in self.live(segment) {
             let bytes = |rows: usize| (rows * ring.row_bytes).next_multiple_of(ALIGNMENT as usize);
             match ring.part(segment) {
                 Part::Before if ring.last < segment.end => old += bytes(ring.rows),
                 Part::Before => inner += bytes(ring.rows), // stays: nothing enters it
                 Part::Begins if ring.last >= segment.end => new += bytes(ring.rows),
+                Part::Begins if ring.may_share() => shared = shared.max(bytes(1)),
                 Part::Begins => inner += bytes(ring.rows_min),
             }
         }
-        inner + old.max(new)
+        inner + shared + old.max(new)
     }
 
     /// A bound that only grows as a segment gets longer.
     pub(super) fn inner_bound(&self, segment: &Range<usize>) -> usize {
         let begun = self.live(segment).filter(|(_, ring)| ring.part(segment) == Part::Begins);
+        let begun = begun.filter(|(_, ring)| !ring.may_share());
         begun.map(|(_, ring)| ring.rows_min * ring.row_bytes).sum()
     }
 
@@ -87,9 +89,16 @@ impl<'g> Segments<'g> {
     fn count(&self, segment: &Range<usize>, rows: usize) -> Need {
         let group = |node| group(self.graph, node, rows);
         let is_whole = segment.len() == 1 && rows == usize::MAX;
-        let count = self.rows.count(segment, group, &self.row_bytes);
+        let may_share = |owner: usize| {
+            let ring = self.rings.iter().find(|(ring, _)| *ring == owner).map(|(_, ring)| ring);
+            ring.is_some_and(|ring| ring.may_share() && ring.is_inside(segment))
+        };
+        let asked: Vec<bool> = (0..self.row_bytes.len()).map(may_share).collect();
+        let watch = (|ring: usize| asked[ring], |_| ());
+        let count = self.rows.count(segment, group, &self.row_bytes, watch);
         let mut need = Need { bytes: 0, moved: 0 };
         let mut bytes_of = HashMap::new();
+        let mut sharing = Vec::new();
         for (owner, ring) in self.live(segment) {
             let stays = is_whole || ring.last >= segment.end;
             let rows = match ring.part(segment) {
@@ -97,7 +106,11 @@ impl<'g> Segments<'g> {
                 _ => ring.rows,
             };
             let bytes = (rows * ring.row_bytes).next_multiple_of(ALIGNMENT as usize);
-            need.bytes += bytes;
+            if asked[*owner] {
+                sharing.push((bytes, *owner));
+            } else {
+                need.bytes += bytes;
+            }
             if rows < ring.rows {
                 let group = owner.checked_sub(1).map_or(1, group).min(rows);
                 let moves = (ring.rows - rows).div_ceil(group);
@@ -113,6 +126,7 @@ impl<'g> Segments<'g> {
         let pairs = disjoint(pairs.collect(), bytes);
         let saved = pairs.iter().map(|p| shared(bytes(p.new), bytes(p.old), p.distance));
         need.bytes -= saved.sum::<usize>();
+        need.bytes += bytes_of_groups(sharing, |a, b| count.together.are(a, b));
         need
     }
 
@@ -122,6 +136,27 @@ impl<'g> Segments<'g> {
             ring.made_by.is_none_or(|node| node < end) && ring.last >= start
         })
     }
+}
+
+/// Bytes of rings, in groups whose members never hold rows at the same time.
+fn bytes_of_groups(
+    mut rings: Vec<(usize, usize)>,
+    together: impl Fn(usize, usize) -> bool,
+) -> usize {
+    rings.sort_unstable_by(|a, b| b.cmp(a));
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (size, ring) in rings {
+        let fits = |group: &&mut Vec<usize>| group.iter().all(|&other| !together(ring, other));
+        match groups.iter_mut().find(fits) {
+            Some(group) => group.push(ring),
+            None => {
+                bytes += size; // the largest of its group, as it is the first
+                groups.push(vec![ring]);
+            }
+        }
+    }
+    bytes
 }
 
 /// Where a ring begins.
@@ -165,6 +200,17 @@ impl Ring {
             row_bytes: row_bytes[owner],
             rows_min: rows_min.min(height),
         }
+    }
+
+    /// Whether others may have its memory when it holds no row: its readers look at one row, so
+    /// that it mostly holds none. The input's rows come when they like.
+    fn may_share(&self) -> bool {
+        self.rows_min == 1 && self.made_by.is_some()
+    }
+
+    /// Whether it begins and ends in a segment.
+    fn is_inside(&self, segment: &Range<usize>) -> bool {
+        self.part(segment) == Part::Begins && self.last < segment.end
     }
 
     fn part(&self, segment: &Range<usize>) -> Part {

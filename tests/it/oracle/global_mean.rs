@@ -4,9 +4,9 @@ use super::requantize::{native, tflite};
 use super::{Tensor, clamp};
 use resmcu_quantizer::quantized::Channels;
 
-/// The sum over all positions, requantized with one record.
+/// The sum over all positions (of sums there is one), requantized with one record.
 pub(crate) fn global_mean(
-    x: &Tensor<i8>,
+    x: &Tensor<i64>,
     constants: &Channels,
     zero_point: i16,
     bounds: [i8; 2],
@@ -16,7 +16,7 @@ pub(crate) fn global_mean(
         let mut sum = 0;
         for h in 0..height {
             for w in 0..width {
-                sum += i64::from(x.at([h, w, channel]));
+                sum += x.at([h, w, channel]);
             }
         }
         let q = match constants {

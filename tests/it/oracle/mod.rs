@@ -15,7 +15,7 @@ pub(crate) mod softmax;
 mod subsample_pad;
 
 pub(crate) use add::add;
-pub(crate) use average_pool2d::average_pool2d;
+pub(crate) use average_pool2d::{average_pool2d, mean_of_sums};
 pub(crate) use conv2d::conv2d;
 pub(crate) use fully_connected::{fully_connected_native, fully_connected_tflite};
 pub(crate) use global_mean::global_mean;

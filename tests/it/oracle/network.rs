@@ -2,7 +2,7 @@
 
 use super::conv2d::Conv2d;
 use super::{Tensor, add, average_pool2d, conv2d, fully_connected_native, fully_connected_tflite};
-use super::{global_mean, global_sum, max_pool2d, softmax, subsample_pad};
+use super::{global_mean, global_sum, max_pool2d, mean_of_sums, softmax, subsample_pad};
 use resmcu_quantizer::quantized::{Channels, QuantizedGraph, QuantizedOp, TensorId};
 
 /// A tensor of any type that a graph has.
@@ -70,12 +70,14 @@ fn node(graph: &QuantizedGraph, index: usize, values: &[Value]) -> Value {
         QuantizedOp::MaxPool2d { input, sliding, clamp } => {
             Value::I8(max_pool2d(value(input).i8(), sliding, *clamp))
         }
-        QuantizedOp::AveragePool2d { input, sliding, clamp } => {
-            Value::I8(average_pool2d(value(input).i8(), sliding, *clamp))
-        }
+        QuantizedOp::AveragePool2d { input, sliding, clamp } => match value(input) {
+            Value::I16(sums) => Value::I8(mean_of_sums(sums, sliding, *clamp)),
+            x => Value::I8(average_pool2d(x.i8(), sliding, *clamp)),
+        },
         QuantizedOp::GlobalSum { input } => Value::I16(global_sum(value(input).i8())),
         QuantizedOp::GlobalMean { input, constants, clamp } => {
-            Value::I8(global_mean(value(input).i8(), constants, y.zero_point, *clamp))
+            let (shape, x) = (value(input).shape(), value(input).wide());
+            Value::I8(global_mean(&Tensor::new(shape, x), constants, y.zero_point, *clamp))
         }
         QuantizedOp::FullyConnected { input, weights, channels, clamp } => {
             let x = value(input).wide();

@@ -3,7 +3,7 @@
 use super::{Build, Case, check_all, random_clamp, random_sliding};
 use crate::oracle::positions;
 use crate::rng::Rng;
-use resmcu_quantizer::quantized::{Profile, QuantizedOp, Sliding, TensorId};
+use resmcu_quantizer::quantized::{Dtype, Profile, QuantizedOp, Sliding, TensorId};
 
 fn pool(rng: &mut Rng, input: [usize; 3], sliding: Sliding, clamp: [i8; 2]) -> Case {
     let mut build = Build::new(Profile::Tflite, input);
@@ -11,6 +11,18 @@ fn pool(rng: &mut Rng, input: [usize; 3], sliding: Sliding, clamp: [i8; 2]) -> C
     let op = QuantizedOp::AveragePool2d { input: TensorId(0), sliding, clamp };
     build.push_i8(op, [rows, columns, input[2]]);
     build.random_case(format!("average pool {input:?}, {sliding:?}, {clamp:?}"), rng)
+}
+
+/// The same over the whole image, by its sums.
+fn pool_of_sums(rng: &mut Rng, input: [usize; 3], clamp: [i8; 2]) -> Case {
+    let mut build = Build::new(Profile::Tflite, input);
+    let [height, width, channels] = input;
+    let sum = QuantizedOp::GlobalSum { input: TensorId(0) };
+    build.push(sum, [1, 1, channels], Dtype::I16, 0);
+    let sliding = Sliding { size: [height, width], stride: [1, 1], padding: [0; 4] };
+    let op = QuantizedOp::AveragePool2d { input: TensorId(1), sliding, clamp };
+    build.push_i8(op, [1, 1, channels]);
+    build.random_case(format!("average pool of sums of {input:?}, {clamp:?}"), rng)
 }
 
 pub(super) fn edges() -> Vec<Case> {
@@ -34,6 +46,10 @@ pub(super) fn edges() -> Vec<Case> {
             all,
         ),
         pool(&mut rng, [3, 3, 1], square(3, 1, [2, 2, 2, 2]), [5, 5]),
+        pool_of_sums(&mut rng, [1, 1, 1], all),
+        pool_of_sums(&mut rng, [2, 1, 64], all), // ties
+        pool_of_sums(&mut rng, [16, 16, 5], all),
+        pool_of_sums(&mut rng, [7, 7, 12], [-3, 4]),
     ]
 }
 

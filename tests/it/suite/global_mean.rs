@@ -15,6 +15,18 @@ fn build(input: [usize; 3], constants: Channels, clamp: [i8; 2], zero: i16) -> B
     build
 }
 
+/// The same by the sums over all positions.
+fn of_sums(rng: &mut Rng, profile: Profile, input: [usize; 3]) -> Case {
+    let mut build = Build::new(profile, input);
+    let shape = [1, 1, input[2]];
+    build.push(QuantizedOp::GlobalSum { input: TensorId(0) }, shape, Dtype::I16, 0);
+    let (constants, clamp) = (constants(rng, profile, input), [-128, 127]);
+    let name = format!("global mean of sums of {input:?}, {constants:?}");
+    let op = QuantizedOp::GlobalMean { input: TensorId(1), constants, clamp };
+    build.push(op, shape, Dtype::I8, 7);
+    build.random_case(name, rng)
+}
+
 fn constants(rng: &mut Rng, profile: Profile, [height, width, _]: [usize; 3]) -> Channels {
     random_channels(rng, profile, 1, 128 * (height * width) as i64)
 }
@@ -26,6 +38,9 @@ pub(super) fn edges() -> Vec<Case> {
         let count: usize = input.iter().product();
         for profile in [Profile::Native, Profile::Tflite] {
             let constants = constants(&mut rng, profile, input);
+            if input[0] * input[1] <= 256 {
+                cases.push(of_sums(&mut rng, profile, input));
+            }
             for value in [-128, 127] {
                 let name = format!("global mean {input:?} of {value}, {constants:?}");
                 let build = build(input, constants.clone(), [-128, 127], -5);

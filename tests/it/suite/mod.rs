@@ -10,7 +10,7 @@ mod global_sum;
 mod max_pool2d;
 mod packed;
 mod softmax;
-mod streamed;
+pub(crate) mod streamed;
 mod subsample_pad;
 mod whole;
 

@@ -2,6 +2,7 @@
 //! random and make one or several rows at a time, has the same bytes as whole.
 
 use super::{Case, check};
+use crate::oracle::network::outputs;
 use crate::rng::Rng;
 use resmcu_model_format::{Isa, ModelFile};
 use resmcu_quantizer::kernels::{Limits, Packing};
@@ -31,7 +32,7 @@ pub(super) fn edges() -> Vec<Case> {
     super::operators().into_iter().map(|case| streamed(case, &mut rng)).collect()
 }
 
-pub(super) fn random(seed: u64) -> Vec<Case> {
+pub(crate) fn random(seed: u64) -> Vec<Case> {
     let mut rng = Rng::new(seed);
     super::whole::random(seed).into_iter().map(|case| streamed(case, &mut rng)).collect()
 }
@@ -59,6 +60,9 @@ fn check_budget(case: &Case, isa: Isa, memory: Memory) -> usize {
     let planned = Case { name, graph, packing, schedule: None, input };
     check(&planned);
     let lowered = planned.lower();
+    // Means that became sums and means of sums are still the same.
+    let answer = |graph| outputs(graph, &case.input).pop().unwrap().bytes();
+    assert_eq!(answer(&lowered.plan.graph), answer(&case.graph), "{}", planned.name);
     let header = *ModelFile::parse(&lowered.file).unwrap().header();
     assert!(header.arena_lower_bound <= header.arena_bytes, "{}", planned.name);
     header.arena_bytes.next_multiple_of(16) as usize + header.scratch_bytes as usize

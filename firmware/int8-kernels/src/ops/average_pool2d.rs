@@ -27,6 +27,15 @@ pub fn average_pool2d_s8(window: &Window, x: &[i8], bounds: [i8; 2], y: &mut [i8
     }
 }
 
+/// The same of sums over one whole window of `count` positions.
+///
+/// `sums`, `y`: `[C]`.
+pub fn mean_of_sums_s16(sums: &[i16], count: u16, bounds: [i8; 2], y: &mut [i8]) {
+    for (y, &sum) in y.iter_mut().zip(sums) {
+        *y = clamp(rounded_mean(sum.into(), count.into()), bounds);
+    }
+}
+
 /// `sum / count`, half away from zero; zero for a count of zero.
 fn rounded_mean(sum: i32, count: i32) -> i32 {
     let half = if sum < 0 { -(count / 2) } else { count / 2 };

@@ -133,6 +133,7 @@ pub struct Conv2d<'a, R: Requantize> {
 ///
 /// `x`: `[H,W,I]`. `y`: `[OH,OW,O]`, which holds the residual where `requantize` joins one.
 /// `scratch`: at least [`scratch_len`] bytes.
+#[inline(never)] // its frame shall not deepen that of other operators: small boards have 4 KiB
 pub fn conv2d_s8<R: Requantize>(layer: &Conv2d<'_, R>, x: &[i8], y: &mut [i8], scratch: &mut [i8]) {
     let window = &layer.window;
     let outputs = usize::from(window.output[2]);
@@ -231,25 +232,27 @@ impl<R: Requantize> Conv2d<'_, R> {
 /// the window at a time; what lies outside becomes `pad`.
 pub(crate) fn gather(window: &Window, pad: Pad<'_>, at: [usize; 2], x: &[i8], patch: &mut [i8]) {
     let row_bytes = usize::from(window.size[1]) * usize::from(window.input[2]);
-    gather_rows(window, pad, at, x, row_bytes, patch);
+    gather_rows(window, pad, at, x, [0, row_bytes], patch);
 }
 
-/// The same with rows of the patch `pitch` bytes apart; what lies between them stays.
+/// The same of rows of the window from `first` on, as many as `patch` has, `pitch` bytes apart;
+/// what lies between them stays.
 pub(crate) fn gather_rows(
     window: &Window,
     pad: Pad<'_>,
     at: [usize; 2],
     x: &[i8],
-    pitch: usize,
+    [first, pitch]: [usize; 2],
     patch: &mut [i8],
 ) {
     let depth = usize::from(window.input[2]);
     let [rows, columns] = [window.inside(0, at[0]), window.inside(1, at[1])];
     let row_bytes = usize::from(window.size[1]) * depth;
     let line_bytes = usize::from(window.input[1]) * depth;
-    let mut source = rows.input * line_bytes + columns.input * depth;
+    let above = first.saturating_sub(rows.begin);
+    let mut source = (rows.input + above) * line_bytes + columns.input * depth;
     let (left, right) = (columns.begin * depth, columns.end * depth);
-    for (ky, row) in patch.chunks_exact_mut(pitch.max(1)).enumerate() {
+    for (ky, row) in (first..).zip(patch.chunks_exact_mut(pitch.max(1))) {
         let Some(row) = row.get_mut(..row_bytes) else { return };
         if ky < rows.begin || ky >= rows.end {
             fill(pad, row);

@@ -18,3 +18,15 @@ pub fn global_mean_s8<R: Requantize>(
         requantize.requantize(sum, constants, y);
     }
 }
+
+/// The same of the sums, `[C]`.
+pub fn global_mean_s16<R: Requantize>(
+    sums: &[i16],
+    constants: &R::Channel,
+    requantize: R,
+    y: &mut [i8],
+) {
+    for (y, &sum) in y.iter_mut().zip(sums) {
+        requantize.requantize(sum.into(), constants, y);
+    }
+}

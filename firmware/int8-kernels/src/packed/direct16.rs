@@ -12,7 +12,7 @@
 use super::PackedConv2d;
 use super::dsp::int16_pair;
 use crate::arch::passes::direct16 as passes;
-use crate::ops::conv2d::gather;
+use crate::ops::conv2d::{gather, gather_rows};
 use crate::requantize::NativeChannel;
 use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
@@ -41,6 +41,11 @@ impl Patch {
         let ([words, rest], rows) = (row_words(window), usize::from(window.size[0]));
         let bytes = pitch * rows.saturating_sub(1) + 4 * words + rest;
         Self { pitch, rows, words, rest, bytes, steps: steps(window) }
+    }
+
+    /// One of its rows, of whole words.
+    fn one_row(self) -> Self {
+        Self { rows: 1, bytes: 4 * self.words, steps: self.words, ..self }
     }
 
     /// Bytes from row to row.
@@ -121,11 +126,20 @@ pub(crate) fn packed_words(window: &Window) -> usize {
     usize::from(window.output[2]) / 2 * (CONSTANTS + STEP * steps(window))
 }
 
-/// Words of scratch memory: two widened patches, a pixel that nobody wants, a gathered patch.
+/// Bytes that are gathered before they are widened: a row of the window, or all of it where a row
+/// is not made of whole words, and what remains of each follows the last.
+fn gathered_bytes(window: &Window) -> usize {
+    match row_words(window) {
+        [words, 0] => 4 * words,
+        _ => window.patch_len(),
+    }
+}
+
+/// Words of scratch memory: two widened patches, a pixel that nobody wants, gathered bytes.
 pub(crate) fn scratch_words(window: &Window) -> usize {
     STEP * steps(window)
         + usize::from(window.output[2]).div_ceil(4)
-        + window.patch_len().div_ceil(4)
+        + gathered_bytes(window).div_ceil(4)
 }
 
 /// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels.
@@ -169,6 +183,7 @@ fn for_each_step(window: &Window, patch: &[i8], mut f: impl FnMut([i8; 4])) {
 }
 
 /// Computes a layer.
+#[inline(never)] // its frame shall not deepen that of other kernels: small boards have 4 KiB
 pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
     let window = &layer.window;
     let outputs = usize::from(window.output[2]);
@@ -177,7 +192,7 @@ pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mu
     let spare = <[i8]>::mut_from_bytes(spare.as_mut_bytes()).unwrap_or_default();
     let gathered = <[i8]>::mut_from_bytes(gathered.as_mut_bytes()).unwrap_or_default();
     let Some(spare) = spare.get_mut(..outputs) else { return };
-    let Some(gathered) = gathered.get_mut(..window.patch_len()) else { return };
+    let Some(gathered) = gathered.get_mut(..gathered_bytes(window)) else { return };
     let Some(stream) = Stream::new(layer.packed, steps(window), layer.join) else { return };
     let mut places = Places::new(layer);
     for y in y.chunks_mut((2 * outputs).max(1)) {
@@ -246,21 +261,44 @@ impl<'a, 'p> Places<'a, 'p> {
         self.start = first.wrapping_mul(usize::from(window.input[2]));
     }
 
-    /// Widens the next patch into the first two of every four words of `patches`.
+    /// Widens the next patch into the first two of every four words of `patches`. `gathered`: a
+    /// row of the window, or a patch.
     fn widen_next(&mut self, x: &[i8], gathered: &mut [i8], patches: &mut [u32]) {
-        let (patch, bytes) = self.next(x, gathered);
-        passes::widen_patch(&patch, bytes, patches);
+        if self.is_inside() || self.gathered.rest != 0 {
+            let (patch, bytes) = self.next(x, gathered);
+            return passes::widen_patch(&patch, bytes, patches);
+        }
+        let (window, pad) = (&self.layer.window, self.layer.pad);
+        let row = self.gathered.one_row();
+        let rows = patches.chunks_mut((STEP * row.steps).max(1)).take(self.gathered.rows);
+        for (first, patches) in rows.enumerate() {
+            gather_rows(window, pad, self.at, x, [first, row.pitch], gathered);
+            passes::widen_patch(&row, gathered, patches);
+        }
+        self.advance();
+    }
+
+    /// Whether the next patch lies in the input as it is.
+    #[inline]
+    fn is_inside(&self) -> bool {
+        self.row_is_inside && self.left < self.last
     }
 
     /// The next patch, and its bytes: in the input, or gathered where the window leaves it.
     #[inline]
     pub(crate) fn next<'x>(&mut self, x: &'x [i8], gathered: &'x mut [i8]) -> (Patch, &'x [i8]) {
-        let next = if self.row_is_inside && self.left < self.last {
+        let next = if self.is_inside() {
             (self.inside, x.get(self.start..).unwrap_or_default())
         } else {
             gather(&self.layer.window, self.layer.pad, self.at, x, gathered);
             (self.gathered, &*gathered)
         };
+        self.advance();
+        next
+    }
+
+    #[inline]
+    fn advance(&mut self) {
         self.at[1] += 1;
         if self.at[1] == usize::from(self.layer.window.output[1]) {
             self.at = [self.at[0] + 1, 0];
@@ -269,6 +307,5 @@ impl<'a, 'p> Places<'a, 'p> {
             self.left = self.left.wrapping_add(self.columns);
             self.start = self.start.wrapping_add(self.bytes);
         }
-        next
     }
 }

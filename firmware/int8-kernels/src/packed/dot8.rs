@@ -163,6 +163,7 @@ pub(crate) fn pack(
 }
 
 /// Computes a layer.
+#[inline(never)] // its frame shall not deepen that of other kernels: small boards have 4 KiB
 pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
     let window = &layer.window;
     let [_, columns, outputs] = window.output.map(usize::from);
@@ -190,7 +191,7 @@ pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mu
             let bytes = patch_bytes(window);
             for (at, patch) in (column..).zip(patches.chunks_exact_mut(bytes).take(pixels)) {
                 let pitch = bytes / stream.rows;
-                gather_rows(window, layer.pad, [row, at], x, pitch, patch);
+                gather_rows(window, layer.pad, [row, at], x, [0, pitch], patch);
             }
             let run = Run { start: 0, pixel: bytes, pitch: bytes / stream.rows, pairs: 1 };
             let (now, rest) = y.split_at_mut((pixels * outputs).min(y.len()));

@@ -85,6 +85,7 @@ pub(crate) fn pack(
 }
 
 /// Computes a layer.
+#[inline(never)] // its frame shall not deepen that of other kernels: small boards have 4 KiB
 pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
     let window = &layer.window;
     let outputs = usize::from(window.output[2]);

@@ -275,6 +275,7 @@ pub(crate) struct Products<'a> {
 
 /// Computes a layer. `scratch`: at least [`Method::scratch_words`] for one pair of tiles; what is
 /// more lets transformed weights serve for more tiles.
+#[inline(never)] // its frame shall not deepen that of other kernels: small boards have 4 KiB
 pub(super) fn run(
     layer: &PackedConv2d<'_>,
     (method, kind): (Method, Weights),

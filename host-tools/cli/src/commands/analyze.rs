@@ -1,11 +1,16 @@
 //! `resmcu analyze`: what a model needs, against what a board has.
 
-use crate::device::find_board;
+mod kernels;
+mod ledger;
+
+use crate::device::{BoardData, find_board};
 use crate::failure::{Failure, Outcome};
 use crate::layers::{Layer, layers};
 use crate::model::Model;
 use crate::output::{Opening, Report, grouped, percent, size, table};
 use clap::Args;
+use kernels::Choices;
+use ledger::Ledger;
 use serde::Serialize;
 use std::fmt;
 
@@ -17,6 +22,10 @@ pub(crate) struct Analyze {
     /// The board whose flash and RAM it shall fit (`resmcu boards` lists them)
     #[arg(long, value_name = "B")]
     board: Option<String>,
+    /// Show what each layer costs by every kernel of the board's core: of a network of the zoo, or
+    /// of a checkpoint
+    #[arg(long)]
+    kernels: bool,
     #[command(flatten)]
     pack: super::Pack,
     #[command(flatten)]
@@ -44,24 +53,34 @@ struct Fit {
     ram_share: f64,
     flash: u64,
     flash_share: f64,
+    ledger: Option<Ledger>,
 }
 
 impl Analyze {
     pub(crate) fn run(&self) -> Outcome {
         let board = self.board.as_deref().map(find_board).transpose()?;
+        if self.kernels {
+            let target = self.board.as_deref().unwrap_or("every core");
+            let body = Choices::of(&self.model, target, &self.pack.limits(board))?;
+            return Report { opening: body.opening(), body }.print(self.json.json);
+        }
         let model = Model::load_for(&self.model, self.pack.packing(board))?;
         let file = model.file()?;
         let header = file.header();
         let layers = layers(&file)?;
         let (flash, ram) = (model.bytes().len() as u64, header.arena_bytes + header.scratch_bytes);
-        let fit = board.map(|board| Fit {
-            name: board.name.to_owned(),
-            ram: board.ram_bytes,
-            ram_share: f64::from(ram) / board.ram_bytes as f64,
-            flash: board.flash_bytes,
-            flash_share: flash as f64 / board.flash_bytes as f64,
-        });
-        let over = fit.as_ref().is_some_and(|fit| fit.ram_share > 1.0 || fit.flash_share > 1.0);
+        let fit = |board: BoardData| -> Outcome<Fit> {
+            Ok(Fit {
+                name: board.name.to_owned(),
+                ram: board.ram_bytes,
+                ram_share: f64::from(ram) / board.ram_bytes as f64,
+                flash: board.flash_bytes,
+                flash_share: flash as f64 / board.flash_bytes as f64,
+                ledger: Ledger::of(board, header)?,
+            })
+        };
+        let fit = board.map(fit).transpose()?;
+        let over = fit.as_ref().and_then(Fit::excess);
         let body = Body {
             origin: model.origin.clone(),
             macs: header.macs,
@@ -74,11 +93,24 @@ impl Analyze {
             board: fit,
         };
         Report { opening: Opening::of(model.name()?), body }.print(self.json.json)?;
-        if over {
-            let failure = Failure::check("the model does not fit the board");
-            return Err(failure.help("take a smaller network, or a larger board"));
+        match over {
+            Some(excess) => Err(Failure::check(format!(
+                "the model does not fit the board: {excess}"
+            ))
+            .help("a smaller --ram-budget or --flash-budget, a smaller network, a larger board")),
+            None => Ok(()),
         }
-        Ok(())
+    }
+}
+
+impl Fit {
+    /// What does not fit, and by how much.
+    fn excess(&self) -> Option<String> {
+        let share = |share: f64, what: &str| {
+            (share > 1.0).then(|| format!("it takes {} of its {what}", percent(share)))
+        };
+        let shares = share(self.flash_share, "flash").or_else(|| share(self.ram_share, "RAM"));
+        shares.or_else(|| self.ledger.as_ref().and_then(Ledger::excess))
     }
 }
 
@@ -119,6 +151,12 @@ impl fmt::Display for Body {
                 size(fit.ram)
             )?;
             writeln!(f, "  and the model {flash} of its flash of {}", size(fit.flash))?;
+            match &fit.ledger {
+                Some(ledger) => write!(f, "{ledger}")?,
+                None => {
+                    writeln!(f, "  (`cargo xtask boards` builds what the other RAM is read from)")?
+                }
+            }
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use clap::Args;
 use comfy_table::Table;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use resmcu_device_link::wire_protocol::CounterUnit;
+use resmcu_device_link::wire_protocol::{CounterUnit, line_bytes};
 use resmcu_device_link::{CortexM4, FunctionCount, Profile};
 use resmcu_int8_runtime::Observer;
 use serde::Serialize;
@@ -68,12 +68,18 @@ struct Function {
 /// Where the RAM goes, in bytes.
 #[derive(Debug, Serialize)]
 struct Ram {
+    /// Rings and whole tensors.
     arena: u32,
     scratch: u32,
     plan: u32,
     statics: u32,
+    /// The deepest that it was.
     stack: u32,
+    /// Of the stack, the buffers of the serial line.
+    serial: u32,
     total: u32,
+    /// What the board has, where that is known.
+    available: Option<u64>,
 }
 
 /// Where the flash goes, in bytes.
@@ -110,20 +116,14 @@ impl Bench {
 }
 
 /// Whether the emulator shall count by address: where it is asked for, or where cycles can be
-/// modelled. Rows in rings are made in many spans a step, which are not told apart yet.
-fn wants_profile(place: &Place, model: &Model, is_asked: bool) -> Outcome<bool> {
+/// modelled.
+fn wants_profile(place: &Place, is_asked: bool) -> Outcome<bool> {
     if !matches!(place, Place::Emulated(_)) {
         let failure = Failure::input("functions are counted on emulated boards only");
         let failure = failure.help("`--target qemu-...`, or leave out `--profile`");
         return if is_asked { Err(failure) } else { Ok(false) };
     }
-    let file = model.file()?;
-    let is_streamed = file.tensors().any(|tensor| tensor.rows < tensor.shape[0]);
-    if is_asked && is_streamed {
-        let failure = Failure::input("no profile is made of models that run in rings of rows");
-        return Err(failure.help("leave out `--profile`, or `--ram-budget`"));
-    }
-    Ok(is_asked || (!is_streamed && has_cycle_model(place) && plugin().is_file()))
+    Ok(is_asked || has_cycle_model(place) && plugin().is_file())
 }
 
 impl Row {
@@ -185,10 +185,10 @@ impl Measured {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let image: Vec<u8> = (0..shape.iter().product()).map(|_| rng.random()).collect();
         let place = on.place()?;
-        let profile = wants_profile(&place, model, profile)?;
+        let profile = wants_profile(&place, profile)?;
         match on.start_profiled(model, profile)? {
             None => Self::on_host(model, &image),
-            Some(board) => Self::on(board, model, &image, has_cycle_model(&place)),
+            Some(board) => Self::on(board, model, &image, &place),
         }
     }
 
@@ -211,10 +211,12 @@ impl Measured {
         Ok(Self { unit, counts, total, cycles: None, functions: vec![], ram: None, flash: None })
     }
 
-    fn on(mut board: Board, model: &Model, image: &[u8], has_cycles: bool) -> Outcome<Self> {
+    fn on(mut board: Board, model: &Model, image: &[u8], place: &Place) -> Outcome<Self> {
         let counted = board.client.bench(&input(image))?;
         let memory = board.client.memory()?;
-        let unit = match board.client.summary().unit {
+        let summary = board.client.summary();
+        let serial = u32::try_from(line_bytes(summary.frame_bytes_max)).unwrap_or(u32::MAX);
+        let unit = match summary.unit {
             CounterUnit::Instructions => "instructions",
             CounterUnit::Cycles => "cycles",
         };
@@ -222,18 +224,23 @@ impl Measured {
         let (arena, scratch) = (memory.arena, memory.scratch);
         let (statics, stack) = (memory.statics, memory.stack);
         let total = arena + scratch + plan + statics + stack;
-        let ram = Some(Ram { arena, scratch, plan, statics, stack, total });
+        let available = match place {
+            Place::Emulated(target) => Some(target.ram_bytes),
+            _ => None,
+        };
+        let ram = Some(Ram { arena, scratch, plan, statics, stack, serial, total, available });
         let file = model.bytes().len() as u64;
         let flash = board.sizes.map(|sizes| {
             let code = sizes.flash;
             Flash { code, model: file, total: code + file }
         });
         let profiler = board.end()?;
-        let profile = profiler.map(|profiler| profiler.finish(&counted.steps)).transpose()?;
+        let profile = profiler.map(|profiler| profiler.finish(&counted)).transpose()?;
         let functions = profile.as_ref().map(Profile::functions).unwrap_or_default();
         let function = |f: FunctionCount| Function { name: f.name, instructions: f.instructions };
         let functions = functions.into_iter().map(function).collect();
-        let cycles = profile.filter(|_| has_cycles).map(|p| p.cycles(CortexM4::default()));
+        let cycles =
+            profile.filter(|_| has_cycle_model(place)).map(|p| p.cycles(CortexM4::default()));
         Ok(Self {
             unit,
             counts: counted.steps,
@@ -262,11 +269,17 @@ impl fmt::Display for Body {
                 "cycles       {all} modelled ({per_mac:.3} per MAC), no waiting for flash"
             )?;
         }
-        if let Some(Ram { arena, scratch, plan, statics, stack, total }) = &self.ram {
-            writeln!(f, "RAM          {}", size(*total))?;
-            let parts = [("arena", arena), ("scratch", scratch), ("plan", plan)];
-            for (name, bytes) in parts.into_iter().chain([("statics", statics), ("stack", stack)]) {
-                writeln!(f, "  {name:<10} {:>10}", grouped(*bytes))?;
+        if let Some(ram) = &self.ram {
+            write!(f, "RAM          {}", size(ram.total))?;
+            match ram.available {
+                Some(available) => writeln!(f, " of {}", size(available))?,
+                None => writeln!(f)?,
+            }
+            let stack = ram.stack.saturating_sub(ram.serial);
+            let parts = [("arena", ram.arena), ("scratch", ram.scratch), ("plan", ram.plan)];
+            let parts = parts.into_iter().chain([("serial", ram.serial), ("statics", ram.statics)]);
+            for (name, bytes) in parts.chain([("stack", stack)]) {
+                writeln!(f, "  {name:<10} {:>10}", grouped(bytes))?;
             }
         }
         if let Some(Flash { code, model, total }) = &self.flash {

@@ -1,7 +1,8 @@
 //! `resmcu import`: networks of other tools become checkpoints or models of ours.
 
+use crate::device::find_board;
 use crate::failure::{Failure, OrFail, Outcome};
-use crate::model::Model;
+use crate::model::{Model, SMALLER};
 use crate::output::{ModelName, Opening, Report, grouped, size, write_file};
 use crate::trust::{Trust, Trusted};
 use clap::{Args, ValueEnum};
@@ -10,7 +11,7 @@ use resmcu_quantizer::graph::{Checkpoint, Dtype, Normalization};
 use resmcu_quantizer::import::{
     FloatImport, Format, Options, Unfinished, onnx, state_dict, tflite,
 };
-use resmcu_quantizer::lower::lower;
+use resmcu_quantizer::lower::lower_for;
 use resmcu_quantizer::quantization_aware::is_on_grids;
 use serde::Serialize;
 use std::fmt;
@@ -39,6 +40,12 @@ pub(crate) struct Import {
     /// Deviations of `pixel / 255`, a channel each or one for all
     #[arg(long, value_name = "S,..", value_delimiter = ',', requires = "mean")]
     std: Option<Vec<f32>>,
+    /// The board for whose core the weights of an int8 model are packed (`resmcu boards` lists
+    /// them) [default: the generic kernels]
+    #[arg(long, value_name = "B", help_heading = "Packing")]
+    board: Option<String>,
+    #[command(flatten)]
+    pack: super::Pack,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
@@ -76,6 +83,8 @@ struct Body {
     macs: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     arena: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scratch: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     float: Option<FloatBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,7 +199,8 @@ impl Import {
                 "int8 convolutions, fully connected layers, adds, poolings, softmax are supported",
             )
         })?;
-        let lowered = lower(&graph).or_fail("the network cannot be expressed as a model file")?;
+        let board = self.board.as_deref().map(find_board).transpose()?;
+        let lowered = lower_for(&graph, self.pack.packing(board)).or_fail(SMALLER)?;
         let (model, trust) = self.trust.annotate(&Model::new(&lowered.file)?, None)?;
         let path = self.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.rmcu")));
         write_file(&path, model.bytes())?;
@@ -202,6 +212,7 @@ impl Import {
             parameters: layers.iter().map(|layer| layer.params).sum(),
             macs: file.header().macs,
             arena: Some(file.header().arena_bytes),
+            scratch: Some(file.header().scratch_bytes),
             float: None,
             trust,
             file: path.display().to_string(),
@@ -248,6 +259,7 @@ impl Import {
             parameters,
             macs,
             arena: None,
+            scratch: None,
             float: Some(float),
             trust: None,
             file: path.display().to_string(),
@@ -277,6 +289,9 @@ impl fmt::Display for Body {
         writeln!(f, "MACs         {}", grouped(self.macs))?;
         if let Some(arena) = self.arena {
             writeln!(f, "arena        {}", size(arena))?;
+        }
+        if let Some(scratch) = self.scratch {
+            writeln!(f, "scratch      {}", size(scratch))?;
         }
         for (title, lines) in self.float.iter().flat_map(FloatBody::notes) {
             for (index, line) in lines.iter().enumerate() {

@@ -11,6 +11,7 @@ mod sections;
 pub use cycles::CortexM4;
 pub use sections::Block;
 
+use crate::client::Counted;
 use crate::error::LinkError;
 use crate::firmware::Firmware;
 use code::Code;
@@ -27,8 +28,8 @@ pub struct Profiler {
 
 /// What was executed in the spans that the device measured.
 pub struct Profile {
-    /// Translation blocks that ran, a list a span.
-    pub spans: Vec<Vec<Block>>,
+    /// Translation blocks that ran, a list a step: those of all its runs, one after another.
+    pub steps: Vec<Vec<Block>>,
     code: Code,
 }
 
@@ -69,26 +70,33 @@ impl Profiler {
         ["-plugin".into(), format!("{plugin},mark={:x},out={out}", self.code.mark)]
     }
 
-    /// The counts of a bench, after its device ended: `spans` are what the device counted, in
-    /// order, and were the last that it did.
+    /// The counts of a bench, after its device ended: `counted` is what the device counted, and was
+    /// the last that it did.
     ///
     /// # Errors
     /// Where the plugin wrote nothing, or other counts than the device's.
-    pub fn finish(self, spans: &[u64]) -> Result<Profile, LinkError> {
+    pub fn finish(self, counted: &Counted) -> Result<Profile, LinkError> {
         let refuse = |reason: String| LinkError::Profile { reason };
         let text = std::fs::read_to_string(&self.out).map_err(|e| refuse(e.to_string()))?;
         let sections = sections::parse(&text).map_err(refuse)?;
-        let spans = sections::spans(sections, spans).map_err(refuse)?;
-        Ok(Profile { spans, code: self.code })
+        let counts: Vec<u64> = counted.runs.iter().map(|&(_, count)| count).collect();
+        let spans = sections::spans(sections, &counts, counted.requests).map_err(refuse)?;
+        let mut steps = vec![Vec::new(); counted.steps.len()];
+        for (&(step, _), span) in counted.runs.iter().zip(spans) {
+            if let Some(step) = steps.get_mut(usize::from(step)) {
+                step.extend(span);
+            }
+        }
+        Ok(Profile { steps, code: self.code })
     }
 }
 
 impl Profile {
-    /// Instructions of all spans by function, the largest first.
+    /// Instructions of all steps by function, the largest first.
     #[must_use]
     pub fn functions(&self) -> Vec<FunctionCount> {
         let mut counts = HashMap::new();
-        for block in self.spans.iter().flatten() {
+        for block in self.steps.iter().flatten() {
             *counts.entry(self.code.function(block.start)).or_insert(0) +=
                 block.executed * block.instructions;
         }
@@ -101,12 +109,12 @@ impl Profile {
         functions
     }
 
-    /// Cycles that a Cortex-M4 would take for each span, by `model`.
+    /// Cycles that a Cortex-M4 would take for each step, by `model`.
     #[must_use]
     pub fn cycles(&self, model: CortexM4) -> Vec<u64> {
-        let span = |blocks: &Vec<Block>| -> u64 {
+        let step = |blocks: &Vec<Block>| -> u64 {
             blocks.iter().map(|block| model.cycles(&self.code, block)).sum()
         };
-        self.spans.iter().map(span).collect()
+        self.steps.iter().map(step).collect()
     }
 }

@@ -49,25 +49,37 @@ fn length(section: &[Block]) -> u64 {
     section.iter().map(|block| block.instructions * block.executed).sum()
 }
 
-/// The sections that are the last measured spans, of these counts: a run reads the counter at its
-/// begin and end, and around each span. What a read costs is taken off as the device does.
+/// The sections that are the last measured spans, of these counts: the device reads its counter
+/// around each span, and before the first and after the last that it runs in a row. It runs some for
+/// each of `requests`, at most, and those that are left at the end; so between spans lies one
+/// section, and where it waited for a request three. What a read costs is taken off as the device
+/// does.
 pub(super) fn spans(
     mut sections: Vec<Vec<Block>>,
     counts: &[u64],
+    requests: usize,
 ) -> Result<Vec<Vec<Block>>, String> {
     let few = format!("the plugin saw {} reads of the counter", sections.len().saturating_sub(1));
     let empty = sections.get(EMPTY_SECTION).map(|section| length(section)).ok_or(few.clone())?;
     // After the last read there is one section, before it one that ends a run's begin-to-end.
-    let first = sections.len().checked_sub(2 * counts.len() + 1).ok_or(few)?;
-    let mut spans = Vec::with_capacity(counts.len());
-    for (index, &count) in counts.iter().enumerate() {
-        let section = std::mem::take(&mut sections[first + 2 * index]);
-        let seen = length(&section).saturating_sub(empty);
-        if seen != count {
-            return Err(format!("span {index}: the device counted {count}, the plugin {seen}"));
+    let mut at = sections.len().checked_sub(3).ok_or(few.clone())?;
+    let (mut spans, mut waits) = (Vec::with_capacity(counts.len()), 0);
+    for (index, &count) in counts.iter().enumerate().rev() {
+        let mut seen = length(&sections[at]).saturating_sub(empty);
+        while seen != count {
+            waits += 1;
+            if waits > requests {
+                return Err(format!("span {index}: the device counted {count}, the plugin {seen}"));
+            }
+            at = at.checked_sub(2).ok_or(few.clone())?;
+            seen = length(&sections[at]).saturating_sub(empty);
         }
-        spans.push(section);
+        spans.push(std::mem::take(&mut sections[at]));
+        if index > 0 {
+            at = at.checked_sub(2).ok_or(few.clone())?;
+        }
     }
+    spans.reverse();
     Ok(spans)
 }
 
@@ -81,21 +93,26 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(lengths: &[u64], counts: &[u64], expected: Option<&[u64]>) {
+    fn check(lengths: &[u64], counts: &[u64], requests: usize, expected: Option<&[u64]>) {
         let sections = lengths.iter().map(|&n| section(n)).collect();
-        let found = spans(sections, counts).ok();
+        let found = spans(sections, counts, requests).ok();
         let found: Option<Vec<u64>> = found.map(|spans| spans.iter().map(|s| length(s)).collect());
-        assert_eq!(found.as_deref(), expected, "{lengths:?}, {counts:?}");
+        assert_eq!(found.as_deref(), expected, "{lengths:?}, {counts:?}, {requests}");
     }
 
     #[test]
     fn spans_are_the_sections_between_pairs_of_reads() {
         // Start, three of the stopwatch, to the run's begin, to the span's, it, to the end, after.
-        check(&[9, 7, 5, 5, 50, 6, 105, 30, 4], &[100], Some(&[105]));
-        check(&[9, 7, 5, 5, 50, 6, 105, 30, 205, 8, 4], &[100, 200], Some(&[105, 205]));
-        check(&[9, 7, 5, 5, 50, 6, 105, 30, 4], &[99], None); // another count
-        check(&[9, 7, 5], &[100], None);
-        check(&[9, 7, 5, 5], &[1, 2, 3], None); // fewer reads than spans
+        check(&[9, 7, 5, 5, 50, 6, 105, 30, 4], &[100], 0, Some(&[105]));
+        check(&[9, 7, 5, 5, 50, 6, 105, 30, 205, 8, 4], &[100, 200], 0, Some(&[105, 205]));
+        check(&[9, 7, 5, 5, 50, 6, 105, 30, 4], &[99], 0, None); // another count
+        check(&[9, 7, 5], &[100], 1, None);
+        check(&[9, 7, 5, 5], &[1, 2, 3], 9, None); // fewer reads than spans
+        // To the end of a run, between requests, to the next run's begin.
+        let waited = [9, 7, 5, 5, 50, 6, 105, 30, 4000, 7, 205, 8, 4];
+        check(&waited, &[100, 200], 1, Some(&[105, 205]));
+        check(&waited, &[100, 200], 0, None); // there was no wait
+        check(&waited, &[100, 201], 1, None);
     }
 
     #[test]

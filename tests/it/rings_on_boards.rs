@@ -1,0 +1,149 @@
+//! Networks in rings of rows on emulated boards: ResNet-8 in the 16 KiB of small boards, with every
+//! byte of RAM counted, and ResNet-50 in half a MiB. Needs QEMU and `cargo xtask boards`.
+
+use crate::devices::start;
+use crate::golden::mlperf_resnet8::{cifar10_test, image};
+use crate::golden::{i8s, read, test_data};
+use crate::host::{Flash, arena, plan};
+use ndarray::Array4;
+use resmcu_device_link::{Client, Qemu, find_target};
+use resmcu_int8_runtime::{Executor, Step, pixel_to_input};
+use resmcu_model_format::{Isa, ModelFile};
+use resmcu_quantizer::calibrate::Ranges;
+use resmcu_quantizer::data::{Dataset, Decoder, FASHION_MNIST_SMALL, Source, Split};
+use resmcu_quantizer::engine;
+use resmcu_quantizer::fold_batch_norm::fold;
+use resmcu_quantizer::graph::{Checkpoint, Graph, resnet};
+use resmcu_quantizer::import::tflite;
+use resmcu_quantizer::kernels::{Limits, Packing};
+use resmcu_quantizer::lower::lower_for;
+use resmcu_quantizer::plan::search::Memory;
+use resmcu_quantizer::quantize::quantize;
+use resmcu_quantizer::quantized::QuantizedGraph;
+use std::path::Path;
+use zerocopy::IntoBytes;
+
+/// What the whole firmware may take of 16 KiB, stack and serial buffers included.
+const SMALL_RAM_BYTES: u32 = 15_872;
+
+/// The small boards and their cores.
+const SMALL: [(&str, Isa); 2] = [("qemu-microbit", Isa::Armv6m), ("qemu-sifive-e", Isa::Rv32)];
+
+/// Images of each network on each small board; `resmcu validate` takes more.
+const IMAGES: usize = 6;
+
+/// The network for a core, within budgets.
+fn lowered(graph: &QuantizedGraph, isa: Isa, file_bytes: usize, memory: Memory) -> Vec<u8> {
+    let limits = Limits { isa, file_bytes: Some(file_bytes), scratch_bytes: 52 << 10, memory };
+    lower_for(graph, Packing::Fastest(limits)).unwrap().file
+}
+
+/// The network as integers, calibrated on images `[N,H,W,C]`.
+fn quantized(graph: &Graph, images: &Array4<f32>) -> QuantizedGraph {
+    let graph = fold(graph).unwrap();
+    let mut ranges = Ranges::new(&graph);
+    ranges.observe(&graph, &engine::Executor::new(), &images.view()).unwrap();
+    quantize(&graph, &ranges).unwrap()
+}
+
+/// Normalized images of a data set.
+fn normalized(graph: &Graph, data: &Dataset, count: usize) -> Array4<f32> {
+    let [height, width, channels] = data.shape;
+    let mut images = Array4::zeros([count, height, width, channels]);
+    for (index, mut values) in images.outer_iter_mut().enumerate() {
+        let pixels = data.image(index, &mut Decoder::new()).unwrap().to_vec();
+        graph.normalization.apply(&pixels, values.as_slice_mut().unwrap());
+    }
+    images
+}
+
+/// What the host makes of inputs.
+fn on_host(file: &[u8], inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let flash = Flash::new(file);
+    let (mut arena, mut plan) = (arena(1 << 20), plan());
+    let mut executor = Executor::new(flash.bytes(), &mut arena, &mut plan).unwrap();
+    inputs.iter().map(|input| executor.infer(input, &mut ()).to_vec()).collect()
+}
+
+/// The board's answers to images that come row by row are `expected`; gives what it takes of RAM.
+#[track_caller]
+fn check(client: &mut Client<Qemu>, inputs: &[Vec<u8>], expected: &[Vec<u8>], row: usize) -> u32 {
+    for (index, (input, expected)) in inputs.iter().zip(expected).enumerate() {
+        let answer = client.infer_rows(input.chunks(row)).unwrap();
+        assert_eq!(&answer.output, expected, "image {index}");
+    }
+    let memory = client.memory().unwrap();
+    assert!(memory.stack < memory.stack_capacity);
+    memory.arena + memory.scratch + memory.plan + memory.statics + memory.stack
+}
+
+/// Every byte on both small boards, within their RAM.
+#[track_caller]
+fn check_small(graph: &QuantizedGraph, inputs: &[Vec<u8>], expected: Option<&[Vec<u8>]>) {
+    let [_, width, channels] = graph.tensors[0].shape;
+    for (name, isa) in SMALL {
+        let target = find_target(name).unwrap();
+        let file = lowered(graph, isa, target.slot_bytes as usize, Memory::Least);
+        let steps = ModelFile::parse(&file).unwrap().header().steps;
+        let host = on_host(&file, inputs);
+        let mut client = start(target, Some(&file));
+        let expected = expected.unwrap_or(&host);
+        assert_eq!(host, expected, "{name}: the host");
+        let ram = check(&mut client, inputs, expected, width * channels);
+        assert!(ram <= SMALL_RAM_BYTES, "{name}: {ram} bytes of RAM");
+        // A board's plan is as large as the host says.
+        let plan = (usize::from(steps) + 1) * size_of::<Step>();
+        assert_eq!(client.memory().unwrap().plan as usize, plan, "{name}");
+        assert_eq!(client.stop(), Ok(Some(0)), "{name}");
+    }
+}
+
+#[test]
+fn the_demos_network_runs_in_the_ram_of_small_boards() {
+    let zoo = concat!(env!("CARGO_MANIFEST_DIR"), "/../quantizer/zoo");
+    let graph = Path::new(zoo).join("resnet8-fashion-mnist.safetensors");
+    let graph = Checkpoint::load(&graph).unwrap().graph;
+    let data = |split| Source::find(FASHION_MNIST_SMALL).unwrap().load(split, Some(64)).unwrap();
+    let integers = quantized(&graph, &normalized(&graph, &data(Split::Train), 64));
+    let test = data(Split::Test);
+    let input = |index| image(&test, index).into_iter().map(pixel_to_input).collect();
+    let inputs: Vec<Vec<u8>> = (0..IMAGES).map(input).collect();
+    check_small(&integers, &inputs, None);
+}
+
+#[test]
+fn mlperfs_network_runs_in_the_ram_of_small_boards_as_tflite_micro_does() {
+    let Some(data) = test_data("MLPerf's ResNet-8 on two small boards") else { return };
+    let file = std::fs::read(data.join("mlperf-tiny/pretrainedResnet_int8.tflite")).unwrap();
+    let graph = tflite::read(&file, "resnet8").unwrap();
+    let (golden, images) = (read("mlperf_resnet8/answers.json"), cifar10_test(&data));
+    let cases = golden["cifar10_test"].as_array().unwrap().iter().take(IMAGES);
+    let case = |case: &serde_json::Value| {
+        let index = usize::try_from(case["index"].as_u64().unwrap()).unwrap();
+        let input = image(&images, index).into_iter().map(pixel_to_input).collect();
+        (input, i8s(&case["output"]).as_bytes().to_vec())
+    };
+    let (inputs, answers): (Vec<_>, Vec<_>) = cases.map(case).unzip();
+    check_small(&graph, &inputs, Some(&answers));
+}
+
+#[test]
+fn resnet50_runs_in_half_a_mib() {
+    const RAM: usize = 576 << 10;
+    let graph = resnet::by_name("resnet50").unwrap().build(0).unwrap();
+    let mut rng = crate::rng::Rng::new(50);
+    let noise = |_| f32::from(rng.i8s(1)[0]) / 64.0;
+    let noise: Vec<f32> = (0..224 * 224 * 3).map(noise).collect();
+    let image = Array4::from_shape_vec([1, 224, 224, 3], noise).unwrap();
+    let graph = quantized(&graph, &image);
+    let file = lowered(&graph, Isa::Armv81mMve, 64 << 20, Memory::AtMost(RAM));
+    let input = crate::rng::Rng::new(51).bytes(224 * 224 * 3);
+    let expected = on_host(&file, std::slice::from_ref(&input));
+    let distinct: std::collections::BTreeSet<_> = expected[0].chunks(4).collect();
+    assert!(distinct.len() > 500, "{} different logits of 1000", distinct.len());
+    let mut client = start(find_target("qemu-mps3-an547").unwrap(), Some(&file));
+    check(&mut client, &[input], &expected, 224 * 3);
+    let memory = client.memory().unwrap();
+    assert!((memory.arena + memory.scratch) as usize <= RAM, "{memory:?}");
+    assert_eq!(client.stop(), Ok(Some(0)));
+}
