@@ -5,8 +5,10 @@ use crate::devices::start;
 use crate::golden::mlperf_resnet8::{cifar10_test, image};
 use crate::golden::{i8s, read, test_data};
 use crate::host::{Flash, arena, plan};
+use crate::rng::Rng;
 use ndarray::Array4;
 use resmcu_device_link::{Client, Qemu, find_target};
+use resmcu_int8_kernels::packed::Kernel;
 use resmcu_int8_runtime::{Executor, Step, pixel_to_input};
 use resmcu_model_format::{Isa, ModelFile};
 use resmcu_quantizer::calibrate::Ranges;
@@ -127,17 +129,39 @@ fn mlperfs_network_runs_in_the_ram_of_small_boards_as_tflite_micro_does() {
     check_small(&graph, &inputs, Some(&answers));
 }
 
+/// A network of the zoo with seeded weights, calibrated on noise.
+fn seeded(network: &str, seed: u64) -> QuantizedGraph {
+    let graph = resnet::by_name(network).unwrap().build(0).unwrap();
+    let [height, width, channels] = graph.input_shape();
+    let noise = Rng::new(seed).i8s(height * width * channels);
+    let noise = noise.into_iter().map(|value| f32::from(value) / 64.0).collect();
+    let image = Array4::from_shape_vec([1, height, width, channels], noise).unwrap();
+    quantized(&graph, &image)
+}
+
+#[test]
+fn rows_cost_little_more_than_the_same_kernels_on_whole_tensors() {
+    let graph = seeded("resnet8", 8);
+    let rows = lowered(&graph, Isa::Armv7em, usize::MAX, Memory::AtMost(12_288));
+    let whole = lower_for(&graph, Packing::Only(Kernel::Direct16)).unwrap().file;
+    let kernels = |file: &[u8]| -> Vec<u16> {
+        ModelFile::parse(file).unwrap().steps().map(|step| step.kernel).collect()
+    };
+    assert_eq!(kernels(&rows), kernels(&whole));
+    let input = Rng::new(9).bytes(32 * 32 * 3);
+    let [rows, whole] = [rows, whole].map(|file| {
+        let mut client = start(find_target("qemu-mps2-an386").unwrap(), Some(&file));
+        client.bench(&input).unwrap().total
+    });
+    assert!(100 * rows <= 115 * whole, "{rows} instructions by rows, {whole} by whole tensors");
+    assert!(rows <= 12_500_000, "{rows} instructions");
+}
+
 #[test]
 fn resnet50_runs_in_half_a_mib() {
     const RAM: usize = 576 << 10;
-    let graph = resnet::by_name("resnet50").unwrap().build(0).unwrap();
-    let mut rng = crate::rng::Rng::new(50);
-    let noise = |_| f32::from(rng.i8s(1)[0]) / 64.0;
-    let noise: Vec<f32> = (0..224 * 224 * 3).map(noise).collect();
-    let image = Array4::from_shape_vec([1, 224, 224, 3], noise).unwrap();
-    let graph = quantized(&graph, &image);
-    let file = lowered(&graph, Isa::Armv81mMve, 64 << 20, Memory::AtMost(RAM));
-    let input = crate::rng::Rng::new(51).bytes(224 * 224 * 3);
+    let file = lowered(&seeded("resnet50", 50), Isa::Armv81mMve, 64 << 20, Memory::AtMost(RAM));
+    let input = Rng::new(51).bytes(224 * 224 * 3);
     let expected = on_host(&file, std::slice::from_ref(&input));
     let distinct: std::collections::BTreeSet<_> = expected[0].chunks(4).collect();
     assert!(distinct.len() > 500, "{} different logits of 1000", distinct.len());

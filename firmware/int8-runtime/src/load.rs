@@ -1,7 +1,7 @@
 //! From records to decoded steps: what the format cannot prove, because it knows no kernel.
 
 use crate::error::LoadError;
-use crate::step::{Form, Layer, Step, Work};
+use crate::step::{By, Form, Layer, Step, Work};
 #[cfg(not(target_os = "none"))]
 use resmcu_int8_kernels::host::{self, HOST_KERNEL};
 use resmcu_int8_kernels::ops::conv2d::{
@@ -149,7 +149,7 @@ impl<'m> Decoder<'_, 'm> {
         };
         let layer = layer((conv.weights, conv.channels), form, conv.clamp, y);
         let layer = Layer { is_int4, ..layer };
-        Ok(Work::Conv2d { kernel: None, window, pad, layer })
+        Ok(Work::Conv2d { by: By::Generic, window, pad, layer })
     }
 
     /// A convolution of a kernel with a packing of its own, if it computes this layer exactly.
@@ -174,7 +174,7 @@ impl<'m> Decoder<'_, 'm> {
         self.records::<u32>(conv.weights, kernel.packed_words(&window))?;
         let form = if conv.skip.is_some() { Form::NativeJoin } else { Form::Native };
         let layer = layer((conv.weights, conv.channels), form, conv.clamp, y);
-        Ok(Work::Conv2d { kernel: Some(kernel), window, pad, layer })
+        Ok(Work::Conv2d { by: By::Packed(kernel), window, pad, layer })
     }
 
     /// A convolution that a host packed anew for itself.
@@ -190,7 +190,7 @@ impl<'m> Decoder<'_, 'm> {
             form => form,
         };
         let layer = layer((conv.weights, conv.channels), form, conv.clamp, y);
-        Ok(Work::Host { window, pad, layer })
+        Ok(Work::Conv2d { by: By::Host, window, pad, layer })
     }
 
     /// The window of a convolution, and what it reads outside of its input.

@@ -68,21 +68,26 @@ pub(crate) struct Layer {
     pub(crate) is_int4: bool,
 }
 
+/// What computes a convolution. In one type for all, so that a step takes as many bytes on a host as
+/// on a device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By {
+    /// The generic kernel.
+    Generic,
+    /// One with a packing of its own.
+    Packed(Kernel),
+    /// The kernel of this host, for which it packed the layer anew.
+    #[cfg(not(target_os = "none"))]
+    Host,
+}
+
 /// The operator of a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Work {
     /// The input, which comes from outside.
     None,
-    /// By the generic kernel, or by one with a packing of its own.
     Conv2d {
-        kernel: Option<Kernel>,
-        window: Window,
-        pad: PadValue,
-        layer: Layer,
-    },
-    /// By the kernel of this host, for which it packed the layer anew.
-    #[cfg(not(target_os = "none"))]
-    Host {
+        by: By,
         window: Window,
         pad: PadValue,
         layer: Layer,
@@ -189,15 +194,15 @@ fn compute(
     scratch: &mut [u8],
 ) {
     match work {
-        Work::Conv2d { kernel, window, pad, layer } => {
-            let window = window.of_rows(rows.x, rows.y);
-            let places = (window, pad_of(file, *pad));
-            conv2d(file, (*kernel, layer), places, elements(x), elements_mut(y), scratch);
-        }
-        #[cfg(not(target_os = "none"))]
-        Work::Host { window, pad, layer } => {
+        Work::Conv2d { by, window, pad, layer } => {
             let places = (window.of_rows(rows.x, rows.y), pad_of(file, *pad));
-            host_conv2d(file, layer, places, elements(x), elements_mut(y), scratch);
+            let (x, y) = (elements(x), elements_mut(y));
+            match by {
+                By::Generic => conv2d(file, layer, places, x, y, scratch),
+                By::Packed(kernel) => packed_conv2d(file, (*kernel, layer), places, x, y, scratch),
+                #[cfg(not(target_os = "none"))]
+                By::Host => host_conv2d(file, layer, places, x, y, scratch),
+            }
         }
         Work::MaxPool2d { window, clamp } => {
             let window = window.of_rows(rows.x, rows.y);
@@ -240,23 +245,31 @@ fn compute(
     }
 }
 
-fn conv2d(
+fn packed_conv2d(
     file: &ModelFile<'_>,
-    (kernel, layer): (Option<Kernel>, &Layer),
+    (kernel, layer): (Kernel, &Layer),
     (window, pad): (Window, Pad<'_>),
     x: &[i8],
     y: &mut [i8],
     scratch: &mut [u8],
 ) {
-    if let Some(kernel) = kernel {
-        let packed = records(file, layer.weights, kernel.packed_words(&window));
-        let join = layer.form == Form::NativeJoin;
-        let clamp = layer.clamp;
-        let layer = PackedConv2d { kernel, window, pad, packed, clamp, join };
-        let words = scratch.len() - scratch.len() % size_of::<u32>();
-        let (words, _) = scratch.split_at_mut(words);
-        return packed_conv2d_s8(&layer, x, y, elements_mut(words));
-    }
+    let packed = records(file, layer.weights, kernel.packed_words(&window));
+    let join = layer.form == Form::NativeJoin;
+    let clamp = layer.clamp;
+    let layer = PackedConv2d { kernel, window, pad, packed, clamp, join };
+    let words = scratch.len() - scratch.len() % size_of::<u32>();
+    let (words, _) = scratch.split_at_mut(words);
+    packed_conv2d_s8(&layer, x, y, elements_mut(words));
+}
+
+fn conv2d(
+    file: &ModelFile<'_>,
+    layer: &Layer,
+    (window, pad): (Window, Pad<'_>),
+    x: &[i8],
+    y: &mut [i8],
+    scratch: &mut [u8],
+) {
     let weights = if layer.is_int4 {
         Weights::Int4(records(file, layer.weights, packed_len_s4(&window)))
     } else {
