@@ -68,7 +68,7 @@ pub(crate) struct Layer {
     pub(crate) is_int4: bool,
 }
 
-/// What computes a convolution. In one type for all, so that a step takes as many bytes on a host as
+/// What computes a convolution. One type for all, so that a step takes as many bytes on a host as
 /// on a device.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum By {

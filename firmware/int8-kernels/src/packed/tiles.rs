@@ -3,8 +3,7 @@
 //! A pair of tiles side by side is transformed, `V = B^T x B`, multiplied point by point with the
 //! transformed weights and summed over the channels, two outputs at once, and transformed back.
 //! Weights are stored transformed; or they are stored as int8 or int4, and transformed for as many
-//! pairs of tiles as the scratch memory holds. Owns the walk over the image, its edges and the
-//! memory; does not know the transforms.
+//! pairs of tiles as the scratch holds. Owns walk, edges and memory; does not know the transforms.
 
 use super::{PackedConv2d, polyphase2, winograd4};
 use crate::arch::passes;

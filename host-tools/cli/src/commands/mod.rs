@@ -38,8 +38,8 @@ pub(crate) struct Json {
 /// Which images a command looks at.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Data {
-    /// A CIFAR binary file, an IDX pair or folder, a folder of images, or a data set's name; `noise`
-    /// is seeded noise of the network's own shape
+    /// A CIFAR binary file, an IDX pair or folder, a folder of images, or a data set's name;
+    /// `noise` is seeded noise of the network's own shape
     #[arg(long, value_name = "PATH", default_value = resmcu_quantizer::data::FASHION_MNIST_SMALL)]
     pub(crate) data: String,
     /// Only the first N test images

@@ -50,8 +50,8 @@ fn length(section: &[Block]) -> u64 {
 }
 
 /// The sections that are the last measured spans, of these counts: the device reads its counter
-/// around each span, and before the first and after the last that it runs in a row. It runs some for
-/// each of `requests`, at most, and those that are left at the end; so between spans lies one
+/// around each span, and before the first and after the last that it runs in a row. It runs some
+/// for each of `requests`, at most, and those that are left at the end; so between spans lies one
 /// section, and where it waited for a request three. What a read costs is taken off as the device
 /// does.
 pub(super) fn spans(

@@ -159,6 +159,7 @@ fn rows_that_wait_for_their_add_share_their_memory() {
 fn networks_for_large_images_keep_their_arenas() {
     check(&large([2, 2, 2, 2], false), 192 << 10);
     check(&large([3, 4, 6, 3], true), 576 << 10);
+    check(&large([3, 8, 36, 3], true), 640 << 10);
 }
 
 #[test]

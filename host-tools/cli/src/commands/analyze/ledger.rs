@@ -4,7 +4,7 @@ use crate::device::{BoardData, image};
 use crate::failure::Outcome;
 use crate::output::{grouped, size};
 use resmcu_device_link::Firmware;
-use resmcu_int8_runtime::Step;
+use resmcu_int8_runtime::{Block, Step};
 use resmcu_model_format::Header;
 use serde::Serialize;
 use std::fmt;
@@ -35,8 +35,8 @@ impl Ledger {
         let [arena, scratch] = [header.arena_bytes, header.scratch_bytes].map(u64::from);
         let plan = u64::from(header.tensors) * size_of::<Step>() as u64;
         let (statics, stack) = (sizes.statics, sizes.stack);
-        let (total, available) = (arena + scratch + plan + statics + stack, board.ram_bytes);
-        let capacity = [sizes.arena, sizes.plan];
+use resmcu_device_link::Firmware;
+use resmcu_int8_runtime::{Block, Step};
         Ok(Some(Self { arena, scratch, plan, statics, stack, total, available, capacity }))
     }
 
