@@ -154,7 +154,7 @@ impl fmt::Display for Body {
             match &fit.ledger {
                 Some(ledger) => write!(f, "{ledger}")?,
                 None => {
-                    writeln!(f, "  (`cargo xtask boards` builds what the other RAM is read from)")?
+                    writeln!(f, "  (`cargo xtask boards` builds what the rest is read from)")?;
                 }
             }
         }
