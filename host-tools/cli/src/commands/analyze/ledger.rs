@@ -35,8 +35,11 @@ impl Ledger {
         let [arena, scratch] = [header.arena_bytes, header.scratch_bytes].map(u64::from);
         let plan = u64::from(header.tensors) * size_of::<Step>() as u64;
         let (statics, stack) = (sizes.statics, sizes.stack);
-use resmcu_device_link::Firmware;
-use resmcu_int8_runtime::{Block, Step};
+        let (total, available) = (arena + scratch + plan + statics + stack, board.ram_bytes);
+        // A static that can be taken once has a flag, at the alignment of what it holds.
+        let flags = [align_of::<Block>(), align_of::<Step>()].map(|bytes| bytes as u64);
+        let of = |bytes: u64, index: usize| bytes.saturating_sub(flags[index]);
+        let capacity = [of(sizes.arena, 0), of(sizes.plan, 1)];
         Ok(Some(Self { arena, scratch, plan, statics, stack, total, available, capacity }))
     }
 
