@@ -9,6 +9,7 @@ mod emulated_probe;
 mod export;
 mod families;
 mod format;
+mod fuzzed_line;
 mod gdb;
 mod golden;
 mod host;

@@ -2,7 +2,7 @@
 
 use crate::log::log;
 use embedded_io::Write;
-use resmcu_wire_protocol::{Response, encode};
+use resmcu_wire_protocol::{Response, encode_response};
 
 /// A serial port and the buffer in which frames of at most `FRAME` bytes are built.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl<S: Write, const FRAME: usize> Link<S, FRAME> {
     }
 
     pub(crate) fn send(&mut self, sequence: u16, response: &Response<'_>) -> Result<(), S::Error> {
-        let Ok(frame) = encode(sequence, response, &mut self.buffer) else {
+        let Ok(frame) = encode_response(sequence, response, &mut self.buffer) else {
             // All responses are bounded and boards choose `FRAME` accordingly.
             log!(error, "an answer does not fit a frame");
             return Ok(());

@@ -45,7 +45,13 @@ impl Output {
             };
             TopClass { class, score }
         };
-        best.into_iter().flatten().map(score).collect()
+        let mut top = Vec::new();
+        for class in best.into_iter().flatten() {
+            if top.push(score(class)).is_err() {
+                break; // as many as there are slots, so there is none too many
+            }
+        }
+        top
     }
 
     /// What the least margin of an answer is compared with: the best integer less the second best.

@@ -257,9 +257,8 @@ fn packed_conv2d(
     let join = layer.form == Form::NativeJoin;
     let clamp = layer.clamp;
     let layer = PackedConv2d { kernel, window, pad, packed, clamp, join };
-    let words = scratch.len() - scratch.len() % size_of::<u32>();
-    let (words, _) = scratch.split_at_mut(words);
-    packed_conv2d_s8(&layer, x, y, elements_mut(words));
+    let (words, _) = scratch.as_chunks_mut::<{ size_of::<u32>() }>();
+    packed_conv2d_s8(&layer, x, y, elements_mut(words.as_flattened_mut()));
 }
 
 fn conv2d(
@@ -330,9 +329,8 @@ fn host_conv2d(
     };
     let packed = records(file, layer.weights, host::packed_words(&window));
     let conv = HostConv2d { window, pad, packed, channels, clamp: layer.clamp };
-    let words = scratch.len() - scratch.len() % size_of::<u32>();
-    let (words, _) = scratch.split_at_mut(words);
-    host_conv2d_s8(&conv, x, y, elements_mut(words));
+    let (words, _) = scratch.as_chunks_mut::<{ size_of::<u32>() }>();
+    host_conv2d_s8(&conv, x, y, elements_mut(words.as_flattened_mut()));
 }
 
 fn global_mean(file: &ModelFile<'_>, layer: &Layer, sums: bool, x: &[u8], y: &mut [i8]) {

@@ -3,6 +3,7 @@
 //! Owns the layout of a frame, its checks and the resynchronization. Guarantees that a message is
 //! handed out only when every byte of its frame was there, the CRC held and nothing was left over.
 
+use crate::Response;
 use crate::cobs::{self, Step};
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 use postcard::ser_flavors::Flavor;
@@ -65,6 +66,16 @@ pub fn encode<'o, T: Serialize>(
     let len = postcard::serialize_with_flavor(&(sequence, message), flavor)
         .map_err(|_| BufferTooSmall)?;
     out.get(..len).ok_or(BufferTooSmall)
+}
+
+/// [`encode`] of a response: all that a device sends, so that it is compiled here, once, with the
+/// settings of this crate.
+pub fn encode_response<'o>(
+    sequence: u16,
+    response: &Response<'_>,
+    out: &'o mut [u8],
+) -> Result<&'o [u8], BufferTooSmall> {
+    encode(sequence, response, out)
 }
 
 /// Reads the message of a frame that a [`Decoder`] handed out, and its sequence number.

@@ -12,7 +12,7 @@ mod message;
 
 pub use frame::{
     BufferTooSmall, Decoder, FRAME_BYTES_MAX, FRAME_BYTES_MIN, FRAME_OVERHEAD_BYTES, FrameFault,
-    READ_BYTES, decode, encode, line_bytes, tensor_crc,
+    READ_BYTES, decode, encode, encode_response, line_bytes, tensor_crc,
 };
 pub use message::{
     CounterUnit, DeviceInfo, LoadFailure, MemoryUse, ModelInfo, ModelState, PROTOCOL_VERSION,

@@ -3,12 +3,13 @@
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use object::SectionKind::{Data, ReadOnlyData, ReadOnlyString, Text};
 use object::{Object, ObjectSection, ObjectSymbol};
 use resmcu_xtask::toolchain::Compiler;
 
-use crate::run::{Failure, cargo, run};
+use crate::run::{Failure, cargo, run, shown};
 
 #[path = "../../../firmware/boards/boards.rs"]
 #[expect(dead_code, reason = "the memory maps are for the boards' own build script")]
@@ -30,23 +31,59 @@ pub(crate) fn boards(root: &Path, compiler: &Compiler, names: &[&str]) -> Result
         let help = format!("one of: {}", known.join(", "));
         return Err(Failure::missing(format!("no board is called `{name}`"), help));
     }
-    let folder = root.join("firmware/boards");
-    let images = folder.join("target/images");
+    let images = root.join("firmware/boards/target/images");
     let io = |e: std::io::Error| Failure::check(format!("{}: {e}", images.display()));
     fs::create_dir_all(&images).map_err(io)?;
     let heading = ["board", "core", "target", "flash", "RAM", "arena"];
     let mut table = vec![heading.map(String::from)];
     for board in BOARDS.iter().filter(|b| names.is_empty() || names.contains(&b.name)) {
-        run_cargo(root, compiler, board, "build", &[])?;
-        let built = folder.join("target").join(board.target);
-        let built = built.join(board.profile()).join("resmcu-boards");
-        let image = images.join(format!("{}.elf", board.name));
-        fs::copy(&built, &image).map_err(io)?;
-        table.push(row(board, &sizes(&image)?));
+        run(&mut board_command(root, compiler, (board, ""), "build", &[])).map_err(with_help)?;
+        table.push(row(board, &sizes(&keep_image(root, board, board.name)?)?));
     }
     build_plugin(root, &images)?;
     print_table(&table);
     Ok(())
+}
+
+/// What the linker misses in an image from which a panic can be reached: see the firmware's `main`.
+const PANIC_SYMBOL: &str = "resmcu_a_panic_can_be_reached";
+
+/// The board whose guards are tested, and the images with what its guards catch.
+const GUARDED: &str = "mps2-an386";
+const CAUGHT: [(&str, &str); 2] = [
+    ("panic", "provoke-panic,allow-panics"),
+    ("stack-overflow", "provoke-stack-overflow,allow-panics"),
+];
+
+/// That a panic would be found: an image that holds one must not link. Then builds images of what
+/// the guards catch when it runs, which the tests run.
+pub(crate) fn guards(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
+    let board = BOARDS.iter().find(|board| board.name == GUARDED);
+    let board = board.ok_or_else(|| Failure::check(format!("no board is called `{GUARDED}`")))?;
+    let mut command = board_command(root, compiler, (board, "provoke-panic"), "build", &[]);
+    eprintln!("$ {}", shown(&command));
+    let output = command.output().map_err(|e| Failure::check(e.to_string()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() || !said.contains(PANIC_SYMBOL) {
+        let message = format!("an image that panics has to miss `{PANIC_SYMBOL}`, and did not");
+        return Err(Failure::check(format!("{message}: {said}")));
+    }
+    eprintln!("guards: an image that panics does not link, as it should");
+    for (name, features) in CAUGHT {
+        run(&mut board_command(root, compiler, (board, features), "build", &[]))?;
+        keep_image(root, board, &format!("{GUARDED}-{name}"))?;
+    }
+    Ok(())
+}
+
+/// Copies what was built last for a board to `target/images/NAME.elf`.
+fn keep_image(root: &Path, board: &Board, name: &str) -> Result<PathBuf, Failure> {
+    let target = root.join("firmware/boards/target");
+    let image = target.join("images").join(format!("{name}.elf"));
+    let built = target.join(board.target).join(board.profile()).join("resmcu-boards");
+    let io = |e: std::io::Error| Failure::check(format!("{}: {e}", built.display()));
+    fs::copy(&built, &image).map_err(io)?;
+    Ok(image)
 }
 
 /// Builds the emulator's plugin and puts it beside the images. Its symbols are found when QEMU
@@ -76,25 +113,37 @@ pub(crate) fn for_each_board(
     subcommand: &str,
     arguments: &[&str],
 ) -> Result<(), Failure> {
-    BOARDS.iter().try_for_each(|board| run_cargo(root, compiler, board, subcommand, arguments))
+    BOARDS.iter().try_for_each(|board| {
+        run(&mut board_command(root, compiler, (board, ""), subcommand, arguments))
+    })
 }
 
-fn run_cargo(
+/// What a build that failed may mean.
+fn with_help(failure: Failure) -> Failure {
+    let help = format!(
+        "where the linker misses `{PANIC_SYMBOL}`, the code can panic: firmware/boards/README.md \
+         says how to find where"
+    );
+    Failure { help: failure.help.or(Some(help)), ..failure }
+}
+
+/// cargo for a board, with features besides the board's.
+fn board_command(
     root: &Path,
     compiler: &Compiler,
-    board: &Board,
+    (board, features): (&Board, &str),
     subcommand: &str,
     arguments: &[&str],
-) -> Result<(), Failure> {
+) -> Command {
     let mut command = compiler.cargo(subcommand, board.target);
     let profile = if subcommand == "build" { board.profile() } else { "release" };
     command
         .args(["--profile", profile, "--quiet", "--locked", "--target-dir", "target"])
-        .args(["--features", &format!("board-{}", board.name)])
+        .args(["--features", &format!("board-{},{features}", board.name)])
         .args(arguments)
         // The boards' own `.cargo/config.toml` is found from here.
         .current_dir(root.join("firmware/boards"));
-    run(&mut command)
+    command
 }
 
 fn row(board: &Board, sizes: &Sizes) -> [String; 6] {

@@ -25,6 +25,7 @@ pub(crate) fn test(root: &Path) -> Result<(), Failure> {
     let mut stages = Vec::new();
     let compiler = timed(&mut stages, "setup", setup)?;
     timed(&mut stages, "boards", || boards::boards(root, &compiler, &[]))?;
+    timed(&mut stages, "guards", || boards::guards(root, &compiler))?;
     timed(&mut stages, "format", || format(root))?;
     timed(&mut stages, "clippy", || clippy(root, &compiler))?;
     timed(&mut stages, "dependencies", || dependencies(root))?;

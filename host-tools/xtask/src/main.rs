@@ -16,8 +16,9 @@ usage: cargo xtask COMMAND
 
   setup               look for a compiler for the boards and QEMU; get what is missing
   boards [BOARD...]   build the firmware of boards (of all) into firmware/boards/target/images
+  guards              check that firmware which can panic does not link; build what tests provoke
   demo                train, quantize, plan and run a network on emulated boards
-  test                setup, boards, format, lints, dependencies, then all tests
+  test                setup, boards, guards, format, lints, dependencies, then all tests
   golden              make the golden vectors again (needs Python with tflite-micro)
   make-small-dataset  make the embedded data set again from the full Fashion-MNIST
 
@@ -50,6 +51,7 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         }
         ["setup"] => setup::setup().map(drop),
         ["boards", ref names @ ..] => boards::boards(&root()?, &setup::setup()?, names),
+        ["guards"] => boards::guards(&root()?, &setup::setup()?),
         ["demo"] => demo::demo(&root()?),
         ["test"] => checks::test(&root()?),
         ["golden"] => golden(&root()?),

@@ -1,6 +1,7 @@
 //! The RISC-V counter of retired instructions.
 
 use core::arch::asm;
+use core::num::NonZero;
 use resmcu_device_app::wire_protocol::CounterUnit;
 use resmcu_device_app::{Calibration, Counter};
 
@@ -9,14 +10,14 @@ use resmcu_device_app::{Calibration, Counter};
 pub(crate) struct InstructionCounter {
     /// What `minstret` adds an instruction: 1, or as QEMU 7 does under `-icount shift=8`, the 256
     /// ns of its virtual time.
-    unit: u32,
+    unit: NonZero<u32>,
 }
 
 impl InstructionCounter {
     /// The hart's counter, which runs from reset.
     pub(crate) fn new() -> Self {
         let reads_and_nops = Self::NOPS + 1;
-        Self { unit: (Self::raw_nops() / reads_and_nops).max(1) }
+        Self { unit: NonZero::new(Self::raw_nops() / reads_and_nops).unwrap_or(NonZero::<u32>::MIN) }
     }
 
     /// Length of the code that has no loop.
@@ -67,7 +68,7 @@ impl Counter for InstructionCounter {
     }
 
     fn between(&self, begin: u64, end: u64) -> u64 {
-        end.wrapping_sub(begin) / u64::from(self.unit)
+        end.wrapping_sub(begin) / NonZero::<u64>::from(self.unit)
     }
 
     fn calibrate(&mut self, rounds: u32) -> Option<Calibration> {

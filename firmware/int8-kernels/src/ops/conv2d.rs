@@ -192,7 +192,8 @@ impl<R: Requantize> Conv2d<'_, R> {
             gather(&self.window, self.pad, at, x, patch);
             return patch;
         }
-        let [row, column] = [0, 1].map(|axis| at[axis] * usize::from(self.window.stride[axis]));
+        let ([row, column], strides) = (at, self.window.stride.map(usize::from));
+        let [row, column] = [row * strides[0], column * strides[1]];
         let start = (row * usize::from(self.window.input[1]) + column) * depth;
         x.get(start..start + depth).unwrap_or_default()
     }
@@ -203,7 +204,8 @@ impl<R: Requantize> Conv2d<'_, R> {
         let words = self.window.patch_len().max(1);
         match self.weights {
             Weights::Int8(weights) => {
-                self.blocks(weights.chunks_exact(CHANNEL_BLOCK * words), |w| dot(w, patch), y);
+                let blocks = weights.chunks_exact((CHANNEL_BLOCK * words).max(1));
+                self.blocks(blocks, |w| dot(w, patch), y);
             }
             Weights::Int4(weights) => {
                 self.blocks(weights.chunks_exact(words), |w| dot_s4(w, patch), y);
@@ -219,8 +221,9 @@ impl<R: Requantize> Conv2d<'_, R> {
         sums: impl Fn(&[T]) -> [i32; CHANNEL_BLOCK],
         y: &mut [i8],
     ) {
-        let channels = self.channels.chunks(CHANNEL_BLOCK);
-        for ((y, weights), channels) in y.chunks_mut(CHANNEL_BLOCK).zip(weights).zip(channels) {
+        let (mut weights, mut channels) = (weights, self.channels.chunks(CHANNEL_BLOCK));
+        for y in y.chunks_mut(CHANNEL_BLOCK) {
+            let (Some(weights), Some(channels)) = (weights.next(), channels.next()) else { return };
             for ((y, sum), channel) in y.iter_mut().zip(sums(weights)).zip(channels) {
                 self.requantize.requantize(sum, channel, y);
             }

@@ -14,8 +14,9 @@ pub fn fully_connected_native<T: Copy + Into<i32>>(
     y: &mut [i32],
 ) {
     debug_assert_eq!((weights.len(), channels.len()), (x.len() * y.len(), y.len()));
-    let rows = weights.chunks_exact(x.len().max(1));
-    for ((y, row), channel) in y.iter_mut().zip(rows).zip(channels) {
+    let mut rows = weights.chunks_exact(x.len().max(1));
+    for (y, channel) in y.iter_mut().zip(channels) {
+        let Some(row) = rows.next() else { return };
         *y = channel.scale(dot(x, row));
     }
 }
@@ -32,8 +33,9 @@ pub fn fully_connected_tflite(
     y: &mut [i8],
 ) {
     debug_assert_eq!((weights.len(), channels.len()), (x.len() * y.len(), y.len()));
-    let rows = weights.chunks_exact(x.len().max(1));
-    for ((y, row), channel) in y.iter_mut().zip(rows).zip(channels) {
+    let mut rows = weights.chunks_exact(x.len().max(1));
+    for (y, channel) in y.iter_mut().zip(channels) {
+        let Some(row) = rows.next() else { return };
         requantize.requantize(dot(x, row), channel, y);
     }
 }

@@ -10,7 +10,7 @@ use crate::shape::Window;
 pub fn max_pool2d_s8(window: &Window, x: &[i8], bounds: [i8; 2], y: &mut [i8]) {
     let channels = usize::from(window.output[2]);
     debug_assert_eq!(y.len(), window.positions() * channels);
-    let mut pixels = y.chunks_exact_mut(channels);
+    let mut pixels = y.chunks_exact_mut(channels.max(1));
     for row in 0..usize::from(window.output[0]) {
         for column in 0..usize::from(window.output[1]) {
             let Some(pixel) = pixels.next() else { return };

@@ -26,9 +26,8 @@ pub fn subsample_pad_s8(shape: &SubsampleShape, x: &[i8], zero: i8, y: &mut [i8]
     for (y_row, x_row) in y.chunks_exact_mut((columns * outputs).max(1)).zip(rows_in) {
         let pixels_in = x_row.chunks_exact(inputs.max(1)).step_by(stride.max(1));
         for (y, x) in y_row.chunks_exact_mut(outputs.max(1)).zip(pixels_in) {
-            if let Some(y) = y.get_mut(before..before + inputs) {
-                y.copy_from_slice(x);
-            }
+            let y = y.get_mut(before..before + inputs).unwrap_or_default();
+            y.iter_mut().zip(x).for_each(|(y, &x)| *y = x);
         }
     }
 }

@@ -150,10 +150,10 @@ pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mu
     let spare = <[i8]>::mut_from_bytes(spare.as_mut_bytes()).unwrap_or_default();
     let Some(spare) = spare.get_mut(..outputs) else { return };
     let mut at = [0, 0];
-    for y in y.chunks_mut(pixels * outputs) {
+    for y in y.chunks_mut((pixels * outputs).max(1)) {
         let mut places = [Place::default(); PIXELS];
         let mut free = &mut *patches;
-        for place in places.iter_mut().take(y.len() / outputs) {
+        for place in places.iter_mut().take(y.len() / outputs.max(1)) {
             let (patch, rest) = free.split_at_mut(patch.min(free.len()));
             *place = place_of(layer, at, x, patch);
             free = rest;

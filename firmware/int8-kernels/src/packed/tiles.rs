@@ -10,6 +10,7 @@ use crate::arch::passes;
 use crate::ops::conv2d::Pad;
 use crate::requantize::NativeChannel;
 use crate::shape::Window;
+use core::num::NonZero;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Which transforms.
@@ -285,7 +286,8 @@ pub(super) fn run(
     let channels = padded_channels(&layer.window);
     let memory = Memory::new(method, kind, &layer.window);
     let geometry = method.geometry();
-    let pairs_a_row = usize::from(layer.window.output[1]).div_ceil(geometry.output[1]).max(1);
+    let pairs_a_row = usize::from(layer.window.output[1]).div_ceil(geometry.output[1]);
+    let pairs_a_row = NonZero::new(pairs_a_row).unwrap_or(NonZero::<usize>::MIN);
     let walk = Walk { layer, method, geometry, channels, pairs_a_row };
     let Some((fill, rest)) = scratch.split_at_mut_checked(memory.fill) else { return };
     let Some((padded, rest)) = rest.split_at_mut_checked(memory.padded) else { return };
@@ -366,7 +368,7 @@ struct Walk<'a, 'p> {
     method: Method,
     geometry: Geometry,
     channels: usize,
-    pairs_a_row: usize,
+    pairs_a_row: NonZero<usize>,
 }
 
 impl Walk<'_, '_> {
@@ -470,8 +472,10 @@ impl Walk<'_, '_> {
     /// A pair of tiles of which only `size` lies in the output: aside, some channels at a time.
     fn edge(&self, place: &Products<'_>, size: [usize; 2], y: &mut [i8]) {
         let pair = self.method.pair_words(self.channels).max(1);
-        for (index, weights) in place.weights.chunks(EDGE_PAIRS * pair).enumerate() {
-            let channels = 2 * (weights.len() / pair).max(1);
+        let [rows, columns] = [0, 1].map(|axis| size[axis].min(self.geometry.output[axis]));
+        let pixels = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        for (index, weights) in place.weights.chunks((EDGE_PAIRS * pair).max(1)).enumerate() {
+            let channels = 2 * (weights.len() / pair).clamp(1, EDGE_PAIRS);
             let line = channels * self.geometry.output[1];
             let mut aside = [0; 2 * EDGE_PAIRS * OUTPUTS_MAX];
             let aside = aside.get_mut(..line * self.geometry.output[0]).unwrap_or_default();
@@ -480,20 +484,18 @@ impl Walk<'_, '_> {
                 start..start + channels
             };
             if place.join {
-                for (row, line) in aside.chunks_exact_mut(line).enumerate().take(size[0]) {
-                    let pixels = line.chunks_exact_mut(channels).enumerate();
-                    for (column, pixel) in pixels.take(size[1]) {
-                        let skip = y.get(inside(row, column)).unwrap_or_default();
-                        pixel.iter_mut().zip(skip).for_each(|(slot, &skip)| *slot = skip);
-                    }
+                for (row, column) in pixels.clone() {
+                    let pixel = aside.get_mut(row * line + column * channels..);
+                    let skip = y.get(inside(row, column)).unwrap_or_default();
+                    let slots = pixel.unwrap_or_default().iter_mut().zip(skip);
+                    slots.for_each(|(slot, &skip)| *slot = skip);
                 }
             }
             self.multiply(&Products { weights, pixel: channels, row: line, ..*place }, aside);
-            for (row, line) in aside.chunks_exact(line).enumerate().take(size[0]) {
-                for (column, pixel) in line.chunks_exact(channels).enumerate().take(size[1]) {
-                    let y = y.get_mut(inside(row, column)).unwrap_or_default();
-                    y.iter_mut().zip(pixel).for_each(|(y, &computed)| *y = computed);
-                }
+            for (row, column) in pixels.clone() {
+                let pixel = aside.get(row * line + column * channels..).unwrap_or_default();
+                let y = y.get_mut(inside(row, column)).unwrap_or_default();
+                y.iter_mut().zip(pixel).for_each(|(y, &computed)| *y = computed);
             }
         }
     }

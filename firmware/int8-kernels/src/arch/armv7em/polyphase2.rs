@@ -87,7 +87,7 @@ pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
 
 /// As `portable::products`.
 pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
-    let pairs = p.weights.len() / METHOD.pair_words(p.channels);
+    let pairs = p.weights.len() / METHOD.pair_words(p.channels).max(1);
     let last = p.row + 3 * p.pixel + 2 * pairs;
     let whole = pairs * METHOD.pair_words(p.channels) == p.weights.len() && pairs != 0;
     let quads = p.channels / 4;

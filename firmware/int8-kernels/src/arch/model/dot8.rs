@@ -9,16 +9,17 @@ pub(crate) fn run(stream: &Stream<'_>, run: &Run, x: &[i8], y: &mut [i8]) {
     if x.len() < run.end(stream) || y.len() < 2 * run.pairs * outputs {
         return;
     }
-    for (pixel, y) in y.chunks_exact_mut(outputs).take(2 * run.pairs).enumerate() {
+    for (pixel, y) in y.chunks_exact_mut(outputs.max(1)).take(2 * run.pairs).enumerate() {
         let start = run.start + pixel * run.pixel;
-        let group = STEP_WORDS * stream.rows() * stream.steps() + CONSTANTS;
-        for (y, packed) in y.chunks_mut(OUTPUTS).zip(stream.packed().chunks_exact(group)) {
-            let (taps, constants) = packed.split_at(group - CONSTANTS);
+        let words = STEP_WORDS * stream.rows() * stream.steps();
+        let groups = stream.packed().chunks_exact((words + CONSTANTS).max(1));
+        for (y, packed) in y.chunks_mut(OUTPUTS).zip(groups) {
+            let Some((taps, constants)) = packed.split_at_checked(words) else { return };
             let [shifts, biases, scales, skips] = *constants.as_chunks::<OUTPUTS>().0 else {
                 return;
             };
             let mut sums = [0; OUTPUTS];
-            let rows = taps.chunks_exact(STEP_WORDS * stream.steps());
+            let rows = taps.chunks_exact((STEP_WORDS * stream.steps()).max(1));
             for (row, taps) in rows.enumerate() {
                 let x = x.get(start + row * run.pitch..).unwrap_or_default();
                 row_sums(x, taps, &mut sums);

@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, IntoBytes};
 /// All output channels of some pixels, `y`: `[pixels][O]`.
 pub(crate) fn run(stream: &Stream<'_>, places: &[Place<'_>; PIXELS], y: &mut [i8], _: &mut [i8]) {
     let ([_, most], patch) = (block(stream.outputs()), stream.rows() * stream.row());
-    for (place, y) in places.iter().zip(y.chunks_exact_mut(stream.outputs())) {
+    for (place, y) in places.iter().zip(y.chunks_exact_mut(stream.outputs().max(1))) {
         let mut packed = stream.packed();
         for y in y.chunks_mut(most) {
             let Some((now, rest)) = packed.split_at_checked(block_words(y.len(), patch)) else {
@@ -24,7 +24,8 @@ pub(crate) fn run(stream: &Stream<'_>, places: &[Place<'_>; PIXELS], y: &mut [i8
 fn outputs(stream: &Stream<'_>, place: &Place<'_>, constants: &[u32], taps: &[i8], y: &mut [i8]) {
     let lanes = y.len();
     let mut sums = [0_i32; 32];
-    for (row, taps) in taps.chunks_exact(stream.row() * lanes).enumerate().take(stream.rows()) {
+    let rows = taps.chunks_exact((stream.row() * lanes).max(1));
+    for (row, taps) in rows.enumerate().take(stream.rows()) {
         let bytes = place.bytes.get(row * place.pitch..).unwrap_or_default();
         for (&x, weights) in bytes.iter().zip(taps.chunks_exact(lanes)) {
             for (sum, &w) in sums.iter_mut().zip(weights) {

@@ -57,8 +57,9 @@ pub(crate) fn columns(u: &[u32], channels: usize, v: &mut [u32]) {
         }
         let mut at = start;
         for [row, column] in TERMS {
-            if let Some(slot) = v.get_mut(at) {
-                *slot = transformed[row as usize][column as usize];
+            let word = transformed.as_flattened().get(5 * row as usize + column as usize);
+            if let (Some(slot), Some(&word)) = (v.get_mut(at), word) {
+                *slot = word;
             }
             at += point;
         }

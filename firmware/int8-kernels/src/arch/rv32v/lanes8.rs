@@ -37,7 +37,7 @@ pub(crate) fn run(
 ) {
     let (outputs, patch) = (stream.outputs(), stream.rows() * stream.row());
     let [pixels, most] = block(outputs);
-    let count = y.len() / outputs;
+    let count = y.len() / outputs.max(1);
     let whole = outputs / most * block_words(most, patch) + block_words(outputs % most, patch);
     let reaches =
         |place: &Place<'_>| place.bytes.len() >= (stream.rows() - 1) * place.pitch + stream.row();
