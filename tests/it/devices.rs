@@ -10,7 +10,9 @@ use resmcu_device_link::{
     Client, Device, Emulator, Firmware, LinkError, Qemu, Target, Timeouts, find_target, targets,
 };
 use resmcu_model_format::write::{DataSection, encode as encode_model, seal};
-use resmcu_model_format::{Dtype, Header, Isa, Op, Pool2d, Profile, Step, Tensor};
+use resmcu_model_format::{
+    Dtype, Header, Isa, ModelFile, Op, Pool2d, Profile, Sizes, Step, Tensor,
+};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -81,6 +83,26 @@ pub(crate) fn two_pools() -> Vec<u8> {
         [tensor("input", 4, 0, 0, 0), tensor("middle", 2, 48, 0, 1), tensor("output", 1, 64, 1, 1)];
     let steps = [step("first", 0), step("second", 1)];
     encode_model(&header, &tensors, &steps, &DataSection::default()).expect("a small model")
+}
+
+/// The model of the runtime's example is this one: where the format changes, it is written anew by
+/// `RESMCU_WRITE_EXAMPLE=1`.
+#[test]
+fn the_runtimes_example_is_up_to_date() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join("../firmware/int8-runtime/examples/tiny.rmcu");
+    if std::env::var_os("RESMCU_WRITE_EXAMPLE").is_some() {
+        std::fs::write(&path, two_pools()).unwrap();
+    }
+    let file = std::fs::read(&path).unwrap();
+    assert_eq!(file, two_pools(), "{}", path.display());
+    let parsed = ModelFile::parse(&file).unwrap();
+    assert_eq!(Sizes::of(&file), Some(parsed.header().into()));
+    for length in 0..file.len() {
+        let sizes = Sizes::of(&file[..length]);
+        assert!(sizes.is_none_or(|sizes| Some(sizes) == Sizes::of(&file)), "{length} bytes");
+    }
+    assert_eq!(Sizes::of(&[]), None);
 }
 
 /// The image 0, 1, 2, ... and what the model makes of it.

@@ -1,11 +1,12 @@
 //! The best classes of an output tensor, with a softmax for people to read.
 //!
-//! Owns the order of classes (integers, so the same everywhere) and the only float arithmetic of
-//! the device. Knows nothing of how the logits came to be.
+//! Owns the only float arithmetic of the device. Knows nothing of how the logits came to be; their
+//! order is the runtime's.
 
 use heapless::Vec;
 use micromath::F32Ext;
 use resmcu_int8_runtime::model_format::{Dtype, margin};
+use resmcu_int8_runtime::{best, logits};
 use resmcu_wire_protocol::{TOP_MAX, TopClass};
 
 /// What turns the integers of an output tensor into scores.
@@ -24,15 +25,7 @@ pub struct Output {
 impl Output {
     /// The best classes of `bytes`, best first, of equal ones the smaller index first.
     pub fn top(&self, bytes: &[u8]) -> Vec<TopClass, TOP_MAX> {
-        let mut best = [None; TOP_MAX];
-        for candidate in self.logits(bytes) {
-            let mut candidate = Some(candidate);
-            for slot in &mut best {
-                if is_better(candidate, *slot) {
-                    core::mem::swap(slot, &mut candidate);
-                }
-            }
-        }
+        let best = best::<TOP_MAX>(self.logits(bytes));
         let [Some((_, max)), ..] = best else { return Vec::new() };
         let sum: f32 = match self.probabilities {
             true => 1.0,
@@ -66,34 +59,8 @@ impl Output {
         if below < 80.0 { F32Ext::exp(-below) } else { 0.0 }
     }
 
-    /// Index and value of each class; classes past 65,535 are none.
     fn logits<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = (u16, i32)> + use<'b> {
-        let width = match self.dtype {
-            Dtype::I8 => 1,
-            Dtype::I16 => 2,
-            Dtype::I32 => 4,
-        };
-        (0..u16::MAX).zip(bytes.chunks_exact(width).map(little_endian))
-    }
-}
-
-/// A sign-extended little-endian integer of one to four bytes.
-fn little_endian(bytes: &[u8]) -> i32 {
-    match *bytes {
-        [a] => i32::from(a as i8),
-        [a, b] => i32::from(i16::from_le_bytes([a, b])),
-        [a, b, c, d] => i32::from_le_bytes([a, b, c, d]),
-        _ => 0,
-    }
-}
-
-fn is_better(candidate: Option<(u16, i32)>, than: Option<(u16, i32)>) -> bool {
-    match (candidate, than) {
-        (Some((class, logit)), Some((other, best))) => {
-            logit > best || (logit == best && class < other)
-        }
-        (candidate, None) => candidate.is_some(),
-        (None, _) => false,
+        logits(self.dtype, bytes)
     }
 }
 

@@ -1,11 +1,12 @@
 //! The walk over the plan.
 
 use crate::arena::Block;
+use crate::best::{best, logits};
 use crate::error::LoadError;
 use crate::load::decode;
 use crate::step::{Memory, Step, run};
 use resmcu_model_format::flow::{Flows, Move, Next, Walk};
-use resmcu_model_format::{Header, ModelFile};
+use resmcu_model_format::{Dtype, Header, ModelFile};
 use zerocopy::IntoBytes;
 
 /// What may look on while a model runs: profilers and tracers.
@@ -143,6 +144,13 @@ impl<'m, 'a> Executor<'m, 'a> {
         let start = last.flow.offset as usize;
         let bytes = usize::from(last.flow.height).saturating_mul(last.flow.row_bytes as usize);
         self.arena.get(start..start.saturating_add(bytes)).unwrap_or_default()
+    }
+
+    /// The best classes of the output, best first, each with its integer there.
+    #[must_use]
+    pub fn best<const K: usize>(&self) -> [Option<(u16, i32)>; K] {
+        let output = self.file.tensor(self.header().steps);
+        best(logits(output.map_or(Dtype::I8, |output| output.dtype), self.output()))
     }
 
     /// Begins a new inference: what was written and made is forgotten.

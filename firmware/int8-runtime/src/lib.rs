@@ -7,17 +7,22 @@
 //! the next rows of one tensor and returns, so that other work can be done between. Owns
 //! the walk over the plan and the views into the arena; knows neither how a kernel computes nor
 //! where the model and the pictures come from.
+#![doc = concat!("\n\n", include_str!("../README.md"))]
 #![no_std]
 
 mod arena;
+mod best;
 mod error;
 mod executor;
 mod load;
+mod needs;
 mod step;
 
 pub use arena::Block;
+pub use best::{best, logits};
 pub use error::LoadError;
 pub use executor::{Executor, Observer, Progress, pixel_to_input};
+pub use needs::{Aligned, Needs};
 pub use resmcu_model_format as model_format;
 pub use step::Step;
 

@@ -17,6 +17,7 @@ pub mod flow;
 mod notes;
 mod older;
 mod records;
+mod sizes;
 #[cfg(feature = "write")]
 pub mod write;
 
@@ -27,6 +28,7 @@ pub use records::{
     Add, Conv2d, DataRef, Dtype, FullyConnected, GlobalMean, GlobalSum, Header, Isa, Op, PadValue,
     Pool2d, Profile, Softmax, Step, SubsamplePad, Tensor,
 };
+pub use sizes::Sizes;
 
 /// The newest format version, which is the one that [`write`] makes.
 pub const VERSION: u16 = 3;

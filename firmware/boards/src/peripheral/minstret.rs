@@ -17,7 +17,8 @@ impl InstructionCounter {
     /// The hart's counter, which runs from reset.
     pub(crate) fn new() -> Self {
         let reads_and_nops = Self::NOPS + 1;
-        Self { unit: NonZero::new(Self::raw_nops() / reads_and_nops).unwrap_or(NonZero::<u32>::MIN) }
+        let unit = NonZero::new(Self::raw_nops() / reads_and_nops);
+        Self { unit: unit.unwrap_or(NonZero::<u32>::MIN) }
     }
 
     /// Length of the code that has no loop.

@@ -384,10 +384,7 @@ impl Walk<'_, '_> {
     ) {
         let (row, column) = (pair / self.pairs_a_row, pair % self.pairs_a_row);
         let (columns, depth) = (self.geometry.columns, usize::from(self.layer.window.input[2]));
-        let mut done = 0;
-        if column != 0 {
-            done = self.method.carry(u);
-        }
+        let mut done = if column == 0 { 0 } else { self.method.carry(u) };
         let [top, left] = self.layer.window.padding.map(usize::from);
         let [height, width, _] = self.layer.window.input.map(usize::from);
         while done < columns {
@@ -485,10 +482,9 @@ impl Walk<'_, '_> {
             };
             if place.join {
                 for (row, column) in pixels.clone() {
-                    let pixel = aside.get_mut(row * line + column * channels..);
+                    let pixel = aside.get_mut(row * line + column * channels..).unwrap_or_default();
                     let skip = y.get(inside(row, column)).unwrap_or_default();
-                    let slots = pixel.unwrap_or_default().iter_mut().zip(skip);
-                    slots.for_each(|(slot, &skip)| *slot = skip);
+                    pixel.iter_mut().zip(skip).for_each(|(slot, &skip)| *slot = skip);
                 }
             }
             self.multiply(&Products { weights, pixel: channels, row: line, ..*place }, aside);
