@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 const BAD: usize = 100_000;
 const ROUND: usize = 1000;
 
-/// What a round that hangs may take.
-const ROUND_MAX: Duration = Duration::from_secs(60);
+/// What a round that hangs may take; one that does not takes a second, or many beside other work.
+const ROUND_MAX: Duration = Duration::from_secs(600);
 
 /// Sequence numbers below are those of the known inference.
 const KNOWN: u16 = 8;
@@ -247,6 +247,12 @@ fn a_board_answers_rightly_after_every_thousand_bad_frames() {
     for (number, round) in rounds().enumerate() {
         judge.expected.extend(round.faults);
         requests += round.requests;
+        eprintln!(
+            "round {number}: {} bytes, {} requests, {:?}",
+            round.bytes.len(),
+            round.requests,
+            Instant::now()
+        );
         board.send(&round.bytes).unwrap();
         let deadline = Instant::now() + ROUND_MAX;
         while judge.known == number {
