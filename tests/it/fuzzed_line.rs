@@ -247,12 +247,6 @@ fn a_board_answers_rightly_after_every_thousand_bad_frames() {
     for (number, round) in rounds().enumerate() {
         judge.expected.extend(round.faults);
         requests += round.requests;
-        eprintln!(
-            "round {number}: {} bytes, {} requests, {:?}",
-            round.bytes.len(),
-            round.requests,
-            Instant::now()
-        );
         board.send(&round.bytes).unwrap();
         let deadline = Instant::now() + ROUND_MAX;
         while judge.known == number {

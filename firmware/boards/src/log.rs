@@ -61,7 +61,7 @@ static LOG: Shared = Shared(UnsafeCell::new(Log {
 #[global_logger]
 struct Semihosting;
 
-// SAFETY: `acquire` begins a critical section and `release` ends it; defmt calls the others between.
+// SAFETY: `acquire` begins a critical section, `release` ends it, and the others come between.
 unsafe impl Logger for Semihosting {
     fn acquire() {
         // SAFETY: `release` ends it.
