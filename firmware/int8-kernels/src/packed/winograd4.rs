@@ -87,5 +87,5 @@ const WEIGHTS: [[i32; 3]; 6] =
 
 /// The rows of `G` that make a point, vertically and horizontally.
 pub(super) fn weight_rows(point: usize) -> [[i32; 3]; 2] {
-    [WEIGHTS[point / 6], WEIGHTS[point % 6]]
+    [point / 6, point % 6].map(|row| WEIGHTS.get(row).copied().unwrap_or_default())
 }
