@@ -34,7 +34,7 @@ use program::{Kind, Program};
 use shard::{Pool, Shard, Shared};
 
 pub(crate) use softmax_cross_entropy::argmax;
-pub use softmax_cross_entropy::{Mixed, Targets};
+pub use softmax_cross_entropy::{Mixed, Targets, Teacher};
 pub use step::{StepOutput, TrainStep};
 
 /// Why the engine refused a batch.

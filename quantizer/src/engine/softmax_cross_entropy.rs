@@ -20,6 +20,20 @@ pub struct Targets<'a> {
     /// What is taken from the labels and spread over all classes alike (label smoothing, Szegedy
     /// et al. 2016, section 7); from 0, below 1.
     pub smoothing: f32,
+    /// A network whose answers the images should get instead; labels only say what is right then.
+    pub teacher: Option<Teacher<'a>>,
+}
+
+/// What another network says of the images (knowledge distillation, Hinton et al. 2015).
+///
+/// The loss is then `T² · KL(softmax(its logits / T), softmax(logits / T))`, which for large `T`
+/// becomes half the mean of the squared differences of centered logits (section 2.1).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Teacher<'a> {
+    /// Its logits, `[N,classes]`.
+    pub logits: &'a [f32],
+    /// `T`, above zero: how much the classes count that it holds for wrong.
+    pub temperature: f32,
 }
 
 /// Second labels of images that were mixed from two (mixup, Zhang et al. 2018).
@@ -34,7 +48,7 @@ pub struct Mixed<'a> {
 impl<'a> Targets<'a> {
     /// One label an image, as it is.
     pub const fn new(labels: &'a [usize]) -> Self {
-        Self { labels, mixed: None, smoothing: 0.0 }
+        Self { labels, mixed: None, smoothing: 0.0, teacher: None }
     }
 
     /// Images.
@@ -53,7 +67,12 @@ impl<'a> Targets<'a> {
             labels: &labels[range.clone()],
             shares: &shares[range.clone()],
         });
-        Self { labels: &self.labels[range], mixed, ..*self }
+        let teacher = self.teacher.map(|Teacher { logits, temperature }| {
+            let classes = logits.len() / self.len().max(1);
+            let logits = &logits[range.start * classes..range.end * classes];
+            Teacher { logits, temperature }
+        });
+        Self { labels: &self.labels[range], mixed, teacher, ..*self }
     }
 
     /// Refuses targets that are not those of `images` images and `classes` classes.
@@ -64,6 +83,19 @@ impl<'a> Targets<'a> {
             return Err(EngineError::Target { what: "label smoothing", found });
         }
         check_labels(self.labels, images, classes)?;
+        if let Some(Teacher { logits, temperature }) = self.teacher {
+            if logits.len() != images * classes {
+                let found = logits.len().to_string();
+                return Err(EngineError::Target {
+                    what: "the number of a teacher's logits",
+                    found,
+                });
+            }
+            if !(temperature > 0.0 && temperature.is_finite()) {
+                let found = temperature.to_string();
+                return Err(EngineError::Target { what: "the temperature", found });
+            }
+        }
         let Some(Mixed { labels, shares }) = self.mixed else { return Ok(()) };
         check_labels(labels, images, classes)?;
         if shares.len() != images {
@@ -108,6 +140,9 @@ pub(super) fn forward_backward(
     dlogits: &mut [f32],
 ) -> Loss {
     let classes = (logits.len() / targets.len().max(1)).max(1);
+    if let Some(teacher) = targets.teacher {
+        return towards(logits, &teacher, targets.labels, weight, dlogits);
+    }
     let uniform = f64::from(targets.smoothing) / classes as f64;
     let mut loss = Loss::default();
     let rows = logits.chunks_exact(classes).zip(dlogits.chunks_exact_mut(classes));
@@ -133,6 +168,43 @@ pub(super) fn forward_backward(
         loss.sum += sum.ln() - mean;
     }
     loss
+}
+
+/// The same towards a teacher's answers.
+fn towards(
+    logits: &[f32],
+    teacher: &Teacher<'_>,
+    labels: &[usize],
+    weight: f32,
+    dlogits: &mut [f32],
+) -> Loss {
+    let classes = (logits.len() / labels.len().max(1)).max(1);
+    let temperature = f64::from(teacher.temperature);
+    let mut loss = Loss::default();
+    let rows = logits.chunks_exact(classes).zip(teacher.logits.chunks_exact(classes));
+    for ((logits, goal), (dlogits, &label)) in
+        rows.zip(dlogits.chunks_exact_mut(classes).zip(labels))
+    {
+        let [found, goal_logs] = [logits, goal].map(|row| log_softmax(row, temperature));
+        loss.correct += usize::from(argmax(logits) == label);
+        for ((dlogit, found), goal) in dlogits.iter_mut().zip(found).zip(goal_logs) {
+            let share = goal.exp();
+            *dlogit = weight * (temperature * (found.exp() - share)) as f32;
+            // A class of no share may be infinitely far away.
+            if share > 0.0 {
+                loss.sum += temperature * temperature * share * (goal - found);
+            }
+        }
+    }
+    loss
+}
+
+/// `ln softmax(logits / temperature)`.
+fn log_softmax(logits: &[f32], temperature: f64) -> impl Iterator<Item = f64> + use<'_> {
+    let peak = f64::from(logits[argmax(logits)]);
+    let below = move |&logit: &f32| (f64::from(logit) - peak) / temperature;
+    let sum = logits.iter().map(|logit| below(logit).exp()).sum::<f64>().ln();
+    logits.iter().map(move |logit| below(logit) - sum)
 }
 
 /// An image's labels with their shares, where those are above zero.
@@ -207,8 +279,42 @@ mod tests {
     fn losses_are_the_definition_and_gradients_numeric() {
         for smoothing in [0.0, 0.1, 0.9] {
             for mixed in [None, Some(MIXED)] {
-                check(&Targets { labels: &LABELS, mixed, smoothing });
+                check(&Targets { labels: &LABELS, mixed, smoothing, teacher: None });
             }
+        }
+    }
+
+    #[test]
+    fn a_teachers_answers_are_the_goal() {
+        let (logits, goal) = (noise(1, 15), noise(2, 15));
+        for temperature in [0.5, 1.0, 4.0] {
+            let teacher = Some(Teacher { logits: &goal, temperature });
+            let targets = Targets { teacher, ..Targets::new(&LABELS) };
+            let mut dlogits = vec![f32::NAN; 15];
+            let loss = forward_backward(&logits, &targets, 1.0, &mut dlogits);
+            check_gradient(&logits, &[1.0], &dlogits, |logits| {
+                vec![forward_backward(logits, &targets, 1.0, &mut [0.0; 15]).sum as f32]
+            });
+            // The divergence as its definition has it.
+            let t = f64::from(temperature);
+            let softmax = |row: &[f32]| {
+                let exponentials: Vec<f64> =
+                    row.iter().map(|&z| (f64::from(z) / t).exp()).collect();
+                let sum: f64 = exponentials.iter().sum();
+                exponentials.into_iter().map(|e| e / sum).collect::<Vec<_>>()
+            };
+            let rows = logits.chunks_exact(5).zip(goal.chunks_exact(5));
+            let expected: f64 = rows
+                .flat_map(|(row, goal)| softmax(goal).into_iter().zip(softmax(row)))
+                .map(|(goal, found)| t * t * goal * (goal / found).ln())
+                .sum();
+            assert!((loss.sum - expected).abs() < 1e-6, "{}, {expected}", loss.sum);
+            let same =
+                Targets { teacher: Some(Teacher { logits: &logits, temperature }), ..targets };
+            let loss = forward_backward(&logits, &same, 1.0, &mut dlogits);
+            assert!(loss.sum.abs() < 1e-9 && dlogits.iter().all(|d| d.abs() < 1e-6));
+            let tail = targets.slice(1..3);
+            assert_eq!(tail.teacher.map(|teacher| teacher.logits), Some(&goal[5..]));
         }
     }
 
@@ -222,7 +328,7 @@ mod tests {
         assert_eq!(of(&[3.0, f32::NEG_INFINITY], Targets::new(&[0])).sum, 0.0);
         assert!(of(&[f32::NAN, 0.0], Targets::new(&[0])).sum.is_nan());
         let mixed = Some(Mixed { labels: &[0], shares: &[0.0] });
-        let loss = of(&[3.0, f32::NEG_INFINITY], Targets { labels: &[1], mixed, smoothing: 0.0 });
+        let loss = of(&[3.0, f32::NEG_INFINITY], Targets { mixed, ..Targets::new(&[1]) });
         assert_eq!((loss.sum, loss.correct), (0.0, 0), "correct is counted on the first label");
     }
 
@@ -243,5 +349,13 @@ mod tests {
         check(mixed(&[4, 0], &[0.5, 0.5]), "label 4 of image 0");
         check(mixed(&[1, 0], &[0.5]), "1 labels for 2 images");
         check(mixed(&[1, 0], &[0.5, 1.5]), "the share of a mixed image is 1.5");
+        let taught = |logits, temperature| {
+            let teacher = Some(Teacher { logits, temperature });
+            Targets { teacher, ..pair }
+        };
+        taught(&[0.0; 6], 4.0).check(2, 3).unwrap();
+        check(taught(&[0.0; 5], 4.0), "the number of a teacher's logits is 5");
+        check(taught(&[0.0; 6], 0.0), "the temperature is 0");
+        check(taught(&[0.0; 6], f32::INFINITY), "the temperature is inf");
     }
 }

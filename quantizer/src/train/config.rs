@@ -62,6 +62,9 @@ pub struct TrainConfig {
     /// What is taken from each label and spread over all classes (Szegedy et al. 2016); 0 for
     /// none.
     pub label_smoothing: f32,
+    /// Learn the answers of a teacher instead of the labels (Hinton et al. 2015), at this
+    /// temperature; 0 for the labels. In [`Self::fine_tuning`] on grids it is the float network.
+    pub teacher_temperature: f32,
     /// Images are mixed in pairs by shares from `Beta(alpha, alpha)` (Zhang et al. 2018); 0 for
     /// none.
     pub mixup_alpha: f32,
@@ -123,6 +126,7 @@ impl Default for TrainConfig {
             decay_norms_and_biases: false,
             clip_norm: 0.0,
             label_smoothing: 0.0,
+            teacher_temperature: 0.0,
             mixup_alpha: 0.0,
             cutout: 0,
             ema: 0.0,
@@ -300,7 +304,7 @@ impl TrainConfig {
     }
 
     /// All numbers that have bounds, by name.
-    fn numbers(&self) -> [(&'static str, f64, Bound); 19] {
+    fn numbers(&self) -> [(&'static str, f64, Bound); 20] {
         use Bound::{FromOne, FromZero, Positive, PositiveShare, Share};
         [
             ("epochs", self.epochs as f64, FromOne),
@@ -315,6 +319,7 @@ impl TrainConfig {
             ("weight_decay", self.weight_decay.into(), FromZero),
             ("clip_norm", self.clip_norm.into(), FromZero),
             ("label_smoothing", self.label_smoothing.into(), Share),
+            ("teacher_temperature", self.teacher_temperature.into(), FromZero),
             ("mixup_alpha", self.mixup_alpha.into(), FromZero),
             ("crop_area_min", self.crop_area_min.into(), PositiveShare),
             ("ema", self.ema.into(), Share),

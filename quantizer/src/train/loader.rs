@@ -55,7 +55,7 @@ impl Batch {
     pub(super) fn targets(&self, smoothing: f32) -> Targets<'_> {
         let (labels, shares) = &self.mixed;
         let mixed = (!labels.is_empty()).then_some(Mixed { labels, shares });
-        Targets { labels: &self.labels, mixed, smoothing }
+        Targets { mixed, smoothing, ..Targets::new(&self.labels) }
     }
 }
 

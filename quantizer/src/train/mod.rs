@@ -14,6 +14,7 @@ mod optimizer;
 mod schedule;
 mod state;
 mod trainer;
+mod unit_input;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -26,6 +27,7 @@ pub use config::{Optimizer, TrainConfig};
 pub use evaluate::{Evaluation, logits};
 pub use schedule::{Fit, Schedule};
 pub use trainer::{Outcome, Trainer};
+pub use unit_input::unit_input;
 
 /// What one step found.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,12 +3,12 @@
 use super::*;
 use crate::data::{Dataset, Split, SplitInfo};
 use crate::graph::resnet::{ResNetSpec, Shortcut};
-use crate::graph::{Checkpoint, Graph};
+use crate::graph::{Checkpoint, Graph, Normalization};
 
 const CLASSES: usize = 3;
 
 /// Images whose class is which third is bright, under noise: easy, but not at once.
-fn dataset(images: usize) -> Dataset {
+pub(super) fn dataset(images: usize) -> Dataset {
     let mut state = 12345_u32;
     let mut noise = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -32,7 +32,7 @@ fn dataset(images: usize) -> Dataset {
     Dataset::new(info, pixels, labels).unwrap()
 }
 
-fn graph() -> Graph {
+pub(super) fn graph() -> Graph {
     let spec = ResNetSpec {
         input: [9, 9, 1],
         classes: CLASSES,
@@ -278,4 +278,25 @@ fn what_does_not_fit_is_refused() {
         lost.extra.retain(|tensor| tensor.name != name);
         check_refused(Trainer::resume(lost, &data), &format!("`{name}` is missing"));
     }
+}
+
+#[test]
+fn a_teacher_of_the_same_answers_teaches_nothing() {
+    let data = dataset(60);
+    let taught = || TrainConfig { teacher_temperature: 4.0, ..config().with_epochs(1) };
+    // Without batch normalization training and evaluation answer alike.
+    let mut graph = crate::fold_batch_norm::fold(&graph()).unwrap();
+    graph.normalization = Normalization { mean: vec![0.1], std: vec![0.7] };
+    let mut run = Trainer::fine_tune(graph.clone(), Some(graph.clone()), taught(), &data).unwrap();
+    run.run(&mut StopAfter::default(), None).unwrap();
+    assert_eq!(run.graph().normalization, graph.normalization, "the given network's own");
+    assert!(run.history()[0].train_loss < 1e-6, "{:?}", run.history());
+    let mut other = graph.clone();
+    other.parameters_mut().iter_mut().for_each(|p| p.values.iter_mut().for_each(|v| *v *= 0.9));
+    let mut run = Trainer::fine_tune(other, Some(graph.clone()), taught(), &data).unwrap();
+    run.run(&mut StopAfter::default(), None).unwrap();
+    assert!(run.history()[0].train_loss > 1e-4, "{:?}", run.history());
+    let resumed = Trainer::resume(run.checkpoint(), &data).unwrap();
+    assert!(resumed.with_teacher(Some(graph.clone())).is_ok());
+    check_refused(Trainer::fine_tune(graph, None, taught(), &data), "teacher_temperature");
 }

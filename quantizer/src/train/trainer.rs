@@ -14,7 +14,7 @@ use super::{
     EpochReport, Evaluation, Observer, StepReport, TrainConfig, TrainError, divergence, state,
 };
 use crate::data::Dataset;
-use crate::engine::{Executor, TrainStep};
+use crate::engine::{Executor, Teacher, TrainStep};
 use crate::graph::{Checkpoint, Dtype, Graph, Normalization};
 
 /// How a run ended.
@@ -61,6 +61,8 @@ pub struct Trainer {
     pub(super) progress: Progress,
     pub(super) training: Dataset,
     pub(super) validation: Dataset,
+    /// Whose answers are learnt instead of the labels.
+    teacher: Option<Graph>,
     step: TrainStep,
     executor: Executor,
 }
@@ -70,11 +72,45 @@ impl Trainer {
     /// [`TrainConfig::split`]); the graph gets the data's class names and the normalization of the
     /// images that are left.
     pub fn new(graph: Graph, config: TrainConfig, dataset: &Dataset) -> Result<Self, TrainError> {
-        let mut trainer = Self::assemble(graph, config, dataset)?;
+        let mut trainer = Self::begin(graph, config, dataset)?;
         let (mean, std) = trainer.training.channel_mean_and_std()?;
         // A channel of one value throughout has nothing to scale.
         let std = std.into_iter().map(|std| if std > 0.0 { std } else { 1.0 }).collect();
         trainer.graph.normalization = Normalization { mean, std };
+        trainer.average = trainer.average.map(|_| trainer.graph.clone());
+        trainer.with_teacher(None)
+    }
+
+    /// A run from the weights and the normalization of a network that was trained before, with a
+    /// `teacher`, normalized like it, where `config` asks for one.
+    pub fn fine_tune(
+        graph: Graph,
+        teacher: Option<Graph>,
+        config: TrainConfig,
+        dataset: &Dataset,
+    ) -> Result<Self, TrainError> {
+        Self::begin(graph, config, dataset)?.with_teacher(teacher)
+    }
+
+    /// The same run with its teacher, which a checkpoint does not hold.
+    ///
+    /// # Errors
+    /// Without the teacher that the settings ask for, or with another network's.
+    pub fn with_teacher(mut self, teacher: Option<Graph>) -> Result<Self, TrainError> {
+        let is_asked = self.config.teacher_temperature > 0.0;
+        self.teacher = teacher.filter(|_| is_asked);
+        let Some(teacher) = &self.teacher else {
+            let found = self.config.teacher_temperature.to_string();
+            let expected = "0 without a network to learn from";
+            let refusal = TrainError::Config { field: "teacher_temperature", found, expected };
+            return if is_asked { Err(refusal) } else { Ok(self) };
+        };
+        check_fits(teacher, &self.training)?;
+        Ok(self)
+    }
+
+    fn begin(graph: Graph, config: TrainConfig, dataset: &Dataset) -> Result<Self, TrainError> {
+        let mut trainer = Self::assemble(graph, config, dataset)?;
         trainer.graph.class_names.clone_from(&dataset.class_names);
         if trainer.config.zero_gamma && trainer.graph.zero_last_gammas() == 0 {
             return Err(TrainError::Config {
@@ -122,6 +158,7 @@ impl Trainer {
             progress: Progress::default(),
             training,
             validation,
+            teacher: None,
             step: TrainStep::new(),
             executor: Executor::new(),
         })
@@ -250,8 +287,14 @@ impl Trainer {
     fn one_step(&mut self, batch: &Batch, learning_rate: f32) -> Result<f64, TrainError> {
         let [_, _, done] = self.steps();
         let Self { config, graph, progress, .. } = self;
-        let targets = batch.targets(config.label_smoothing);
         let images = batch.images.view();
+        let taught = self.teacher.as_ref().map(|t| self.executor.forward_eval(t, images));
+        let taught = taught.transpose()?;
+        let mut targets = batch.targets(config.label_smoothing);
+        targets.teacher = taught.as_ref().and_then(|logits| {
+            let temperature = config.teacher_temperature;
+            Some(Teacher { logits: logits.as_slice()?, temperature })
+        });
         let output = self.step.run(graph, images, &targets, config.norm_momentum)?;
         if divergence::diverged(output.loss, graph.classes(), &mut progress.high) {
             let at = (progress.epoch + 1, progress.step + 1);

@@ -14,6 +14,7 @@ use resmcu_quantizer::data::{Dataset, FASHION_MNIST_SMALL, ReadOptions, Source};
 use resmcu_quantizer::graph::{Checkpoint, Dtype, Graph, resnet};
 use resmcu_quantizer::train::{
     EpochReport, Observer, Outcome as Ending, StepReport, TrainConfig, TrainError, Trainer,
+    unit_input,
 };
 use serde::Serialize;
 use settings::DtypeName;
@@ -92,7 +93,7 @@ impl Train {
         let begun = self.begun(given.as_ref(), &state)?;
         let dataset = self.images(given.as_ref())?;
         let mut trainer = match begun {
-            Some(begun) => Trainer::resume(begun, &dataset).map_err(describe)?,
+            Some(begun) => self.resumed(begun, given, &dataset)?,
             None => self.trainer(given, &dataset)?,
         };
         let stop = Interrupt::listen()?;
@@ -182,8 +183,24 @@ impl Train {
 
     fn trainer(&self, given: Option<Graph>, dataset: &Dataset) -> Outcome<Trainer> {
         let config = self.settings.over(self.recipe(given.as_ref()))?;
-        let graph = self.start(given, &config, dataset)?;
-        Trainer::new(graph, config, dataset).map_err(describe)
+        let Some(given) = given else {
+            let graph = self.random(&config, dataset)?;
+            return Trainer::new(graph, config, dataset).map_err(describe);
+        };
+        let given = unit_input(given, dataset).map_err(describe)?;
+        let graph = self.start(given.clone(), dataset)?;
+        Trainer::fine_tune(graph, Some(given), config, dataset).map_err(describe)
+    }
+
+    fn resumed(
+        &self,
+        begun: Checkpoint,
+        given: Option<Graph>,
+        dataset: &Dataset,
+    ) -> Outcome<Trainer> {
+        let teacher = given.map(|given| unit_input(given, dataset)).transpose();
+        let trainer = Trainer::resume(begun, dataset).map_err(describe)?;
+        trainer.with_teacher(teacher.map_err(describe)?).map_err(describe)
     }
 }
 

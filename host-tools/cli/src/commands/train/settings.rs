@@ -51,6 +51,10 @@ pub(super) struct Settings {
     /// What is taken from each label and spread over all classes
     #[arg(long, value_name = "SHARE")]
     label_smoothing: Option<f32>,
+    /// Learn the answers of the checkpoint given by `--from` instead of the labels, at this
+    /// temperature, as `--quantize` does; 0 for the labels
+    #[arg(long, value_name = "T")]
+    teacher_temperature: Option<f32>,
     /// Mix images in pairs, by shares from Beta(A, A)
     #[arg(long, value_name = "A")]
     mixup: Option<f32>,
@@ -147,6 +151,7 @@ impl Settings {
         set(&mut config.weight_decay, self.weight_decay);
         set(&mut config.clip_norm, self.clip_norm);
         set(&mut config.label_smoothing, self.label_smoothing);
+        set(&mut config.teacher_temperature, self.teacher_temperature);
         set(&mut config.mixup_alpha, self.mixup);
         set(&mut config.cutout, self.cutout);
         set(&mut config.ema, self.ema);

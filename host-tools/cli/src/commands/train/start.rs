@@ -18,6 +18,9 @@ use resmcu_quantizer::train::TrainConfig;
 /// Training images from which the first grids are chosen.
 const CALIBRATION_IMAGES: usize = 512;
 
+/// At which the float network's answers are learnt by the network that rounds.
+const TEACHER_TEMPERATURE: f32 = 4.0;
+
 /// Integers whose rounding is trained with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Scheme {
@@ -60,24 +63,25 @@ impl Train {
     /// The settings that the run begins with, before files and flags.
     pub(super) fn recipe(&self, given: Option<&Graph>) -> TrainConfig {
         match given {
+            Some(graph) if self.quantize.is_some() && !is_on_grids(graph) => TrainConfig {
+                teacher_temperature: TEACHER_TEMPERATURE,
+                ..TrainConfig::fine_tuning(&graph.name)
+            },
             Some(graph) => TrainConfig::fine_tuning(&graph.name),
             None => TrainConfig::recipe(&self.network),
         }
     }
 
-    /// The network, as the first step finds it.
-    pub(super) fn start(
-        &self,
-        given: Option<Graph>,
-        config: &TrainConfig,
-        dataset: &Dataset,
-    ) -> Outcome<Graph> {
-        let Some(graph) = given else {
-            let mut spec = resnet::by_name(&self.network).or_fail("name one of these networks")?;
-            spec.input = dataset.shape;
-            spec.classes = dataset.class_count();
-            return spec.build(config.seed).or_fail("the data's images do not fit the network");
-        };
+    /// A network of random weights, as the first step finds it.
+    pub(super) fn random(&self, config: &TrainConfig, dataset: &Dataset) -> Outcome<Graph> {
+        let mut spec = resnet::by_name(&self.network).or_fail("name one of these networks")?;
+        spec.input = dataset.shape;
+        spec.classes = dataset.class_count();
+        spec.build(config.seed).or_fail("the data's images do not fit the network")
+    }
+
+    /// The given network, as the first step finds it.
+    pub(super) fn start(&self, graph: Graph, dataset: &Dataset) -> Outcome<Graph> {
         let Some(scheme) = self.quantize else { return Ok(graph) };
         if is_on_grids(&graph) {
             let failure = Failure::input("the network is on the grids of its integers already");
