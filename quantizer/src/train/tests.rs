@@ -224,7 +224,9 @@ fn a_run_within_a_budget_is_repeated_by_what_it_found() {
     let [epoch, all, done] = trainer.steps();
     assert!(done == all && all < 100_000 * epoch, "{done} of {all} steps");
     let last = trainer.history().last().unwrap();
-    assert!(last.learning_rate < 1e-3, "the schedule ends with the run: {last:?}");
+    // The end of a cosine of so many steps; on a machine that is busy they may be three.
+    let end = 1e-3 + 0.3 / (all * all) as f32;
+    assert!(last.learning_rate < end, "the schedule ends with the run: {last:?}, {all} steps");
     let found = TrainConfig { time_budget_s: 0.0, ..trainer.config().clone() };
     let mut again = Trainer::new(graph(), found, &dataset).unwrap();
     again.run(&mut (), None).unwrap();
