@@ -4,12 +4,12 @@
 //! of its code. Picks the fastest kernels that a flash budget allows. Knows nothing of how a
 //! kernel computes, and nothing of memory beyond the scratch that a kernel asks for.
 
+use crate::accumulator::accumulator_bound;
 use crate::plan::search::Memory;
 use crate::quantized::{Channels, QuantizedGraph, QuantizedOp, TensorId};
 use resmcu_int8_kernels::host::{HOST_KERNEL, HOST_KERNEL_NAME};
 use resmcu_int8_kernels::ops::conv2d;
-use resmcu_int8_kernels::packed::{Kernel, pixel_pairs_segment};
-use resmcu_int8_kernels::requantize::NativeChannel;
+use resmcu_int8_kernels::packed::{self, Kernel, pixel_pairs_segment};
 use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::Isa;
 
@@ -49,12 +49,14 @@ pub fn kernel_name(number: u16) -> &'static str {
     }
 }
 
-/// A convolution of the profile `native` as kernels see it.
+/// A convolution as kernels see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layer<'g> {
     pub(crate) window: Window,
     clamp: [i8; 2],
-    pub(crate) channels: &'g [NativeChannel],
+    pub(crate) channels: packed::Channels<'g>,
+    /// Of its accumulator, in the profile `tflite`.
+    accumulator_bound: u64,
     weights: &'g [i8],
     /// Whether four bits hold each weight: kernels that store weights as they are have them so.
     pub(crate) is_int4: bool,
@@ -67,19 +69,25 @@ impl<'g> Layer<'g> {
         else {
             return None;
         };
-        let Channels::Native(channels) = channels else { return None };
+        let zero_point = graph.tensors[index + 1].zero_point;
+        let (channels, accumulator_bound) = match channels {
+            Channels::Native(channels) => (packed::Channels::Native(channels), 0),
+            Channels::Tflite(channels) => {
+                let zero_point = i8::try_from(zero_point).ok()?;
+                let channels = packed::Channels::Tflite { channels, zero_point };
+                (channels, accumulator_bound(graph, index))
+            }
+        };
         let window = window(graph, index)?;
-        let is_int4 = weights.iter().all(|w| (conv2d::INT4[0]..=conv2d::INT4[1]).contains(w));
-        Some(Self { window, clamp: *clamp, channels, weights, is_int4 })
-    }
-
-    /// A convolution of the profile `tflite`, which no other kernel takes.
-    fn by_the_generic_kernel(window: Window) -> Self {
-        Self { window, clamp: [0, 0], channels: &[], weights: &[], is_int4: false }
+        // The generic kernel of four bits is one of the profile `native`.
+        let is_int4 = matches!(channels, packed::Channels::Native(_))
+            && weights.iter().all(|w| (conv2d::INT4[0]..=conv2d::INT4[1]).contains(w));
+        Some(Self { window, clamp: *clamp, channels, accumulator_bound, weights, is_int4 })
     }
 
     pub(crate) fn takes(&self, kernel: Kernel) -> bool {
         (self.is_int4 || kernel.weight_bits() != Some(4))
+            && self.accumulator_bound <= kernel.tflite_accumulator_max().into()
             && kernel.accepts(&self.window, self.clamp, self.channels)
     }
 
@@ -140,8 +148,7 @@ pub fn candidates_by_rows(
     limits: &Limits,
     rows: usize,
 ) -> Vec<Candidate> {
-    let other = || window(graph, index).map(Layer::by_the_generic_kernel);
-    let Some(layer) = Layer::of(graph, index).or_else(other) else { return vec![] };
+    let Some(layer) = Layer::of(graph, index) else { return vec![] };
     let groups = groups(&layer.window, rows);
     let of_group = |window: &Window| Layer { window: *window, ..layer };
     let (costs, has_packed) = Costs::of(limits.isa);

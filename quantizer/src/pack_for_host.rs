@@ -5,11 +5,11 @@
 
 use resmcu_int8_kernels::host::{self, HOST_KERNEL};
 use resmcu_int8_kernels::ops::conv2d;
-use resmcu_int8_kernels::packed::Kernel;
-use resmcu_int8_kernels::requantize::NativeChannel;
+use resmcu_int8_kernels::packed::{Channels, Kernel};
+use resmcu_int8_kernels::requantize::{NativeChannel, TfliteChannel};
 use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::write::{DataSection, WriteError, encode};
-use resmcu_model_format::{self as format, DataRef, ModelFile, Op, ParseError, Step};
+use resmcu_model_format::{self as format, DataRef, ModelFile, Op, ParseError, Profile, Step};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Why a file could not be packed anew.
@@ -77,8 +77,19 @@ fn unpack(
     let whole = if let Some(kernel) = Kernel::from_number(kernel) {
         // Copied: the file may lie at any address.
         let words: Vec<u32> = read_all(packed)?;
-        let channels: Vec<NativeChannel> = read_all(model.data(conv.channels))?;
-        kernel.unpack(window, &channels, &words, &mut weights)
+        let constants = model.data(conv.channels);
+        match model.header().profile {
+            Profile::Native => {
+                let channels: Vec<NativeChannel> = read_all(constants)?;
+                kernel.unpack(window, Channels::Native(&channels), &words, &mut weights)
+            }
+            Profile::Tflite => {
+                let channels: Vec<TfliteChannel> = read_all(constants)?;
+                // No weight depends on the zero point.
+                let channels = Channels::Tflite { channels: &channels, zero_point: 0 };
+                kernel.unpack(window, channels, &words, &mut weights)
+            }
+        }
     } else if kernel == conv2d::NUMBER_S4 {
         unpack_s4(&read_all::<u16>(packed)?, window, &mut weights)
     } else {

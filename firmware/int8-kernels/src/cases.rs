@@ -4,6 +4,7 @@
 extern crate std;
 
 use crate::ops::conv2d::{Conv2d, Pad, Weights, conv2d_s8, pack, packed_len, scratch_len};
+use crate::packed::Channels;
 use crate::requantize::{Native, NativeChannel, NativeJoin, Requantize, Tflite, TfliteChannel};
 use crate::shape::Window;
 use std::vec::Vec;
@@ -116,6 +117,11 @@ impl Case {
     pub(crate) fn tflite(&self) -> Vec<i8> {
         let (zero_point, clamp) = (self.zero_point, self.clamp);
         self.generic(&self.tflite, Tflite { zero_point, clamp })
+    }
+
+    /// The channels of the profile `tflite`.
+    pub(crate) fn tflite_channels(&self) -> Channels<'_> {
+        Channels::Tflite { channels: &self.tflite, zero_point: self.zero_point as i8 }
     }
 
     /// For messages.

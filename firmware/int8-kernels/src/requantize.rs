@@ -11,6 +11,18 @@ pub const NATIVE_ACCUMULATOR_MAX: u32 = 1 << 30;
 /// Largest absolute value that the accumulator of the profile `tflite` may take.
 pub const TFLITE_ACCUMULATOR_MAX: u32 = i32::MAX as u32;
 
+/// What becomes of a convolution's accumulator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Form {
+    /// [`Native`].
+    Native = 0,
+    /// [`NativeJoin`].
+    NativeJoin = 1,
+    /// [`Tflite`].
+    Tflite = 2,
+}
+
 /// Turns an accumulator into an element of the output.
 pub trait Requantize: Copy {
     /// The constants of one output channel, read in place from flash.
@@ -102,6 +114,32 @@ pub(crate) fn multiply_high_15(t: i32, m: i16) -> i32 {
     let (high, low) = (t >> 16, (t & 0xffff) as u32);
     let m = i32::from(m);
     (high * m).wrapping_add(((low * m as u32) >> 16) as i32)
+}
+
+/// `(t * m) >> 32`, floor, for `0 <= m < 2^31`; exact for every `t`.
+#[cfg(not(all(target_arch = "arm", not(target_has_atomic = "32"))))]
+#[inline]
+pub(crate) fn multiply_high_31(t: i32, m: i32) -> i32 {
+    ((i64::from(t) * i64::from(m)) >> 32) as i32
+}
+
+#[cfg(all(target_arch = "arm", not(target_has_atomic = "32")))]
+pub(crate) use multiply_high_31_by_halves as multiply_high_31;
+
+/// `(t * m) >> 32`, floor, for `0 <= m < 2^31`; exact for every `t`.
+///
+/// For `Armv6-M`: four products of 32 bits. With `t = 2^16 h + l` and `m = 2^16 g + k` it is
+/// `h g + (h k + l g + (l k >> 16) >> 16)`, of which the sum in brackets takes 33 bits: its first
+/// and last term are below 2^31 together, and what they carry is added apart.
+#[cfg(any(test, all(target_arch = "arm", not(target_has_atomic = "32"))))]
+#[inline]
+pub(crate) fn multiply_high_31_by_halves(t: i32, m: i32) -> i32 {
+    let (h, l) = (t >> 16, t & 0xffff);
+    let (g, k) = (m >> 16, m & 0xffff);
+    let low = l.cast_unsigned().wrapping_mul(k.cast_unsigned()) >> 16;
+    let first = h.wrapping_mul(k).wrapping_add(low.cast_signed());
+    let second = (first & 0xffff).wrapping_add(l.wrapping_mul(g));
+    h.wrapping_mul(g).wrapping_add(first >> 16).wrapping_add(second >> 16)
 }
 
 /// The profile `native` without a residual.
@@ -240,6 +278,18 @@ mod tests {
                     expected,
                     "t {t}, m {multiplier}, e {post_shift}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn four_short_products_are_a_long_one() {
+        let ends = [0, 1, 2, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x7fff_0000, 0x7fff_ffff];
+        let negative = ends.map(|end: i32| !end);
+        for t in ends.into_iter().chain(negative) {
+            for m in ends {
+                let expected = (i64::from(t) * i64::from(m)).div_euclid(1 << 32);
+                assert_eq!(i64::from(multiply_high_31_by_halves(t, m)), expected, "{t} times {m}");
             }
         }
     }

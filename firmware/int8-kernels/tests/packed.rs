@@ -2,8 +2,10 @@
 //! loops, and the extremes of their range proofs.
 
 use resmcu_int8_kernels::ops::conv2d::{self, Conv2d, Pad, Weights, conv2d_s8};
-use resmcu_int8_kernels::packed::{Kernel, PackedConv2d, packed_conv2d_s8};
-use resmcu_int8_kernels::requantize::{Native, NativeChannel, NativeJoin};
+use resmcu_int8_kernels::packed::{Channels, Kernel, PackedConv2d, packed_conv2d_s8};
+use resmcu_int8_kernels::requantize::{
+    Form, Native, NativeChannel, NativeJoin, Tflite, TfliteChannel,
+};
 use resmcu_int8_kernels::shape::Window;
 
 /// A linear congruential generator (Knuth's MMIX), of which the upper bits are used.
@@ -56,50 +58,110 @@ fn window(input: [u16; 3], outputs: u16, size: u8, stride: u8) -> Window {
     }
 }
 
+/// Constants of both profiles.
+struct Constants {
+    native: Vec<NativeChannel>,
+    tflite: Vec<TfliteChannel>,
+    zero_point: i8,
+}
+
+impl Constants {
+    fn new(rng: &mut Rng, outputs: usize) -> Self {
+        let native = |rng: &mut Rng| NativeChannel {
+            bias: (rng.next() as i32) >> 4,
+            skip_multiplier: rng.below(1 << 20) as i32,
+            multiplier: [0, 1, 20_000, 32_767][rng.below(4) as usize],
+            // The least: sums of extremes then stay below the profile's bound.
+            pre_shift: 6,
+            post_shift: rng.below(10) as u8,
+        };
+        let tflite = |rng: &mut Rng| TfliteChannel {
+            bias: (rng.next() as i32 - (1 << 30)) >> 8,
+            multiplier: [0, 1, 1 << 30, rng.next() as i32, i32::MAX][rng.below(5) as usize],
+            shift: -1 - rng.below(17) as i32,
+        };
+        Self {
+            native: (0..outputs).map(|_| native(rng)).collect(),
+            tflite: (0..outputs).map(|_| tflite(rng)).collect(),
+            zero_point: [i8::MIN, rng.next() as i8, i8::MAX][rng.below(3) as usize],
+        }
+    }
+
+    fn of(&self, form: Form) -> Channels<'_> {
+        match form {
+            Form::Native | Form::NativeJoin => Channels::Native(&self.native),
+            Form::Tflite => {
+                Channels::Tflite { channels: &self.tflite, zero_point: self.zero_point }
+            }
+        }
+    }
+}
+
+/// A layer of the generic kernel.
+struct Generic<'a> {
+    window: Window,
+    pad: Pad<'a>,
+    weights: &'a [i8],
+    constants: &'a Constants,
+    clamp: [i8; 2],
+}
+
+impl Generic<'_> {
+    /// What it makes of `x`, and of `y` where a residual is joined.
+    fn run(&self, form: Form, x: &[i8], y: &mut [i8]) {
+        let Self { window, pad, weights, constants, clamp } = *self;
+        let mut packed = vec![0; conv2d::packed_len(&window)];
+        conv2d::pack(weights, &window, &mut packed);
+        let (weights, mut patch) = (Weights::Int8(&packed), vec![0; conv2d::scratch_len(&window)]);
+        let channels = &constants.native[..];
+        match form {
+            Form::Native => {
+                let requantize = Native { clamp };
+                let layer = Conv2d { window, pad, weights, channels, requantize };
+                conv2d_s8(&layer, x, y, &mut patch);
+            }
+            Form::NativeJoin => {
+                let requantize = NativeJoin { clamp };
+                let layer = Conv2d { window, pad, weights, channels, requantize };
+                conv2d_s8(&layer, x, y, &mut patch);
+            }
+            Form::Tflite => {
+                let requantize = Tflite { zero_point: constants.zero_point.into(), clamp };
+                let channels = &constants.tflite[..];
+                let layer = Conv2d { window, pad, weights, channels, requantize };
+                conv2d_s8(&layer, x, y, &mut patch);
+            }
+        }
+    }
+}
+
 /// That `kernel` gives the generic kernel's bytes with these inputs and weights.
 #[track_caller]
 fn check(kernel: Kernel, window: &Window, [inputs, weights]: [Values; 2], seed: u64) {
     let rng = &mut Rng(seed);
-    let outputs = usize::from(window.output[2]);
+    let (window, outputs) = (*window, usize::from(window.output[2]));
     let x = inputs.fill(rng, window.input.iter().map(|&n| usize::from(n)).product());
     let mut w = weights.fill(rng, outputs * window.patch_len());
     if kernel.weight_bits() == Some(4) {
         w.iter_mut().for_each(|w| *w = (*w).clamp(-8, 7));
     }
-    let channel = |rng: &mut Rng| NativeChannel {
-        bias: (rng.next() as i32) >> 4,
-        skip_multiplier: rng.below(1 << 20) as i32,
-        multiplier: [0, 1, 20_000, 32_767][rng.below(4) as usize],
-        // The least: sums of extremes then stay below the profile's bound.
-        pre_shift: 6,
-        post_shift: rng.below(10) as u8,
-    };
-    let channels: Vec<_> = (0..outputs).map(|_| channel(rng)).collect();
+    let constants = &Constants::new(rng, outputs);
     let clamp = if kernel == Kernel::PixelPairs { [-100, 90] } else { [i8::MIN, i8::MAX] };
-    assert!(kernel.accepts(window, clamp, &channels), "{kernel:?}, {window:?}");
-    let mut generic = vec![0; conv2d::packed_len(window)];
-    conv2d::pack(&w, window, &mut generic);
-    let mut packed = vec![0; kernel.packed_words(window)];
-    kernel.pack(window, &channels, &w, &mut packed);
     let skip = Values::Random.fill(rng, window.positions() * outputs);
     let pad = Pad::Uniform(rng.next() as i8);
-    for join in [false, true] {
-        let (mut expected, mut patch) = (skip.clone(), vec![0; conv2d::scratch_len(window)]);
-        let (weights, channels, window) = (Weights::Int8(&generic), &channels[..], *window);
-        if join {
-            let requantize = NativeJoin { clamp };
-            let layer = Conv2d { window, pad, weights, channels, requantize };
-            conv2d_s8(&layer, &x, &mut expected, &mut patch);
-        } else {
-            let requantize = Native { clamp };
-            let layer = Conv2d { window, pad, weights, channels, requantize };
-            conv2d_s8(&layer, &x, &mut expected, &mut patch);
-        }
-        let layer = PackedConv2d { kernel, window, pad, packed: &packed, clamp, join };
+    for form in [Form::Native, Form::NativeJoin, Form::Tflite] {
+        let channels = constants.of(form);
+        assert!(kernel.accepts(&window, clamp, channels), "{kernel:?}, {window:?}, {form:?}");
+        let mut packed = vec![0; kernel.packed_words(&window)];
+        kernel.pack(&window, channels, &w, &mut packed);
+        let mut expected = skip.clone();
+        Generic { window, pad, weights: &w, constants, clamp }.run(form, &x, &mut expected);
+        let (packed, zero_point) = (&packed[..], constants.zero_point);
+        let layer = PackedConv2d { kernel, window, pad, packed, clamp, form, zero_point };
         for words in [kernel.scratch_words_min(&window), kernel.scratch_words_max(&window)] {
             let (mut y, mut scratch) = (skip.clone(), vec![0xAAAA_AAAA; words]);
             packed_conv2d_s8(&layer, &x, &mut y, &mut scratch);
-            assert!(y == expected, "{kernel:?}, {window:?}, {inputs:?}, {weights:?}, join {join}");
+            assert!(y == expected, "{kernel:?}, {window:?}, {inputs:?}, {weights:?}, {form:?}");
         }
     }
 }

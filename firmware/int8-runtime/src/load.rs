@@ -1,7 +1,7 @@
 //! From records to decoded steps: what the format cannot prove, because it knows no kernel.
 
 use crate::error::LoadError;
-use crate::step::{By, Form, Layer, Step, Work};
+use crate::step::{By, Layer, Step, Work};
 #[cfg(not(target_os = "none"))]
 use resmcu_int8_kernels::host::{self, HOST_KERNEL};
 use resmcu_int8_kernels::ops::conv2d::{
@@ -9,9 +9,9 @@ use resmcu_int8_kernels::ops::conv2d::{
 };
 use resmcu_int8_kernels::ops::softmax::SoftmaxScale;
 use resmcu_int8_kernels::ops::subsample_pad::SubsampleShape;
-use resmcu_int8_kernels::packed::Kernel;
+use resmcu_int8_kernels::packed::{Channels, Kernel};
 use resmcu_int8_kernels::requantize::{
-    NATIVE_ACCUMULATOR_MAX, NativeChannel, TFLITE_ACCUMULATOR_MAX, TfliteChannel,
+    Form, NATIVE_ACCUMULATOR_MAX, NativeChannel, TFLITE_ACCUMULATOR_MAX, TfliteChannel,
 };
 use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::flow::{Flow, Flows, NONE, prove};
@@ -160,19 +160,30 @@ impl<'m> Decoder<'_, 'm> {
         conv: &format::Conv2d,
         y: &Tensor<'_>,
     ) -> Result<Work, LoadError> {
-        let not_for = LoadError::NotForKernel { step: self.step, kernel: number };
-        if self.file.header().profile != Profile::Native {
-            return Err(not_for);
-        }
         let (window, pad) = self.sliding(conv, y)?;
         self.accumulator(conv.accumulator_bound)?;
-        let channels = self.native_channels(conv.channels, usize::from(y.shape[2]))?;
-        if !kernel.accepts(&window, conv.clamp, channels) {
-            return Err(not_for);
+        let outputs = usize::from(y.shape[2]);
+        let (channels, form) = match self.form() {
+            Form::Tflite => {
+                let channels = self.tflite_channels(conv.channels, outputs)?;
+                let zero_point = y.zero_point as i8;
+                (Channels::Tflite { channels, zero_point }, Form::Tflite)
+            }
+            form => {
+                let channels = self.native_channels(conv.channels, outputs)?;
+                let join = conv.skip.is_some();
+                (Channels::Native(channels), if join { Form::NativeJoin } else { form })
+            }
+        };
+        let bounded = match form {
+            Form::Tflite => conv.accumulator_bound <= kernel.tflite_accumulator_max(),
+            Form::Native | Form::NativeJoin => true,
+        };
+        if !bounded || !kernel.accepts(&window, conv.clamp, channels) {
+            return Err(LoadError::NotForKernel { step: self.step, kernel: number });
         }
         self.scratch(kernel.scratch_words_min(&window).saturating_mul(4))?;
         self.records::<u32>(conv.weights, kernel.packed_words(&window))?;
-        let form = if conv.skip.is_some() { Form::NativeJoin } else { Form::Native };
         let layer = layer((conv.weights, conv.channels), form, conv.clamp, y);
         Ok(Work::Conv2d { by: By::Packed(kernel), window, pad, layer })
     }
@@ -256,10 +267,7 @@ impl<'m> Decoder<'_, 'm> {
         let outputs = usize::from(outputs);
         match self.file.header().profile {
             Profile::Native => self.native_channels(reference, outputs).map(|_| ()),
-            Profile::Tflite => {
-                let channels = self.records(reference, outputs)?;
-                self.valid(channels, TfliteChannel::is_valid).map(|_| ())
-            }
+            Profile::Tflite => self.tflite_channels(reference, outputs).map(|_| ()),
         }
     }
 
@@ -299,6 +307,15 @@ impl<'m> Decoder<'_, 'm> {
     ) -> Result<&'m [NativeChannel], LoadError> {
         let channels = self.records(reference, count)?;
         self.valid(channels, NativeChannel::is_valid)
+    }
+
+    fn tflite_channels(
+        &self,
+        reference: DataRef,
+        count: usize,
+    ) -> Result<&'m [TfliteChannel], LoadError> {
+        let channels = self.records(reference, count)?;
+        self.valid(channels, TfliteChannel::is_valid)
     }
 
     fn valid<T>(

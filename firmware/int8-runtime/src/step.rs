@@ -16,7 +16,7 @@ use resmcu_int8_kernels::ops::softmax::{SoftmaxScale, softmax_s8};
 use resmcu_int8_kernels::ops::subsample_pad::{SubsampleShape, subsample_pad_s8};
 use resmcu_int8_kernels::packed::{Kernel, PackedConv2d, packed_conv2d_s8};
 use resmcu_int8_kernels::requantize::{
-    Native, NativeChannel, NativeJoin, Requantize, Tflite, TfliteChannel,
+    Form, Native, NativeChannel, NativeJoin, Requantize, Tflite, TfliteChannel,
 };
 use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::flow::{Flow, Flows};
@@ -46,14 +46,6 @@ impl AsMut<Flow> for Step {
     fn as_mut(&mut self) -> &mut Flow {
         &mut self.flow
     }
-}
-
-/// The arithmetic of a convolution or a classifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    Native,
-    NativeJoin,
-    Tflite,
 }
 
 /// Where a layer's numbers lie in the data section, and how its results are made.
@@ -254,9 +246,8 @@ fn packed_conv2d(
     scratch: &mut [u8],
 ) {
     let packed = records(file, layer.weights, kernel.packed_words(&window));
-    let join = layer.form == Form::NativeJoin;
-    let clamp = layer.clamp;
-    let layer = PackedConv2d { kernel, window, pad, packed, clamp, join };
+    let Layer { clamp, form, zero_point, .. } = *layer;
+    let layer = PackedConv2d { kernel, window, pad, packed, clamp, form, zero_point };
     let (words, _) = scratch.as_chunks_mut::<{ size_of::<u32>() }>();
     packed_conv2d_s8(&layer, x, y, elements_mut(words.as_flattened_mut()));
 }

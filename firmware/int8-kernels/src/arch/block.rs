@@ -5,6 +5,8 @@
 //! second. A sum is over some steps, and sums follow one another. Owns these shapes, so that each
 //! core's loops can rely on them; does not know what is summed.
 
+use crate::requantize::Form;
+
 /// A pair of tiles or pixels, and `pairs` pairs of output channels.
 pub(crate) struct Block<'a> {
     /// Steps of inputs.
@@ -69,8 +71,8 @@ pub(crate) struct Outputs<'a> {
     /// From pixel to pixel and from row to row of the output, in bytes.
     pub(crate) pixel: usize,
     pub(crate) row: usize,
-    /// Whether the output holds a residual.
-    pub(crate) join: bool,
+    /// The arithmetic.
+    pub(crate) form: Form,
 }
 
 impl Outputs<'_> {
@@ -87,12 +89,12 @@ impl Outputs<'_> {
 pub(crate) struct Pixels<'a> {
     /// All words of the block's pairs.
     pub(crate) packed: &'a [u32],
-    /// Words of a pair: two biases twice, its weights, two scales, two weights of the residual.
+    /// Words of a pair: two biases twice, its weights, two scales, two last words.
     pub(crate) stride: usize,
     /// One, or as many as the core's loops take at once.
     pub(crate) pairs: usize,
-    /// Whether the output holds a residual.
-    pub(crate) join: bool,
+    /// The arithmetic.
+    pub(crate) form: Form,
 }
 
 impl Pixels<'_> {

@@ -1,7 +1,7 @@
 //! The residual add of the profile `tflite`: both inputs are brought to a common scale, added, and
 //! brought to the output's. (The profile `native` has none: its convolutions join the residual.)
 
-use crate::requantize::{clamp, multiply_by_quantized_multiplier};
+use crate::requantize::{clamp, multiply_high_31};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// How far inputs are shifted left before they are rescaled (TensorFlow Lite's `left_shift`).
@@ -37,28 +37,89 @@ impl AddConstants {
             && self.input_offsets.iter().all(|offset| (-127..=128).contains(offset))
             && (-128..=127).contains(&self.output_offset)
     }
+}
 
+/// One rescaling as one product and one floor.
+///
+/// As in `packed/constants.rs`, both roundings are floors of something with a half added: with
+/// `h = floor(4 v m / 2^32)`, the upper half of one product, the rescaled `v` is
+/// `floor((h + 1 + 2^e - 2 [v < 0]) / 2^(e+1))` for `e >= 1`, and `floor((h + 1) / 2)` for `e = 0`.
+/// `|v| < 2^29` for both inputs and their sum: `v` is at most 255 or 510 times `2^20`, and
+/// multipliers are below 1. From `e = 30` on the result is 0 whatever `e` is, and that of 30 does for
+/// 31.
+#[derive(Clone, Copy)]
+struct Rescale {
+    multiplier: i32,
+    /// `1 + 2^e`, or 1.
+    addend: i32,
+    /// 2 where negative values are to have it subtracted.
+    below_zero: i32,
+    /// `e + 1`.
+    shift: u32,
+}
+
+/// The shift of what is multiplied.
+const HEADROOM: u32 = 2;
+
+impl Rescale {
+    fn new(multiplier: i32, shift: i32) -> Self {
+        let e = shift.min(0).unsigned_abs().min(30);
+        let (addend, below_zero) = if e == 0 { (1, 0) } else { (1 + (1 << e), 2) };
+        Self { multiplier, addend, below_zero, shift: e + 1 }
+    }
+
+    /// Of `v`, shifted by [`HEADROOM`].
     #[inline]
-    fn rescale(&self, input: usize, x: i8) -> i32 {
-        let x = (i32::from(x) + self.input_offsets[input]) << LEFT_SHIFT;
-        let (multiplier, shift) = (self.input_multipliers[input], self.input_shifts[input]);
-        multiply_by_quantized_multiplier(x, multiplier, shift)
+    fn apply(self, shifted: i32) -> i32 {
+        let rounded = self.addend.wrapping_sub((shifted >> 31) & self.below_zero);
+        let high = multiply_high_31(shifted, self.multiplier);
+        high.wrapping_add(rounded).wrapping_shr(self.shift)
+    }
+}
+
+/// An add that is ready to run.
+struct Sum {
+    /// Offsets as they are added, shifted.
+    offsets: [i32; 2],
+    inputs: [Rescale; 2],
+    output: Rescale,
+    zero: i32,
+    bounds: [i8; 2],
+}
+
+impl Sum {
+    fn new(constants: &AddConstants, bounds: [i8; 2]) -> Self {
+        let [first, second] = [0, 1].map(|input| {
+            Rescale::new(constants.input_multipliers[input], constants.input_shifts[input])
+        });
+        Self {
+            offsets: constants.input_offsets.map(|o| o.wrapping_shl(LEFT_SHIFT + HEADROOM)),
+            inputs: [first, second],
+            output: Rescale::new(constants.output_multiplier, constants.output_shift),
+            zero: constants.output_offset,
+            bounds,
+        }
     }
 
     #[inline]
-    fn sum(&self, a: i32, b: i32, bounds: [i8; 2]) -> i8 {
-        let sum = a.wrapping_add(b);
-        let q = multiply_by_quantized_multiplier(sum, self.output_multiplier, self.output_shift);
-        clamp(q.wrapping_add(self.output_offset), bounds)
+    fn rescale(&self, input: usize, x: i8) -> i32 {
+        let shifted = i32::from(x) << (LEFT_SHIFT + HEADROOM);
+        self.inputs[input].apply(shifted.wrapping_add(self.offsets[input]))
+    }
+
+    #[inline]
+    fn of(&self, a: i8, b: i8) -> i8 {
+        let sum = self.rescale(0, a).wrapping_add(self.rescale(1, b));
+        clamp(self.output.apply(sum << HEADROOM).wrapping_add(self.zero), self.bounds)
     }
 }
 
 /// `y = a + b` (TensorFlow Lite's int8 `ADD`). All slices have the same length.
 pub fn add_s8(a: &[i8], b: &[i8], constants: &AddConstants, bounds: [i8; 2], y: &mut [i8]) {
     debug_assert_eq!((a.len(), b.len()), (y.len(), y.len()));
+    let sum = Sum::new(constants, bounds);
     for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-        let (a, b) = (constants.rescale(0, a), constants.rescale(1, b));
-        *y = constants.sum(a, b, bounds);
+        *y = sum.of(a, b);
     }
 }
 
@@ -71,8 +132,45 @@ pub fn add_in_place_s8(
     y: &mut [i8],
 ) {
     debug_assert!(own < 2 && other.len() == y.len());
+    let mut sum = Sum::new(constants, bounds);
+    if own == 1 {
+        // Sums do not depend on the order.
+        sum.offsets.swap(0, 1);
+        sum.inputs.swap(0, 1);
+    }
     for (y, &other) in y.iter_mut().zip(other) {
-        let (a, b) = (constants.rescale(own & 1, *y), constants.rescale(own & 1 ^ 1, other));
-        *y = constants.sum(a, b, bounds);
+        *y = sum.of(*y, other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::requantize::multiply_by_quantized_multiplier;
+
+    /// One rescaling against both roundings, around each tie and at the ends.
+    #[test]
+    fn one_floor_is_the_double_rounding() {
+        const MAX: i64 = 510 << LEFT_SHIFT;
+        let multipliers = [0, 1, 1 << 30, (1 << 30) + 1, 0x5555_5555, i32::MAX - 1, i32::MAX];
+        let mut ties = 0;
+        for (shift, multiplier) in (0..=31).flat_map(|e| multipliers.map(|m| (-e, m))) {
+            let rescale = Rescale::new(multiplier, shift);
+            let mut check = |v: i64| {
+                let v = v.clamp(-MAX, MAX) as i32;
+                let expected = multiply_by_quantized_multiplier(v, multiplier, shift);
+                assert_eq!(rescale.apply(v << HEADROOM), expected, "{v}, {multiplier}, {shift}");
+            };
+            (-3..=3).for_each(&mut check);
+            [-MAX, -MAX + 1, MAX - 1, MAX].into_iter().for_each(&mut check);
+            for n in -600_i64..=600 {
+                let numerator = i128::from(2 * n + 1) << (30 - shift);
+                let tie = numerator.div_euclid(i128::from(multiplier).max(1));
+                let tie = tie.clamp((-MAX).into(), MAX.into()) as i64;
+                ties += usize::from(tie.abs() < MAX);
+                (tie - 2..=tie + 2).for_each(&mut check);
+            }
+        }
+        assert!(ties > 100_000, "{ties}");
     }
 }

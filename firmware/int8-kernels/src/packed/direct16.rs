@@ -9,19 +9,19 @@
 //! another, filled up with zeros. Owns packing, patches and the walk; does not know how the
 //! passes are computed.
 
-use super::PackedConv2d;
+use super::{Channels, PackedConv2d};
 use super::dsp::int16_pair;
 use crate::arch::passes::direct16 as passes;
 use crate::ops::conv2d::{gather, gather_rows};
-use crate::requantize::NativeChannel;
+use crate::requantize::Form;
 use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Words of a step: two tiles or outputs, two words each.
 const STEP: usize = 4;
 
-/// Words of a pair of outputs besides its weights: four biases, two scales, two weights of the
-/// residual.
+/// Words of a pair of outputs besides its weights: four biases, two scales, two last words of
+/// [`super::constants`].
 pub(crate) const CONSTANTS: usize = 8;
 
 /// How a patch lies in memory.
@@ -79,18 +79,18 @@ pub(crate) struct Stream<'a> {
     packed: &'a [u32],
     steps: usize,
     pairs: usize,
-    /// Whether the output holds a residual.
-    pub(crate) join: bool,
+    /// The arithmetic.
+    pub(crate) form: Form,
 }
 
 impl<'a> Stream<'a> {
     /// `packed`: for each pair four biases, `[steps][2 outputs][2]` weights, then scales and
-    /// weights of the residual. None if it has another length, or no step or no pair.
-    fn new(packed: &'a [u32], steps: usize, join: bool) -> Option<Self> {
+    /// last words. None if it has another length, or no step or no pair.
+    fn new(packed: &'a [u32], steps: usize, form: Form) -> Option<Self> {
         let pair = CONSTANTS + STEP * steps;
         let pairs = packed.len() / pair.max(1);
         let whole = packed.len() == pairs * pair && pairs != 0 && steps != 0;
-        whole.then_some(Self { packed, steps, pairs, join })
+        whole.then_some(Self { packed, steps, pairs, form })
     }
 
     /// `pairs * (CONSTANTS + 4 * steps)` words.
@@ -145,17 +145,16 @@ pub(crate) fn scratch_words(window: &Window) -> usize {
 /// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels.
 pub(crate) fn pack(
     window: &Window,
-    channels: &[NativeChannel],
+    channels: Channels<'_>,
     weights: &[i8],
     packed: &mut [u32],
 ) {
     let (patch, steps) = (window.patch_len(), steps(window));
     let pairs = packed.chunks_exact_mut(CONSTANTS + STEP * steps);
-    for ((packed, weights), channels) in
-        pairs.zip(weights.chunks_exact(2 * patch)).zip(channels.chunks_exact(2))
-    {
-        for (o, (row, channel)) in weights.chunks_exact(patch).zip(channels).enumerate() {
-            packed[2 * o..2 * o + 2].fill(channel.bias as u32);
+    for (pair, (packed, weights)) in pairs.zip(weights.chunks_exact(2 * patch)).enumerate() {
+        for (o, row) in weights.chunks_exact(patch).enumerate() {
+            let channel = channels.get(2 * pair + o);
+            packed[2 * o..2 * o + 2].fill(channel.bias);
             let mut step = 4 + 2 * o;
             for_each_step(window, row, |four| {
                 let [a, b, c, d] = four.map(|w| i32::from(w) << channel.pre_shift);
@@ -163,8 +162,8 @@ pub(crate) fn pack(
                 packed[step + 1] = int16_pair(b, d);
                 step += STEP;
             });
-            packed[4 + STEP * steps + o] = channel.scale_32() as u32;
-            packed[6 + STEP * steps + o] = channel.skip_multiplier as u32;
+            packed[4 + STEP * steps + o] = channel.scale;
+            packed[6 + STEP * steps + o] = channel.last;
         }
     }
 }
@@ -193,7 +192,7 @@ pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mu
     let gathered = <[i8]>::mut_from_bytes(gathered.as_mut_bytes()).unwrap_or_default();
     let Some(spare) = spare.get_mut(..outputs) else { return };
     let Some(gathered) = gathered.get_mut(..gathered_bytes(window)) else { return };
-    let Some(stream) = Stream::new(layer.packed, steps(window), layer.join) else { return };
+    let Some(stream) = Stream::new(layer.packed, steps(window), layer.form) else { return };
     let mut places = Places::new(layer);
     for y in y.chunks_mut((2 * outputs).max(1)) {
         places.widen_next(x, gathered, patches);

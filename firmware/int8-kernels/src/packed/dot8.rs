@@ -14,10 +14,10 @@
 //!
 //! Owns packing, patches and the walk; does not know how a pass is computed.
 
-use super::PackedConv2d;
+use super::{Channels, PackedConv2d};
 use crate::arch::passes::dot8 as passes;
 use crate::ops::conv2d::gather_rows;
-use crate::requantize::NativeChannel;
+use crate::requantize::Form;
 use crate::shape::Window;
 use core::ops::Range;
 use zerocopy::{FromBytes, IntoBytes};
@@ -40,7 +40,7 @@ pub(crate) struct Stream<'a> {
     rows: usize,
     steps: usize,
     outputs: usize,
-    join: bool,
+    form: Form,
 }
 
 impl<'a> Stream<'a> {
@@ -56,7 +56,7 @@ impl<'a> Stream<'a> {
             rows,
             steps,
             outputs,
-            join: layer.join,
+            form: layer.form,
         })
     }
 
@@ -80,9 +80,9 @@ impl<'a> Stream<'a> {
         self.outputs
     }
 
-    /// Whether the output holds a residual.
-    pub(crate) fn join(&self) -> bool {
-        self.join
+    /// The arithmetic.
+    pub(crate) fn form(&self) -> Form {
+        self.form
     }
 }
 
@@ -136,15 +136,15 @@ pub(crate) fn scratch_words(window: &Window) -> usize {
 /// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels.
 pub(crate) fn pack(
     window: &Window,
-    channels: &[NativeChannel],
+    channels: Channels<'_>,
     weights: &[i8],
     packed: &mut [u32],
 ) {
     packed.fill(0);
     let (patch, row) = (window.patch_len(), row_bytes(window));
     let group = STEP_WORDS * usize::from(window.size[0]) * row_steps(window) + CONSTANTS;
-    for (o, (weights, channel)) in weights.chunks_exact(patch).zip(channels).enumerate() {
-        let lane = o % OUTPUTS;
+    for (o, weights) in weights.chunks_exact(patch).enumerate() {
+        let (lane, channel) = (o % OUTPUTS, channels.get(o));
         let group = &mut packed[o / OUTPUTS * group..][..group];
         let (taps, constants) = group.split_at_mut(group.len() - CONSTANTS);
         let taps = <[u8]>::mut_from_bytes(taps.as_mut_bytes()).unwrap_or_default();
@@ -156,9 +156,9 @@ pub(crate) fn pack(
             }
         }
         constants[lane] = channel.pre_shift.into();
-        constants[OUTPUTS + lane] = channel.bias as u32;
-        constants[2 * OUTPUTS + lane] = channel.scale_32() as u32;
-        constants[3 * OUTPUTS + lane] = channel.skip_multiplier as u32;
+        constants[OUTPUTS + lane] = channel.bias;
+        constants[2 * OUTPUTS + lane] = channel.scale;
+        constants[3 * OUTPUTS + lane] = channel.last;
     }
 }
 

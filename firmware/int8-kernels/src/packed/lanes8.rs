@@ -13,10 +13,10 @@
 //!
 //! Owns packing, patches and the walk; does not know how a pass is computed.
 
-use super::PackedConv2d;
+use super::{Channels, PackedConv2d};
 use crate::arch::passes::lanes8 as passes;
 use crate::ops::conv2d::gather;
-use crate::requantize::NativeChannel;
+use crate::requantize::Form;
 use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -42,7 +42,7 @@ pub(crate) struct Stream<'a> {
     rows: usize,
     row: usize,
     outputs: usize,
-    join: bool,
+    form: Form,
 }
 
 impl<'a> Stream<'a> {
@@ -52,7 +52,7 @@ impl<'a> Stream<'a> {
         let (rows, row) = (usize::from(window.size[0]), row_bytes(window));
         let (packed, outputs) = (layer.packed, usize::from(window.output[2]));
         let whole = packed.len() == packed_words(window) && rows * row * outputs != 0;
-        whole.then_some(Self { packed, rows, row, outputs, join: layer.join })
+        whole.then_some(Self { packed, rows, row, outputs, form: layer.form })
     }
 
     /// For each block of outputs their constants, then `[rows][row][outputs]` bytes, filled up to a
@@ -76,9 +76,9 @@ impl<'a> Stream<'a> {
         self.outputs
     }
 
-    /// Whether the output holds a residual.
-    pub(crate) fn join(&self) -> bool {
-        self.join
+    /// The arithmetic.
+    pub(crate) fn form(&self) -> Form {
+        self.form
     }
 }
 
@@ -113,20 +113,21 @@ pub(crate) fn scratch_words(window: &Window) -> usize {
 /// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels.
 pub(crate) fn pack(
     window: &Window,
-    channels: &[NativeChannel],
+    channels: Channels<'_>,
     weights: &[i8],
     mut packed: &mut [u32],
 ) {
     let (patch, [_, most]) = (window.patch_len(), block(window.output[2].into()));
-    for (channels, weights) in channels.chunks(most).zip(weights.chunks(most * patch)) {
-        let lanes = channels.len();
+    for (block, weights) in weights.chunks(most * patch).enumerate() {
+        let lanes = weights.len() / patch;
         let (now, rest) = packed.split_at_mut(block_words(lanes, patch));
         let (constants, taps) = now.split_at_mut(CONSTANTS * lanes);
-        for (lane, channel) in channels.iter().enumerate() {
-            constants[lane] = channel.bias as u32;
-            constants[lanes + lane] = channel.skip_multiplier as u32;
+        for lane in 0..lanes {
+            let channel = channels.get(block * most + lane);
+            constants[lane] = channel.bias;
+            constants[lanes + lane] = channel.last;
             constants[2 * lanes + lane] = channel.pre_shift.into();
-            constants[3 * lanes + lane] = channel.scale_32() as u32;
+            constants[3 * lanes + lane] = channel.scale;
         }
         let taps = <[i8]>::mut_from_bytes(taps.as_mut_bytes()).unwrap_or_default();
         taps.fill(0);

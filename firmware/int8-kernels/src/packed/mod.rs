@@ -1,7 +1,7 @@
 //! Convolutions whose weights are packed for one kernel: the fast ones.
 //!
-//! A kernel here computes what `ops::conv2d` computes in the profile `native`, to the byte, for
-//! the layers that it [accepts](Kernel::accepts): all else stays with the generic one. Weights and
+//! A kernel here computes what `ops::conv2d` computes, in either profile, to the byte, for the
+//! layers that it [accepts](Kernel::accepts): all else stays with the generic one. Weights and
 //! constants lie in one stream of words in the order in which they are read, which
 //! [`Kernel::pack`] makes on the host.
 //!
@@ -11,6 +11,7 @@
 //! Slices of other lengths than a layer's make a kernel compute less, never panic or read
 //! elsewhere.
 
+pub(crate) mod constants;
 pub(crate) mod direct16;
 pub(crate) mod dot8;
 pub(crate) mod dsp;
@@ -26,8 +27,9 @@ mod unpack;
 pub(crate) mod winograd4;
 
 use crate::ops::conv2d::Pad;
-use crate::requantize::NativeChannel;
+use crate::requantize::{Form, TFLITE_ACCUMULATOR_MAX};
 use crate::shape::Window;
+pub use constants::{Channels, TFLITE_PACKED_ACCUMULATOR_MAX};
 pub use pixel_pairs::segment as pixel_pairs_segment;
 use tiles::{Method, Weights};
 
@@ -115,22 +117,32 @@ impl Kernel {
 
     /// Whether it computes this layer exactly: all but [`Self::PixelPairs`] need no clamp but
     /// int8's own, and constants that one multiply scales; those in int16 also an even number of
-    /// outputs, and sums that int16 weights hold shifted.
+    /// outputs, and sums that int16 weights hold shifted. In the profile `tflite` they need an
+    /// accumulator of at most [`Self::tflite_accumulator_max`] too.
     #[must_use]
-    pub fn accepts(self, window: &Window, clamp: [i8; 2], channels: &[NativeChannel]) -> bool {
+    pub fn accepts(self, window: &Window, clamp: [i8; 2], channels: Channels<'_>) -> bool {
         if self == Self::PixelPairs {
             return channels.len() == usize::from(window.output[2]);
         }
         let common = clamp == [i8::MIN, i8::MAX]
             && channels.len() == usize::from(window.output[2])
-            && channels.iter().all(|c| c.post_shift <= PACKED_POST_SHIFT_MAX);
+            && channels.are_folded();
         if matches!(self, Self::Dot8 | Self::Lanes8) {
             return common;
         }
         let pairs = window.output[2].is_multiple_of(2)
-            && channels.iter().all(|c| c.pre_shift <= PACKED_PRE_SHIFT_MAX);
+            && channels.pre_shifts()[1] <= PACKED_PRE_SHIFT_MAX;
         let tiles = |(method, _): (Method, Weights)| method.accepts(window, channels);
         common && pairs && self.tiles().is_none_or(tiles)
+    }
+
+    /// Largest absolute value of the accumulator of the profile `tflite` that it computes with.
+    #[must_use]
+    pub fn tflite_accumulator_max(self) -> u32 {
+        match self {
+            Self::PixelPairs => TFLITE_ACCUMULATOR_MAX,
+            _ => TFLITE_PACKED_ACCUMULATOR_MAX,
+        }
     }
 
     /// Its transforms, if it has them.
@@ -203,7 +215,7 @@ impl Kernel {
     pub fn pack(
         self,
         window: &Window,
-        channels: &[NativeChannel],
+        channels: Channels<'_>,
         weights: &[i8],
         packed: &mut [u32],
     ) {
@@ -239,8 +251,10 @@ pub struct PackedConv2d<'a> {
     pub packed: &'a [u32],
     /// Smallest and largest result.
     pub clamp: [i8; 2],
-    /// Whether a residual is joined.
-    pub join: bool,
+    /// The profile's arithmetic, and whether a residual is joined.
+    pub form: Form,
+    /// Of the output, in the profile `tflite`.
+    pub zero_point: i8,
 }
 
 /// What `ops::conv2d_s8` computes for the same layer.

@@ -11,15 +11,21 @@
 //! with zeros to a multiple of eight. Nothing is asked of shapes, constants, clamps or the number
 //! of outputs. Owns packing and the walk; does not know how sums are computed.
 
-use super::PackedConv2d;
+use super::{Channels, PackedConv2d};
 use super::direct16::{Patch, Places};
 use crate::arch::passes::pixel_pairs as passes;
-use crate::requantize::{Native, NativeChannel, NativeJoin, Requantize};
+use crate::requantize::{
+    Form, Native, NativeChannel, NativeJoin, Requantize, Tflite, TfliteChannel,
+};
 use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Words of a pair of outputs besides its weights: the constants of both channels.
 pub(super) const CONSTANTS: usize = 6;
+
+/// Bytes of a channel's constants.
+const RECORD: usize = size_of::<NativeChannel>();
+const _: () = assert!(size_of::<TfliteChannel>() == RECORD && 2 * RECORD == 4 * CONSTANTS);
 
 /// Largest sum of absolute weights of a segment.
 const SEGMENT_SUM_MAX: u32 = 255;
@@ -60,10 +66,11 @@ pub fn segment(patch: usize, weights: &[i8]) -> usize {
     [8, 4, 2].into_iter().find(fits).unwrap_or(1)
 }
 
-/// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels; a missing output is zero.
+/// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels as their profile has them; a
+/// missing output is zero.
 pub(crate) fn pack(
     window: &Window,
-    channels: &[NativeChannel],
+    channels: Channels<'_>,
     weights: &[i8],
     packed: &mut [u32],
 ) {
@@ -71,13 +78,16 @@ pub(crate) fn pack(
     let Some((length, pairs)) = packed.split_first_mut() else { return };
     *length = segment(patch, weights) as u32;
     pairs.fill(0);
-    let rows = weights.chunks_exact(patch).zip(channels).enumerate();
-    for (index, (row, channel)) in rows {
+    for (index, row) in weights.chunks_exact(patch).enumerate() {
         let pair = pairs.chunks_exact_mut(pair_words(window)).nth(index / 2).unwrap_or_default();
         let Some((constants, words)) = pair.split_at_mut_checked(CONSTANTS) else { return };
-        let mut records = constants.as_mut_bytes().chunks_exact_mut(size_of::<NativeChannel>());
-        if let Some(bytes) = records.nth(index % 2) {
-            bytes.copy_from_slice(channel.as_bytes());
+        let record = match channels {
+            Channels::Native(channels) => channels.get(index).map(IntoBytes::as_bytes),
+            Channels::Tflite { channels, .. } => channels.get(index).map(IntoBytes::as_bytes),
+        };
+        let slots = constants.as_mut_bytes().chunks_exact_mut(RECORD).nth(index % 2);
+        if let (Some(slot), Some(record)) = (slots, record) {
+            slot.copy_from_slice(record);
         }
         let slots = words.as_mut_bytes().iter_mut().skip(index % 2).step_by(2);
         slots.zip(row).for_each(|(slot, &w)| *slot = w as u8);
@@ -132,26 +142,37 @@ fn widen(patch: &Patch, bytes: &[i8], pixel: usize, patches: &mut [[u32; 2]]) {
 
 /// All output channels of four pixels.
 fn products(layer: &PackedConv2d<'_>, patches: &[[u32; 2]], y: &mut [i8]) {
+    let clamp = layer.clamp;
+    match layer.form {
+        Form::Native => products_by(layer, patches, Native { clamp }, y),
+        Form::NativeJoin => products_by(layer, patches, NativeJoin { clamp }, y),
+        Form::Tflite => {
+            let zero_point = layer.zero_point.into();
+            products_by(layer, patches, Tflite { zero_point, clamp }, y);
+        }
+    }
+}
+
+fn products_by<R: Requantize>(
+    layer: &PackedConv2d<'_>,
+    patches: &[[u32; 2]],
+    requantize: R,
+    y: &mut [i8],
+) {
     let Some((&segment, pairs)) = layer.packed.split_first() else { return };
     let outputs = usize::from(layer.window.output[2]);
     for (index, pair) in pairs.chunks_exact(pair_words(&layer.window)).enumerate() {
         let Some((constants, weights)) = pair.split_at_checked(CONSTANTS) else { return };
         let weights = <[i8]>::ref_from_bytes(weights.as_bytes()).unwrap_or_default();
         let sums = passes::sums(patches, weights.as_chunks().0, segment as usize);
-        let channels = <[NativeChannel]>::ref_from_bytes(constants.as_bytes()).unwrap_or_default();
+        let channels = <[R::Channel]>::ref_from_bytes(constants.as_bytes()).unwrap_or_default();
         for ((channel, sums), output) in channels.iter().zip(sums).zip([0, 1]) {
             let output = 2 * index + output;
             if output >= outputs {
                 break;
             }
             let places = y.iter_mut().skip(output).step_by(outputs);
-            if layer.join {
-                let requantize = NativeJoin { clamp: layer.clamp };
-                places.zip(sums).for_each(|(y, sum)| requantize.requantize(sum, channel, y));
-            } else {
-                let requantize = Native { clamp: layer.clamp };
-                places.zip(sums).for_each(|(y, sum)| requantize.requantize(sum, channel, y));
-            }
+            places.zip(sums).for_each(|(y, sum)| requantize.requantize(sum, channel, y));
         }
     }
 }

@@ -19,7 +19,7 @@
 //! `a * 2^j + bias`, below 2^31 by the profile's own bound. Owns the transforms as matrices and
 //! the constants; does not know the walk, nor how a pass is computed.
 
-use crate::requantize::NativeChannel;
+use super::constants::Constants;
 
 /// Places in the transformed domain.
 pub(crate) const POINTS: usize = 25;
@@ -34,7 +34,8 @@ pub(crate) const COLUMNS: usize = 9;
 #[cfg(not(resmcu_passes = "armv7em"))]
 pub(crate) const SUMS: usize = 9;
 
-/// Words of one output channel besides its weights: bias, 2^j, scale, weight of the residual.
+/// Words of one output channel besides its weights: bias, 2^j, scale, and the last word of
+/// [`super::constants`].
 pub(crate) const CONSTANTS: usize = 4;
 
 /// The five transformed inputs of one dimension, in the order of a vertical pass.
@@ -101,11 +102,6 @@ pub(super) fn weight_rows(point: usize) -> [[i32; 3]; 2] {
 }
 
 /// Writes the constants of a channel.
-pub(super) fn pack_constants(channel: &NativeChannel, slots: &mut [u32]) {
-    slots.copy_from_slice(&[
-        channel.bias as u32,
-        1 << channel.pre_shift,
-        channel.scale_32() as u32,
-        channel.skip_multiplier as u32,
-    ]);
+pub(super) fn pack_constants(channel: &Constants, slots: &mut [u32]) {
+    slots.copy_from_slice(&[channel.bias, 1 << channel.pre_shift, channel.scale, channel.last]);
 }

@@ -5,10 +5,10 @@
 //! Weights are stored transformed; or they are stored as int8 or int4, and transformed for as many
 //! pairs of tiles as the scratch holds. Owns walk, edges and memory; does not know the transforms.
 
-use super::{PackedConv2d, polyphase2, winograd4};
+use super::{Channels, PackedConv2d, polyphase2, winograd4};
 use crate::arch::passes;
 use crate::ops::conv2d::Pad;
-use crate::requantize::NativeChannel;
+use crate::requantize::Form;
 use crate::shape::Window;
 use core::num::NonZero;
 use zerocopy::{FromBytes, IntoBytes};
@@ -78,7 +78,7 @@ impl Method {
     }
 
     /// Whether a convolution has the shape and the constants for this method.
-    pub(super) fn accepts(self, window: &Window, channels: &[NativeChannel]) -> bool {
+    pub(super) fn accepts(self, window: &Window, channels: Channels<'_>) -> bool {
         let stride = match self {
             Self::Winograd4 => [1, 1],
             Self::Polyphase2 => [2, 2],
@@ -130,7 +130,7 @@ impl Method {
     pub(super) fn pack(
         self,
         window: &Window,
-        channels: &[NativeChannel],
+        channels: Channels<'_>,
         weights: &[i8],
         kind: Weights,
         packed: &mut [u32],
@@ -138,18 +138,16 @@ impl Method {
         let (depth, words) = (usize::from(window.input[2]), padded_channels(window));
         let (pair, constants) = (self.stored_words(kind, words), self.geometry().constants);
         let weights = weights.chunks_exact(2 * 9 * depth);
-        for ((packed, weights), channels) in
-            packed.chunks_exact_mut(pair).zip(weights).zip(channels.chunks_exact(2))
-        {
+        for (first, (packed, weights)) in packed.chunks_exact_mut(pair).zip(weights).enumerate() {
             packed.fill(0);
             let (slots, rest) = packed.split_at_mut(pair - 2 * constants);
-            let rows = weights.chunks_exact(9 * depth).zip(channels);
-            for (index, (row, channel)) in rows.enumerate() {
+            for (index, row) in weights.chunks_exact(9 * depth).enumerate() {
+                let channel = channels.get(2 * first + index);
                 self.pack_row(row, depth, kind, index, slots);
                 let rest = &mut rest[constants * index..constants * (index + 1)];
                 match self {
-                    Self::Winograd4 => winograd4::pack_constants(row, channel, depth, rest),
-                    Self::Polyphase2 => polyphase2::pack_constants(channel, rest),
+                    Self::Winograd4 => winograd4::pack_constants(row, &channel, depth, rest),
+                    Self::Polyphase2 => polyphase2::pack_constants(&channel, rest),
                 }
             }
         }
@@ -269,8 +267,8 @@ pub(crate) struct Products<'a> {
     /// From pixel to pixel and from row to row of the output, in bytes.
     pub(crate) pixel: usize,
     pub(crate) row: usize,
-    /// Whether the output holds a residual.
-    pub(crate) join: bool,
+    /// The arithmetic.
+    pub(crate) form: Form,
 }
 
 /// Computes a layer. `scratch`: at least [`Method::scratch_words`] for one pair of tiles; what is
@@ -449,7 +447,7 @@ impl Walk<'_, '_> {
                 channels: self.channels,
                 pixel: outputs,
                 row: width * outputs,
-                join: self.layer.join,
+                form: self.layer.form,
             };
             if row + rows <= height && column + columns <= width {
                 self.multiply(&place, y);
@@ -480,7 +478,7 @@ impl Walk<'_, '_> {
                 let start = row * place.row + column * place.pixel + 2 * EDGE_PAIRS * index;
                 start..start + channels
             };
-            if place.join {
+            if place.form == Form::NativeJoin {
                 for (row, column) in pixels.clone() {
                     let pixel = aside.get_mut(row * line + column * channels..).unwrap_or_default();
                     let skip = y.get(inside(row, column)).unwrap_or_default();

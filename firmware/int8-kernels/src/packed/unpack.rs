@@ -2,8 +2,7 @@
 //! packing by a kernel of their own. Every packing loses nothing, so that this is exact.
 
 use super::tiles::{Method, Weights};
-use super::{Kernel, direct16, dot8, lanes8, pixel_pairs};
-use crate::requantize::NativeChannel;
+use super::{Channels, Kernel, direct16, dot8, lanes8, pixel_pairs};
 use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -14,7 +13,7 @@ impl Kernel {
     pub fn unpack(
         self,
         window: &Window,
-        channels: &[NativeChannel],
+        channels: Channels<'_>,
         packed: &[u32],
         weights: &mut [i8],
     ) -> bool {
@@ -91,12 +90,12 @@ fn pixel_pairs(window: &Window, packed: &[u32], weights: &mut [i8]) {
     }
 }
 
-fn direct16(window: &Window, channels: &[NativeChannel], packed: &[u32], weights: &mut [i8]) {
+fn direct16(window: &Window, channels: Channels<'_>, packed: &[u32], weights: &mut [i8]) {
     let row = usize::from(window.size[1]) * usize::from(window.input[2]);
     let (words, rest, lines) = (row / 4, row % 4, usize::from(window.size[0]));
     let pair = packed.len() / (channels.len() / 2).max(1);
-    let rows = weights.chunks_exact_mut(window.patch_len()).zip(channels);
-    for (o, (weights, channel)) in rows.enumerate() {
+    for (o, weights) in weights.chunks_exact_mut(window.patch_len()).enumerate() {
+        let pre_shift = channels.get(o).pre_shift;
         let packed = packed.chunks_exact(pair).nth(o / 2).unwrap_or_default();
         let steps = packed.get(direct16::CONSTANTS / 2..).unwrap_or_default();
         for (line, weights) in weights.chunks_exact_mut(row).enumerate() {
@@ -108,7 +107,7 @@ fn direct16(window: &Window, channels: &[NativeChannel], packed: &[u32], weights
                     4 * words * lines + rest * line + i - 4 * words
                 };
                 let at = 8 * (place / 4) + 4 * (o % 2) + LANES[place % 4];
-                *w = (int16(steps, at) >> channel.pre_shift) as i8;
+                *w = (int16(steps, at) >> pre_shift) as i8;
             }
         }
     }

@@ -15,8 +15,9 @@
 //! Stored transformed, nine weights take 72 bytes. Owns the transforms as matrices and the
 //! constants; does not know the walk, nor how a pass is computed.
 
+use super::Channels;
+use super::constants::Constants;
 use super::tiles::Method;
-use crate::requantize::NativeChannel;
 
 /// Places in the transformed domain.
 pub(crate) const POINTS: usize = 36;
@@ -31,7 +32,7 @@ pub(crate) const COLUMNS: usize = 10;
 pub(crate) const EPSILON: u32 = 0x3400;
 
 /// Words of one output channel besides its weights: a constant for each place, the multiplier
-/// that undoes the scale 2^6, the output's scale, and the weight of the residual.
+/// that undoes the scale 2^6, the output's scale, and the last word of [`super::constants`].
 pub(crate) const CONSTANTS: usize = 19;
 
 /// `6 - k` is the sum over both dimensions.
@@ -44,16 +45,16 @@ const PRE_SHIFT_MIN: u8 = 6;
 const INVERSE_OF_9: u32 = 954_437_177;
 
 /// Whether the channels' `j` leave room for the scale 2^6.
-pub(super) fn accepts(channels: &[NativeChannel]) -> bool {
-    channels.iter().all(|c| (PRE_SHIFT_MIN..=8).contains(&c.pre_shift))
+pub(super) fn accepts(channels: Channels<'_>) -> bool {
+    channels.pre_shifts()[0] >= PRE_SHIFT_MIN
 }
 
 /// Writes the constants of a channel: those of the sixteen places, the multiplier, the output's
-/// scale, the weight of the residual.
-pub(super) fn pack_constants(row: &[i8], channel: &NativeChannel, depth: usize, slots: &mut [u32]) {
+/// scale, the last word.
+pub(super) fn pack_constants(row: &[i8], channel: &Constants, depth: usize, slots: &mut [u32]) {
     let multiplier = INVERSE_OF_9 << (channel.pre_shift - PRE_SHIFT_MIN);
     let sum: i32 = row.iter().map(|&w| i32::from(w)).sum();
-    let bias = channel.bias.wrapping_sub((128 * sum) << channel.pre_shift) as u32;
+    let bias = channel.bias.wrapping_sub(((128 * sum) << channel.pre_shift).cast_unsigned());
     // What the lower lanes' addend makes: the transform of the sum of their weights.
     let mut low = [0; 9];
     for (tap, pixel) in low.iter_mut().zip(row.chunks_exact(depth)) {
@@ -73,8 +74,8 @@ pub(super) fn pack_constants(row: &[i8], channel: &NativeChannel, depth: usize, 
         }
     }
     slots[16] = multiplier;
-    slots[17] = channel.scale_32() as u32;
-    slots[18] = channel.skip_multiplier as u32;
+    slots[17] = channel.scale;
+    slots[18] = channel.last;
 }
 
 /// `A^T`, scaled.

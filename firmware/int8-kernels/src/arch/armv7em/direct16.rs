@@ -24,7 +24,7 @@ struct Pairs {
     first: *mut i8,
     second: *mut i8,
     steps: usize,
-    join: usize,
+    form: usize,
 }
 
 #[expect(unsafe_code, reason = "declares the assembly of this kernel")]
@@ -70,7 +70,7 @@ pub(crate) fn products(p: &Stream<'_>, patches: &[u32], first: &mut [i8], second
         first: first.as_mut_ptr(),
         second: second.as_mut_ptr(),
         steps: p.steps(),
-        join: p.join.into(),
+        form: p.form as usize,
     };
     #[expect(unsafe_code, reason = "calls the assembly")]
     // SAFETY: patches are whole steps, the stream whole pairs of as many, at least one of both,

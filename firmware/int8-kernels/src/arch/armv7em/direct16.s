@@ -59,11 +59,20 @@ resmcu_direct16_widen_patch:
 9:  pop     {r4-r11, pc}
     .size resmcu_direct16_widen_patch, . - resmcu_direct16_widen_patch
 
-@ Two channels of two pixels, r2-r5, become outputs: scales in r6, r7, weights of the residual in r8,
-@ r9. r0, r12 free; s4, s5 outputs, which move on.
-    .macro direct16_store join
+@ Two pixels of a channel of the profile `tflite`: \scale, \last its last word. r0, r12 free.
+    .macro direct16_tflite a, b, scale, last
+    tflite_constants \last, r0
+    tflite_scale \a, \scale, \last, r12
+    tflite_scale \b, \scale, \last, r12
+    asr     \a, \a, r0
+    asr     \b, \b, r0
+    .endm
+
+@ Two channels of two pixels, r2-r5, become outputs: scales in r6, r7, last words in r8, r9. r0, r12
+@ free; s4, s5 outputs, which move on.
+    .macro direct16_store form
     vmov    r10, r11, s4, s5
-    .if \join
+    .if \form == 1
     ldrsb   r0, [r10]
     ldrsb   r12, [r11]
     mla     r2, r0, r8, r2
@@ -73,10 +82,15 @@ resmcu_direct16_widen_patch:
     mla     r4, r0, r9, r4
     mla     r5, r12, r9, r5
     .endif
+    .if \form == 2
+    direct16_tflite r2, r3, r6, r8
+    direct16_tflite r4, r5, r7, r9
+    .else
     smmul   r2, r2, r6
     smmul   r3, r3, r6
     smmul   r4, r4, r7
     smmul   r5, r5, r7
+    .endif
     ssat    r2, #8, r2
     ssat    r3, #8, r3
     ssat    r4, #8, r4
@@ -88,7 +102,7 @@ resmcu_direct16_widen_patch:
     vmov    s4, s5, r10, r11
     .endm
 
-@ All pairs of channels, of \steps steps each, without a residual.
+@ All pairs of channels, of \steps steps each, in the profile `native` without a residual.
     .macro direct16_fixed steps
 1:  ldm     r1!, {r2-r5}
     vmov    r0, s0
@@ -104,10 +118,10 @@ resmcu_direct16_widen_patch:
     .endm
 
 @ void products(const context *)
-@ context: patches, their end, stream of weights, its end, both outputs, steps, join
+@ context: patches, their end, stream of weights, its end, both outputs, steps, form
 @ r0 patches, r1 stream; s0 patches, s1 their end, s3 end of the stream, s4, s5 outputs, s6 entry
-@ into a chunk of 16 steps, s7 join. A pair of channels is: four biases, the steps, two scales, two
-@ weights of the residual. The steps of 1x1 shortcuts of 16 and 32 channels have loops of their own.
+@ into a chunk of 16 steps, s7 form. A pair of channels is: four biases, the steps, two scales, two
+@ last words. The steps of 1x1 shortcuts of 16 and 32 channels have loops of their own.
     .section .text.resmcu_direct16_products, "ax", %progbits
     .balign 4
     .global resmcu_direct16_products
@@ -149,6 +163,8 @@ resmcu_direct16_products:
     ldm     r1!, {r6-r9}
     vmov    r0, s7
     cbz     r0, 3f
+    cmp     r0, #1
+    bne.w   5f
     direct16_store 1
     b       4f
 3:  direct16_store 0
@@ -156,4 +172,6 @@ resmcu_direct16_products:
     cmp     r1, r6
     bne.w   1b
     pop     {r4-r11, pc}
+5:  direct16_store 2
+    b.w     4b
     .size resmcu_direct16_products, . - resmcu_direct16_products

@@ -25,3 +25,19 @@
     smlad   r4, r7, lr, r4
     smlad   r5, r9, lr, r5
     .endm
+
+@ The profile `tflite`, by the header of `packed/constants.rs`. The last word of a channel in \last
+@ becomes what is added to the upper half of a product, and its shift goes to \shift.
+    .macro tflite_constants last, shift
+    and     \shift, \last, #31
+    sub     \last, \last, \shift
+    add     \last, \last, #16
+    .endm
+
+@ \value becomes its product with \scale and the \addend, less 32 where it is negative: to be
+@ shifted right. \t is free.
+    .macro tflite_scale value, scale, addend, t
+    asr     \t, \value, #31
+    add     \t, \addend, \t, lsl #5
+    smmla   \value, \value, \scale, \t
+    .endm

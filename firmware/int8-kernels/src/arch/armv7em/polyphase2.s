@@ -213,9 +213,9 @@ resmcu_polyphase2_columns:
     .endm
 
 @ Four pixels of a row of outputs, in \a, \b, \c, \d: r0 output, r4 a pixel, r1 three, r3 scale, r5
-@ weight of the residual, r2 free.
-    .macro polyphase2_store a, b, c, d, join
-    .if \join
+@ last word, r2 free. s15: the shift of the profile `tflite`.
+    .macro polyphase2_store a, b, c, d, form
+    .if \form == 1
     ldrsb   r2, [r0]
     mla     \a, r2, r5, \a
     ldrsb   r2, [r0, r4]
@@ -225,10 +225,22 @@ resmcu_polyphase2_columns:
     ldrsb   r2, [r0, r1]
     mla     \d, r2, r5, \d
     .endif
+    .if \form == 2
+    tflite_scale \a, r3, r5, r2
+    tflite_scale \b, r3, r5, r2
+    tflite_scale \c, r3, r5, r2
+    tflite_scale \d, r3, r5, r2
+    vmov    r2, s15
+    asr     \a, \a, r2
+    asr     \b, \b, r2
+    asr     \c, \c, r2
+    asr     \d, \d, r2
+    .else
     smmul   \a, \a, r3
     smmul   \b, \b, r3
     smmul   \c, \c, r3
     smmul   \d, \d, r3
+    .endif
     ssat    \a, #8, \a
     ssat    \b, #8, \b
     ssat    \c, #8, \c
@@ -239,17 +251,17 @@ resmcu_polyphase2_columns:
     strb    \d, [r0, r1]
     .endm
 
-    .macro polyphase2_rows_out join
-    polyphase2_store r6, r8, r7, r9, \join
+    .macro polyphase2_rows_out form
+    polyphase2_store r6, r8, r7, r9, \form
     vmov    r2, s8
     add     r0, r0, r2
-    polyphase2_store r10, r12, r11, lr, \join
+    polyphase2_store r10, r12, r11, lr, \form
     .endm
 
 @ void products(const context *)
-@ context: v, end of the weights, y, weights, bytes of four points, end of v, join, a pixel, row of
+@ context: v, end of the weights, y, weights, bytes of four points, end of v, form, a pixel, row of
 @ y, steps of a point
-@ s0 v, s1 end of the weights, s2 y, s3 weights, s4 bytes of four points, s5 end of v, s6 join, s7 a
+@ s0 v, s1 end of the weights, s2 y, s3 weights, s4 bytes of four points, s5 end of v, s6 form, s7 a
 @ pixel, s8 row of y; s10, s11 and s12, s13 bytes and entries of the sums; s14 which output; s16,
 @ s17 and s18, s19 those of the first two thirds, s20, s21 those of the last sum; s22 the end of the
 @ second third; s24-s27 constants.
@@ -306,7 +318,7 @@ resmcu_polyphase2_pair:
     vmov.f32 s13, s21
     b.w     1b
     @ Both outputs of the pair, one after another: the second lies eight bytes further in each sum.
-2:  vmov    r0, s6
+2:  mov     r0, #0
     vmov    s14, r0
 3:  vldmia  r1!, {s24-s27}
     vmov    s3, r1
@@ -355,11 +367,16 @@ resmcu_polyphase2_pair:
     vmov    s2, r1
     add     r1, r4, r4, lsl #1
     vmov    r2, s6
-    cmp     r2, #0
-    bne.w   4f
+    cmp     r2, #1
+    bhs.w   4f
     polyphase2_rows_out 0
     b.w     5f
-4:  polyphase2_rows_out 1
+4:  bne.w   4f
+    polyphase2_rows_out 1
+    b.w     5f
+4:  tflite_constants r5, r2
+    vmov    s15, r2
+    polyphase2_rows_out 2
 5:  vmov    r1, s3
     vmov    r0, s14
     eor     r0, r0, #2

@@ -103,18 +103,26 @@ resmcu_winograd4_rows:
     .endm
 
 @ One pixel of both tiles: \a and \b become `t`, then int8, at r1 and four pixels on. \c: constant.
-    .macro winograd4_store a, b, c, join
+    .macro winograd4_store a, b, c, form
     vmov    lr, \c
     mla     \a, \a, r4, lr
     mla     \b, \b, r4, lr
-    .if \join
+    .if \form == 1
     ldrsb   lr, [r1]
     mla     \a, lr, r12, \a
     ldrsb   lr, [r1, r10]
     mla     \b, lr, r12, \b
     .endif
+    .if \form == 2
+    tflite_scale \a, r6, r12, lr
+    tflite_scale \b, r6, r12, lr
+    vmov    lr, s13
+    asr     \a, \a, lr
+    asr     \b, \b, lr
+    .else
     smmul   \a, \a, r6
     smmul   \b, \b, r6
+    .endif
     ssat    \a, #8, \a
     ssat    \b, #8, \b
     strb    \b, [r1, r10]
@@ -123,8 +131,8 @@ resmcu_winograd4_rows:
     .endm
 
 @ One row of four pixels of both tiles. r4 multiplier that undoes the scale, r6 scale of the output,
-@ r10 four pixels in bytes, r12 weight of the residual, r1 output.
-    .macro winograd4_row i, shift, c0, c1, c2, c3, join
+@ r10 four pixels in bytes, r12 last word, r1 output.
+    .macro winograd4_row i, shift, c0, c1, c2, c3, form
     ldrd    r0, r7, [sp, #16*(35-6*\i)]
     ldrd    r2, r8, [sp, #16*(34-6*\i)]
     ldrd    r3, r9, [sp, #16*(33-6*\i)]
@@ -138,31 +146,31 @@ resmcu_winograd4_rows:
     .if \shift
     lsl     r4, r4, #\shift
     .endif
-    winograd4_store r0, r7, \c0, \join
+    winograd4_store r0, r7, \c0, \form
     lsl     r4, r4, #1
-    winograd4_store r5, r11, \c1, \join
+    winograd4_store r5, r11, \c1, \form
     lsl     r4, r4, #1
-    winograd4_store r3, r9, \c2, \join
-    winograd4_store r2, r8, \c3, \join
+    winograd4_store r3, r9, \c2, \form
+    winograd4_store r2, r8, \c3, \form
     .if \i-3
     vmov    lr, s12
     add     r1, r1, lr
     .endif
     .endm
 
-    .macro winograd4_rows_out join
-    winograd4_row 0, 0, s16, s17, s18, s19, \join
-    winograd4_row 1, 1, s20, s21, s22, s23, \join
-    winograd4_row 2, 2, s24, s25, s26, s27, \join
-    winograd4_row 3, 2, s28, s29, s30, s31, \join
+    .macro winograd4_rows_out form
+    winograd4_row 0, 0, s16, s17, s18, s19, \form
+    winograd4_row 1, 1, s20, s21, s22, s23, \form
+    winograd4_row 2, 2, s24, s25, s26, s27, \form
+    winograd4_row 3, 2, s28, s29, s30, s31, \form
     .endm
 
 @ void products(const context *)
 @ context: v, end of the weights, y, loop, bytes of a point, end of v, entry of a chunk, weights,
-@          join, -, four pixels in bytes, -, row of y less four pixels
+@          form, -, four pixels in bytes, -, row of y less four pixels
 @ s0 v, s1 end of the weights, s2 y, s3 loop, s4 bytes of a point, s5 end of v, s6 entry of a chunk,
-@ s7-s9 multiplier, scale and residual weight, s10 four pixels, s11 weights, s12 to the next row,
-@ s13 end of the point, s14 which output, s15 join, s16-s31 constants of the 16 places.
+@ s7-s9 multiplier, scale and last word, s10 four pixels, s11 weights, s12 to the next row,
+@ s13 end of the point, then the shift of the profile `tflite`, s14 which output, s15 form, s16-s31 constants of the 16 places.
     .section .text.resmcu_winograd4_products, "ax", %progbits
     .balign 4
     .global resmcu_winograd4_products
@@ -239,7 +247,7 @@ resmcu_winograd4_pair:
     cmp     r0, r6
     bne.w   8b
 resmcu_winograd4_outputs:
-    vmov    r0, s15
+    mov     r0, #0
     vmov    s14, r0
     @ Both outputs of the pair, one after another: the second lies eight bytes further in each point.
 3:  vldmia  r1!, {s16-s31}
@@ -263,11 +271,18 @@ resmcu_winograd4_outputs:
     add     r0, r1, #1
     vmov    s2, r0
     vmov    r0, s15
-    lsls    r0, r0, #31
-    bne.w   2f
+    cmp     r0, #1
+    bhs.w   2f
     winograd4_rows_out 0
     b.w     1f
-2:  winograd4_rows_out 1
+2:  bne.w   2f
+    winograd4_rows_out 1
+    b.w     1f
+2:  vmov    r2, s9
+    tflite_constants r2, r0
+    vmov    s9, r2
+    vmov    s13, r0
+    winograd4_rows_out 2
 1:  vmov    r1, s11
     vmov    r0, s14
     eor     r0, r0, #2

@@ -60,7 +60,7 @@ struct Transform {
     next_row: usize,
     next_tile: usize,
     skip_bytes: usize,
-    join: usize,
+    form: usize,
 }
 
 /// What `resmcu_armv7m_direct16_outputs` reads.
@@ -72,7 +72,7 @@ struct Pair {
     packed: *const u32,
     pairs: usize,
     stride_bytes: usize,
-    join: usize,
+    form: usize,
 }
 
 #[expect(unsafe_code, reason = "declares the assembly")]
@@ -127,7 +127,7 @@ impl Transform {
             next_row: p.row.wrapping_sub((columns - 1) * p.pixel),
             next_tile: columns * p.pixel,
             skip_bytes: (4 * p.stride).wrapping_sub(8 * constants),
-            join: p.join.into(),
+            form: p.form as usize,
         }
     }
 }
@@ -185,7 +185,7 @@ pub(crate) fn direct16_outputs(
         packed: p.packed.as_ptr(),
         pairs: p.pairs,
         stride_bytes: 4 * p.stride,
-        join: p.join.into(),
+        form: p.form as usize,
     };
     #[expect(unsafe_code, reason = "calls the assembly")]
     // SAFETY: there are constants, sums and room in both pixels for so many pairs.

@@ -1,6 +1,8 @@
 //! The pass over dot products of sixteen.
 
+use crate::packed::constants::Rounding;
 use crate::packed::dot8::{CONSTANTS, OUTPUTS, Run, STEP, STEP_WORDS, Stream};
+use crate::requantize::Form;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// All output channels of pairs of pixels, `y`: `[2 * pairs][O]`.
@@ -15,7 +17,7 @@ pub(crate) fn run(stream: &Stream<'_>, run: &Run, x: &[i8], y: &mut [i8]) {
         let groups = stream.packed().chunks_exact((words + CONSTANTS).max(1));
         for (y, packed) in y.chunks_mut(OUTPUTS).zip(groups) {
             let Some((taps, constants)) = packed.split_at_checked(words) else { return };
-            let [shifts, biases, scales, skips] = *constants.as_chunks::<OUTPUTS>().0 else {
+            let [shifts, biases, scales, last] = *constants.as_chunks::<OUTPUTS>().0 else {
                 return;
             };
             let mut sums = [0; OUTPUTS];
@@ -27,8 +29,12 @@ pub(crate) fn run(stream: &Stream<'_>, run: &Run, x: &[i8], y: &mut [i8]) {
             for (lane, y) in y.iter_mut().enumerate() {
                 let mut t = sums[lane].wrapping_shl(shifts[lane]); // VSHL.S32
                 t = t.wrapping_add(biases[lane] as i32);
-                if stream.join() {
-                    t = t.wrapping_add((skips[lane] as i32).wrapping_mul(i32::from(*y)));
+                if stream.form() == Form::Tflite {
+                    *y = Rounding::new(scales[lane], last[lane]).apply(t);
+                    continue;
+                }
+                if stream.form() == Form::NativeJoin {
+                    t = t.wrapping_add((last[lane] as i32).wrapping_mul(i32::from(*y)));
                 }
                 let q = (i64::from(t) * i64::from(scales[lane] as i32)) >> 32; // VMULH.S32
                 *y = q.clamp(i8::MIN.into(), i8::MAX.into()) as i8; // VQMOVN.S32, VQMOVN.S16

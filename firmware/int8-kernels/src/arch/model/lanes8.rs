@@ -1,6 +1,8 @@
 //! The pass over vectors of output channels.
 
+use crate::packed::constants::Rounding;
 use crate::packed::lanes8::{CONSTANTS, PIXELS, Place, Stream, block, block_words};
+use crate::requantize::Form;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// All output channels of some pixels, `y`: `[pixels][O]`.
@@ -39,10 +41,15 @@ fn outputs(stream: &Stream<'_>, place: &Place<'_>, constants: &[u32], taps: &[i8
     };
     for ((lane, y), sum) in y.iter_mut().enumerate().zip(sums) {
         let mut bias = constant(0, lane);
-        if stream.join() {
+        if stream.form() == Form::NativeJoin {
             bias = bias.wrapping_add(constant(1, lane).wrapping_mul(i32::from(*y)));
         }
         let t = sum.wrapping_shl(constant(2, lane) as u32).wrapping_add(bias); // VSLL.VV
+        if stream.form() == Form::Tflite {
+            let [scale, last] = [3, 1].map(|index| constant(index, lane).cast_unsigned());
+            *y = Rounding::new(scale, last).apply(t);
+            continue;
+        }
         let q = (i64::from(t) * i64::from(constant(3, lane))) >> 32; // VMULH.VV
         *y = q.clamp(i8::MIN.into(), i8::MAX.into()) as i8; // VNCLIP.WI, twice
     }

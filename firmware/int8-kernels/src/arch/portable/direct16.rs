@@ -51,7 +51,7 @@ pub(crate) fn products(p: &Stream<'_>, patches: &[u32], first: &mut [i8], second
             return;
         };
         inner::sums(&Block { v: patches, weights, stride, pairs }, &counts, &mut sums);
-        let pixels = Pixels { packed, stride, pairs, join: p.join };
+        let pixels = Pixels { packed, stride, pairs, form: p.form };
         inner::direct16_outputs(&pixels, &mut sums, first, second);
         done += pairs;
     }

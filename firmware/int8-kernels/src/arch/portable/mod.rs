@@ -48,8 +48,8 @@ fn for_each_block(
         let pairs = if pairs - first < PAIRS { 1 } else { PAIRS };
         let weights = p.weights.get(first * stride..).unwrap_or_default();
         let constants = weights.get(points..).unwrap_or_default();
-        let Products { pixel, row, join, .. } = *p;
-        let outputs = Outputs { constants, stride, pairs, pixel, row, join };
+        let Products { pixel, row, form, .. } = *p;
+        let outputs = Outputs { constants, stride, pairs, pixel, row, form };
         f(&Block { v: p.v, weights, stride, pairs }, &outputs, 2 * first);
         first += pairs;
     }

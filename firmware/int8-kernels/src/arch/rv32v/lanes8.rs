@@ -17,7 +17,7 @@ struct Context {
     row_count: usize,
     row_bytes: usize,
     outputs: usize,
-    join: usize,
+    form: usize,
     aside: *mut i32,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn run(
         row_count: stream.rows(),
         row_bytes: stream.row(),
         outputs,
-        join: stream.join().into(),
+        form: stream.form() as usize,
         aside: aside.as_mut_ptr().cast(),
     };
     #[expect(unsafe_code, reason = "calls the assembly")]

@@ -5,10 +5,43 @@ pub(crate) mod winograd4;
 
 use crate::arch::block::{Outputs, Pixels};
 use crate::arch::inner::{Lanes, PAIRS, Sums};
+use crate::packed::constants::Rounding;
 use crate::packed::polyphase2;
-use crate::requantize::multiply_high_15;
+use crate::requantize::{Form, multiply_high_15};
 
-/// What turns an accumulator into an int8: `(t * scale) >> 32`, floor, clamped.
+/// What turns an accumulator into an int8, of the last two words of a channel's constants.
+#[derive(Clone, Copy)]
+pub(crate) enum Stage {
+    Native(Scale),
+    /// With the weight of the residual.
+    Join(Scale, i32),
+    Tflite(Rounding),
+}
+
+impl Stage {
+    #[inline]
+    pub(crate) fn new(form: Form, scale: u32, last: u32) -> Self {
+        match form {
+            Form::Native => Self::Native(Scale::new(scale)),
+            Form::NativeJoin => Self::Join(Scale::new(scale), last.cast_signed()),
+            Form::Tflite => Self::Tflite(Rounding::new(scale, last)),
+        }
+    }
+
+    /// Makes an output of `t`; `y` holds the residual where one is joined.
+    #[inline]
+    pub(crate) fn apply(self, t: i32, y: &mut i8) {
+        *y = match self {
+            Self::Native(scale) => scale.apply(t),
+            Self::Join(scale, weight) => {
+                scale.apply(t.wrapping_add(weight.wrapping_mul(i32::from(*y))))
+            }
+            Self::Tflite(rounding) => rounding.apply(t),
+        };
+    }
+}
+
+/// `(t * scale) >> 32`, floor, clamped.
 ///
 /// Where a long multiply takes many instructions, as the two short ones that the profile is made
 /// for: `scale = m * 2^s` with `m < 2^15`, so that it is `((t * m) >> 16) >> (16 - s)`.
@@ -61,25 +94,21 @@ fn polyphase2_tile(
     p: &Outputs<'_>,
     sums: &[Lanes; polyphase2::SUMS],
     lane: usize,
-    &[bias, multiplier, scale, residual]: &[u32; polyphase2::CONSTANTS],
+    &[bias, multiplier, scale, last]: &[u32; polyphase2::CONSTANTS],
     y: &mut [i8],
 ) {
     if lane >= 4 * PAIRS {
         return;
     }
-    let [bias, multiplier, residual] = [bias, multiplier, residual].map(|word| word as i32);
-    let scale = Scale::new(scale);
+    let [bias, multiplier] = [bias, multiplier].map(u32::cast_signed);
+    let stage = Stage::new(p.form, scale, last);
     let [aa, ac, ab, ca, cc, cb, ba, bc, bb] = sums.each_ref().map(|lanes| lanes[lane]);
     let sum = |terms: [i32; 4]| terms.into_iter().fold(0, i32::wrapping_add);
     let outputs = [[[aa, ab, ba, bb], [ac, ab, bc, bb]], [[ca, cb, ba, bb], [cc, cb, bc, bb]]];
     for (row, outputs) in outputs.into_iter().enumerate() {
         for (column, terms) in outputs.into_iter().enumerate() {
             let Some(y) = y.get_mut(row * p.row + column * p.pixel) else { continue };
-            let mut t = sum(terms).wrapping_mul(multiplier).wrapping_add(bias);
-            if p.join {
-                t = t.wrapping_add(residual.wrapping_mul(i32::from(*y)));
-            }
-            *y = scale.apply(t);
+            stage.apply(sum(terms).wrapping_mul(multiplier).wrapping_add(bias), y);
         }
     }
 }
@@ -98,20 +127,17 @@ pub(crate) fn direct16(p: &Pixels<'_>, sums: &mut Sums<1>, first: &mut [i8], sec
 
 /// A pair of output channels of two pixels.
 fn direct16_pair(p: &Pixels<'_>, packed: &[u32], sums: [i32; 4], pixels: [&mut [i8; 2]; 2]) {
-    let (Some(&[a, _, b, _]), Some(&[scale_a, scale_b, skip_a, skip_b])) =
+    let (Some(&[a, _, b, _]), Some(&[scale_a, scale_b, last_a, last_b])) =
         (packed.first_chunk(), packed.last_chunk())
     else {
         return;
     };
-    let scales = [scale_a, scale_b].map(Scale::new);
-    let [biases, skips] = [[a, b], [skip_a, skip_b]].map(|two| two.map(|word| word as i32));
+    let stages = [[scale_a, last_a], [scale_b, last_b]];
+    let stages = stages.map(|[scale, last]| Stage::new(p.form, scale, last));
+    let biases = [a, b].map(u32::cast_signed);
     for (tile, pixel) in pixels.into_iter().enumerate() {
         for (o, y) in pixel.iter_mut().enumerate() {
-            let mut t = sums[2 * o + tile].wrapping_add(biases[o]);
-            if p.join {
-                t = t.wrapping_add(skips[o].wrapping_mul(i32::from(*y)));
-            }
-            *y = scales[o].apply(t);
+            stages[o].apply(sums[2 * o + tile].wrapping_add(biases[o]), y);
         }
     }
 }

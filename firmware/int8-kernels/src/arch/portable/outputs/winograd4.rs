@@ -1,6 +1,6 @@
 //! Winograd's output transform in plain Rust.
 
-use super::Scale;
+use super::Stage;
 use crate::arch::block::Outputs;
 use crate::arch::inner::{Lanes, PAIRS, Sums};
 use crate::packed::winograd4::{CONSTANTS, POINTS, SHIFTS};
@@ -50,19 +50,15 @@ fn tile_outputs(
     }
     let column = |j: usize| transform([0, 1, 2, 3, 4, 5].map(|i| sums[6 * i + j][lane]));
     let columns = [0, 1, 2, 3, 4, 5].map(column);
-    let [.., multiplier, scale, residual] = *constants;
-    let scale = Scale::new(scale);
+    let [.., multiplier, scale, last] = *constants;
+    let stage = Stage::new(p.form, scale, last);
     for i in 0..4 {
         let row = transform(columns.map(|column| column[i]));
         for (j, &sum) in row.iter().enumerate() {
             let multiplier = multiplier << (SHIFTS[i] + SHIFTS[j]);
-            let mut t = sum.wrapping_mul(multiplier as i32);
-            t = t.wrapping_add(constants[4 * i + j] as i32);
+            let t = sum.wrapping_mul(multiplier as i32);
             let Some(y) = y.get_mut(i * p.row + j * p.pixel) else { continue };
-            if p.join {
-                t = t.wrapping_add((residual as i32).wrapping_mul(i32::from(*y)));
-            }
-            *y = scale.apply(t);
+            stage.apply(t.wrapping_add(constants[4 * i + j] as i32), y);
         }
     }
 }
