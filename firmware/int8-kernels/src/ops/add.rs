@@ -75,26 +75,50 @@ impl Rescale {
         let high = multiply_high_31(shifted, self.multiplier);
         high.wrapping_add(rounded).wrapping_shr(self.shift)
     }
+
+    /// The same where `below_zero` is 2.
+    #[inline]
+    fn apply_usual(self, shifted: i32) -> i32 {
+        let rounded = self.addend.wrapping_add((shifted >> 31).wrapping_mul(2));
+        multiply_high_31(shifted, self.multiplier).wrapping_add(rounded).wrapping_shr(self.shift)
+    }
 }
 
-/// An add that is ready to run.
+/// Any add that is ready to run.
 struct Sum {
-    /// Offsets as they are added, shifted.
-    offsets: [i32; 2],
-    inputs: [Rescale; 2],
+    inputs: [Input; 2],
     output: Rescale,
     zero: i32,
     bounds: [i8; 2],
 }
 
+/// How an input is rescaled.
+#[derive(Clone, Copy)]
+struct Input {
+    /// What is added to it, shifted.
+    offset: i32,
+    rescale: Rescale,
+}
+
+impl Input {
+    #[inline]
+    fn rescale(self, x: i8) -> i32 {
+        let shifted = i32::from(x) << (LEFT_SHIFT + HEADROOM);
+        self.rescale.apply(shifted.wrapping_add(self.offset))
+    }
+}
+
 impl Sum {
     fn new(constants: &AddConstants, bounds: [i8; 2]) -> Self {
-        let [first, second] = [0, 1].map(|input| {
-            Rescale::new(constants.input_multipliers[input], constants.input_shifts[input])
-        });
+        let input = |input: usize| Input {
+            offset: constants.input_offsets[input].wrapping_shl(LEFT_SHIFT + HEADROOM),
+            rescale: Rescale::new(
+                constants.input_multipliers[input],
+                constants.input_shifts[input],
+            ),
+        };
         Self {
-            offsets: constants.input_offsets.map(|o| o.wrapping_shl(LEFT_SHIFT + HEADROOM)),
-            inputs: [first, second],
+            inputs: [input(0), input(1)],
             output: Rescale::new(constants.output_multiplier, constants.output_shift),
             zero: constants.output_offset,
             bounds,
@@ -102,15 +126,52 @@ impl Sum {
     }
 
     #[inline]
-    fn rescale(&self, input: usize, x: i8) -> i32 {
-        let shifted = i32::from(x) << (LEFT_SHIFT + HEADROOM);
-        self.inputs[input].apply(shifted.wrapping_add(self.offsets[input]))
+    fn of(&self, a: i8, b: i8) -> i8 {
+        let sum = self.inputs[0].rescale(a).wrapping_add(self.inputs[1].rescale(b));
+        clamp(self.output.apply(sum << HEADROOM).wrapping_add(self.zero), self.bounds)
+    }
+}
+
+/// The usual add, with fewer constants and instructions: TensorFlow Lite makes the larger of the two
+/// scales one half, which needs no rounding; the other input and the sum have right shifts, so
+/// that negative values always have one subtracted before they are rounded; and all of int8 is
+/// wanted, or a ReLU at its lower end.
+#[derive(Clone, Copy)]
+struct UsualSum {
+    /// Of the input that is halved: what is added to the sum, with [`HEADROOM`].
+    halved_offset: i32,
+    other: Input,
+    output: Rescale,
+}
+
+/// What the larger of two scales is rescaled by.
+const HALF: i32 = 1 << 30;
+
+/// The largest right shift of the sum whose zero point is added before it.
+const OUTPUT_SHIFT_MAX: u32 = 21;
+
+impl UsualSum {
+    /// Of an add whose input `halved` is the halved one, if it is of that kind.
+    fn new(sum: &Sum, halved: usize) -> Option<Self> {
+        let (own, other, mut output) =
+            (sum.inputs[halved & 1], sum.inputs[halved & 1 ^ 1], sum.output);
+        let is_usual = own.rescale.multiplier == HALF
+            && own.rescale.below_zero == 0
+            && other.rescale.below_zero != 0
+            && output.below_zero != 0
+            && output.shift <= OUTPUT_SHIFT_MAX + 1
+            && sum.bounds == [i8::MIN, i8::MAX];
+        output.addend = output.addend.wrapping_add(sum.zero.wrapping_shl(output.shift));
+        is_usual.then_some(Self { halved_offset: own.offset >> 1, other, output })
     }
 
     #[inline]
-    fn of(&self, a: i8, b: i8) -> i8 {
-        let sum = self.rescale(0, a).wrapping_add(self.rescale(1, b));
-        clamp(self.output.apply(sum << HEADROOM).wrapping_add(self.zero), self.bounds)
+    fn of(self, halved: i8, other: i8) -> i8 {
+        let shifted = i32::from(other) << (LEFT_SHIFT + HEADROOM);
+        let rescaled = self.other.rescale.apply_usual(shifted.wrapping_add(self.other.offset));
+        let sum = (rescaled << HEADROOM).wrapping_add(self.halved_offset);
+        let sum = sum.wrapping_add(i32::from(halved) << (LEFT_SHIFT + HEADROOM - 1));
+        self.output.apply_usual(sum).clamp(i8::MIN.into(), i8::MAX.into()) as i8
     }
 }
 
@@ -118,6 +179,15 @@ impl Sum {
 pub fn add_s8(a: &[i8], b: &[i8], constants: &AddConstants, bounds: [i8; 2], y: &mut [i8]) {
     debug_assert_eq!((a.len(), b.len()), (y.len(), y.len()));
     let sum = Sum::new(constants, bounds);
+    let usual = [(0, a, b), (1, b, a)].into_iter().find_map(|(input, halved, other)| {
+        UsualSum::new(&sum, input).map(|usual| (usual, halved, other))
+    });
+    if let Some((usual, halved, other)) = usual {
+        for ((y, &halved), &other) in y.iter_mut().zip(halved).zip(other) {
+            *y = usual.of(halved, other);
+        }
+        return;
+    }
     for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
         *y = sum.of(a, b);
     }
@@ -134,12 +204,15 @@ pub fn add_in_place_s8(
     debug_assert!(own < 2 && other.len() == y.len());
     let mut sum = Sum::new(constants, bounds);
     if own == 1 {
-        // Sums do not depend on the order.
-        sum.offsets.swap(0, 1);
-        sum.inputs.swap(0, 1);
+        sum.inputs.swap(0, 1); // which does not depend on the order
     }
-    for (y, &other) in y.iter_mut().zip(other) {
-        *y = sum.of(*y, other);
+    let pairs = y.iter_mut().zip(other);
+    if let Some(usual) = UsualSum::new(&sum, 0) {
+        pairs.for_each(|(y, &other)| *y = usual.of(*y, other));
+    } else if let Some(usual) = UsualSum::new(&sum, 1) {
+        pairs.for_each(|(y, &other)| *y = usual.of(other, *y));
+    } else {
+        pairs.for_each(|(y, &other)| *y = sum.of(*y, other));
     }
 }
 

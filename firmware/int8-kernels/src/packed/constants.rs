@@ -177,8 +177,7 @@ mod tests {
         const MAX: i64 = TFLITE_PACKED_ACCUMULATOR_MAX as i64;
         let multipliers = [0, 1, 2, 1 << 30, (1 << 30) + 1, 0x5555_5555, i32::MAX - 1, i32::MAX];
         let mut ties = 0;
-        for (shift, multiplier) in
-            (1..=TFLITE_SHIFT_MAX).flat_map(|e| multipliers.map(|m| (-e, m)))
+        for (shift, multiplier) in (1..=TFLITE_SHIFT_MAX).flat_map(|e| multipliers.map(|m| (-e, m)))
         {
             let channel = TfliteChannel { bias: 0, multiplier, shift };
             for zero_point in [-128, -127, -1, 0, 1, 77, 127] {

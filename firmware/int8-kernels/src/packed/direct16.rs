@@ -9,8 +9,8 @@
 //! another, filled up with zeros. Owns packing, patches and the walk; does not know how the
 //! passes are computed.
 
-use super::{Channels, PackedConv2d};
 use super::dsp::int16_pair;
+use super::{Channels, PackedConv2d};
 use crate::arch::passes::direct16 as passes;
 use crate::ops::conv2d::{gather, gather_rows};
 use crate::requantize::Form;
@@ -143,12 +143,7 @@ pub(crate) fn scratch_words(window: &Window) -> usize {
 }
 
 /// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels.
-pub(crate) fn pack(
-    window: &Window,
-    channels: Channels<'_>,
-    weights: &[i8],
-    packed: &mut [u32],
-) {
+pub(crate) fn pack(window: &Window, channels: Channels<'_>, weights: &[i8], packed: &mut [u32]) {
     let (patch, steps) = (window.patch_len(), steps(window));
     let pairs = packed.chunks_exact_mut(CONSTANTS + STEP * steps);
     for (pair, (packed, weights)) in pairs.zip(weights.chunks_exact(2 * patch)).enumerate() {

@@ -134,12 +134,7 @@ pub(crate) fn scratch_words(window: &Window) -> usize {
 }
 
 /// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels.
-pub(crate) fn pack(
-    window: &Window,
-    channels: Channels<'_>,
-    weights: &[i8],
-    packed: &mut [u32],
-) {
+pub(crate) fn pack(window: &Window, channels: Channels<'_>, weights: &[i8], packed: &mut [u32]) {
     packed.fill(0);
     let (patch, row) = (window.patch_len(), row_bytes(window));
     let group = STEP_WORDS * usize::from(window.size[0]) * row_steps(window) + CONSTANTS;

@@ -130,8 +130,8 @@ impl Kernel {
         if matches!(self, Self::Dot8 | Self::Lanes8) {
             return common;
         }
-        let pairs = window.output[2].is_multiple_of(2)
-            && channels.pre_shifts()[1] <= PACKED_PRE_SHIFT_MAX;
+        let pairs =
+            window.output[2].is_multiple_of(2) && channels.pre_shifts()[1] <= PACKED_PRE_SHIFT_MAX;
         let tiles = |(method, _): (Method, Weights)| method.accepts(window, channels);
         common && pairs && self.tiles().is_none_or(tiles)
     }
@@ -212,13 +212,7 @@ impl Kernel {
     /// Packs the weights `[O,KH,KW,I]` of a layer that it [accepts](Self::accepts), inside its
     /// [`weight_bits`](Self::weight_bits), into
     /// [`packed_words`](Self::packed_words) words.
-    pub fn pack(
-        self,
-        window: &Window,
-        channels: Channels<'_>,
-        weights: &[i8],
-        packed: &mut [u32],
-    ) {
+    pub fn pack(self, window: &Window, channels: Channels<'_>, weights: &[i8], packed: &mut [u32]) {
         debug_assert_eq!(packed.len(), self.packed_words(window));
         match self.tiles() {
             None if self == Self::PixelPairs => {

@@ -11,8 +11,8 @@
 //! with zeros to a multiple of eight. Nothing is asked of shapes, constants, clamps or the number
 //! of outputs. Owns packing and the walk; does not know how sums are computed.
 
-use super::{Channels, PackedConv2d};
 use super::direct16::{Patch, Places};
+use super::{Channels, PackedConv2d};
 use crate::arch::passes::pixel_pairs as passes;
 use crate::requantize::{
     Form, Native, NativeChannel, NativeJoin, Requantize, Tflite, TfliteChannel,
@@ -68,12 +68,7 @@ pub fn segment(patch: usize, weights: &[i8]) -> usize {
 
 /// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels as their profile has them; a
 /// missing output is zero.
-pub(crate) fn pack(
-    window: &Window,
-    channels: Channels<'_>,
-    weights: &[i8],
-    packed: &mut [u32],
-) {
+pub(crate) fn pack(window: &Window, channels: Channels<'_>, weights: &[i8], packed: &mut [u32]) {
     let patch = window.patch_len();
     let Some((length, pairs)) = packed.split_first_mut() else { return };
     *length = segment(patch, weights) as u32;
