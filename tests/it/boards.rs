@@ -4,14 +4,16 @@
 //! oracle its bytes. Needs QEMU and the images that `cargo xtask boards` builds.
 
 use crate::devices::start;
-use crate::golden::mlperf_resnet8::{cifar10_test, image, model_file};
+use crate::golden::mlperf_resnet8::{cifar10_test, image, packed_model_file};
 use crate::golden::{i8s, read, test_data};
 use crate::oracle::{self, network::outputs};
 use crate::rng::Rng;
 use crate::suite::{self, Case};
 use resmcu_device_link::wire_protocol::{LoadFailure, tensor_crc};
 use resmcu_device_link::{Target, find_target, targets};
+use resmcu_int8_kernels::ops::conv2d::NUMBER_S8;
 use resmcu_int8_runtime::pixel_to_input;
+use resmcu_model_format::{Isa, ModelFile, Op};
 use zerocopy::IntoBytes;
 
 /// Boards with less RAM do not run every case.
@@ -105,11 +107,24 @@ every_operator_on! {
 
 #[test]
 fn mlperf_resnet8_on_boards_answers_as_tflite_micro() {
-    let Some(data) = test_data("64 inputs of MLPerf's ResNet-8 on three boards") else { return };
+    let Some(data) = test_data("64 inputs of MLPerf's ResNet-8 on six boards") else { return };
     let golden = read("mlperf_resnet8/answers.json");
     let images = cifar10_test(&data);
-    for name in ["qemu-mps2-an385-m0", "qemu-mps2-an386", "qemu-virt-rv32imc"] {
-        let mut client = start(find_target(name).unwrap(), Some(&model_file(&data)));
+    for (name, isa) in [
+        ("qemu-mps2-an385-m0", Isa::Armv6m),
+        ("qemu-mps2-an385", Isa::Armv7m),
+        ("qemu-mps2-an386", Isa::Armv7em),
+        ("qemu-mps3-an547", Isa::Armv81mMve),
+        ("qemu-virt-rv32imc", Isa::Rv32),
+        ("qemu-virt-rv32v", Isa::Rv32v),
+    ] {
+        let file = packed_model_file(&data, isa);
+        let generic = ModelFile::parse(&file)
+            .unwrap()
+            .steps()
+            .filter(|step| matches!(step.op, Op::Conv2d(_)) && step.kernel == NUMBER_S8);
+        assert_eq!(generic.count(), 0, "{name}");
+        let mut client = start(find_target(name).unwrap(), Some(&file));
         let mut compared = 0;
         for case in golden["random"].as_array().unwrap() {
             let input = Rng::new(case["seed"].as_u64().unwrap()).bytes(3072);

@@ -4,15 +4,29 @@ use super::{i8s, read, test_data};
 use crate::host::{Flash, arena, plan};
 use crate::rng::Rng;
 use resmcu_int8_runtime::Executor;
+use resmcu_model_format::Isa;
 use resmcu_quantizer::data::{Decoder, Source, Split};
 use resmcu_quantizer::import::tflite;
-use resmcu_quantizer::lower::lower;
+use resmcu_quantizer::kernels::{Limits, Packing};
+use resmcu_quantizer::lower::{lower, lower_for};
+use resmcu_quantizer::plan::search::Memory;
+use resmcu_quantizer::quantized::QuantizedGraph;
 use std::path::Path;
 use zerocopy::IntoBytes;
 
-pub(crate) fn model_file(data: &Path) -> Vec<u8> {
+fn model_file(data: &Path) -> Vec<u8> {
+    lower(&graph(data)).unwrap().file
+}
+
+fn graph(data: &Path) -> QuantizedGraph {
     let bytes = std::fs::read(data.join("mlperf-tiny/pretrainedResnet_int8.tflite")).unwrap();
-    lower(&tflite::read(&bytes, "resnet8").unwrap()).unwrap().file
+    tflite::read(&bytes, "resnet8").unwrap()
+}
+
+/// The model with the fastest kernels of a core.
+pub(crate) fn packed_model_file(data: &Path, isa: Isa) -> Vec<u8> {
+    let limits = Limits { isa, file_bytes: None, scratch_bytes: 52 << 10, memory: Memory::Whole };
+    lower_for(&graph(data), Packing::Fastest(limits)).unwrap().file
 }
 
 /// Runs `test` with the executor of the model, and the folder it lies in.

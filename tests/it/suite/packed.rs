@@ -5,12 +5,16 @@ use super::{Build, Case, check_all, random_weights};
 use crate::oracle::positions;
 use crate::rng::Rng;
 use resmcu_int8_kernels::packed::Kernel;
-use resmcu_int8_kernels::requantize::NativeChannel;
+use resmcu_int8_kernels::requantize::{Form, NativeChannel, TfliteChannel};
 use resmcu_quantizer::kernels::Packing;
-use resmcu_quantizer::quantized::{Channels, PadValue, Profile, QuantizedOp, Sliding, TensorId};
+use resmcu_quantizer::quantized::{
+    Channels, Dtype, PadValue, Profile, QuantizedOp, Sliding, TensorId,
+};
 
 /// `[H,W,I]`, O, and the window.
 type Shape = ([usize; 3], usize, Sliding);
+
+const FORMS: [Form; 3] = [Form::Native, Form::NativeJoin, Form::Tflite];
 
 fn square(side: usize, stride: usize, padding: [usize; 4]) -> Sliding {
     Sliding { size: [side, side], stride: [stride, stride], padding }
@@ -127,6 +131,17 @@ fn channel(rng: &mut Rng, [least, most]: [i64; 2], sum_max: i64) -> NativeChanne
     }
 }
 
+/// The same in the profile `tflite`, of the shifts that all kernels take.
+fn tflite_channel(rng: &mut Rng, sum_max: i64) -> TfliteChannel {
+    let bias = rng.range(-(1 << 24), 1 << 24) >> rng.range(0, 20);
+    let bits = i64::from((sum_max + bias.abs()).max(1).ilog2());
+    let any = rng.range(1, 17);
+    let shift = rng.pick(&[any, bits - 7, bits - 6]).clamp(1, 17);
+    let multiplier = rng.range(1 << 30, i32::MAX.into());
+    let multiplier = rng.pick(&[multiplier, multiplier, 0, 1, 1 << 30, i32::MAX.into()]);
+    TfliteChannel { bias: bias as i32, multiplier: multiplier as i32, shift: -shift as i32 }
+}
+
 /// Weights of one channel that the kernel stores; extremes only where its sums allow it.
 fn weights(rng: &mut Rng, kernel: Kernel, patch: usize) -> Vec<i8> {
     if kernel.weight_bits() == Some(4) {
@@ -151,16 +166,22 @@ fn weights(rng: &mut Rng, kernel: Kernel, patch: usize) -> Vec<i8> {
     random_weights(rng, patch)
 }
 
-fn conv(rng: &mut Rng, kernel: Kernel, join: bool, (input, outputs, sliding): Shape) -> Case {
+fn conv(rng: &mut Rng, kernel: Kernel, form: Form, (input, outputs, sliding): Shape) -> Case {
     let [rows, columns] = positions(input, &sliding);
     let patch = sliding.size[0] * sliding.size[1] * input[2];
-    let mut build = Build::new(Profile::Native, input);
+    let is_tflite = form == Form::Tflite;
+    let profile = if is_tflite { Profile::Tflite } else { Profile::Native };
+    let mut build = Build::new(profile, input);
     let shape = [rows, columns, outputs];
     let mut layer = |rng: &mut Rng, skip| {
         let rows: Vec<Vec<i8>> = (0..outputs).map(|_| weights(rng, kernel, patch)).collect();
         let sum = |row: &Vec<i8>| row.iter().map(|&w| i64::from(w).abs() * 128).sum();
         let shifts = if takes_any(kernel) { [0, 15] } else { [6, 8] };
-        let channels = rows.iter().map(|row| channel(rng, shifts, sum(row))).collect();
+        let channels = if is_tflite {
+            Channels::Tflite(rows.iter().map(|row| tflite_channel(rng, sum(row))).collect())
+        } else {
+            Channels::Native(rows.iter().map(|row| channel(rng, shifts, sum(row))).collect())
+        };
         let per_channel = rng.one_in(3);
         let pad_value = if per_channel {
             PadValue::PerChannel(rng.i8s(input[2]))
@@ -172,7 +193,7 @@ fn conv(rng: &mut Rng, kernel: Kernel, join: bool, (input, outputs, sliding): Sh
             sliding,
             pad_value,
             weights: rows.concat(),
-            channels: Channels::Native(channels),
+            channels,
             clamp: if kernel == Kernel::PixelPairs {
                 rng.pick(&[[-128, 127], [-90, 127], [-5, 60]])
             } else {
@@ -180,11 +201,12 @@ fn conv(rng: &mut Rng, kernel: Kernel, join: bool, (input, outputs, sliding): Sh
             },
             skip,
         };
-        build.push_i8(op, shape)
+        let zero_point = if is_tflite { rng.pick(&[-128, 127, 0, -3]) } else { 0 };
+        build.push(op, shape, Dtype::I8, zero_point)
     };
-    let skip = join.then(|| layer(rng, None));
+    let skip = (form == Form::NativeJoin).then(|| layer(rng, None));
     layer(rng, skip);
-    let name = format!("{kernel:?} {input:?} to {outputs}, {sliding:?}, join {join}");
+    let name = format!("{kernel:?} {input:?} to {outputs}, {sliding:?}, {form:?}");
     Case { packing: Packing::Only(kernel), ..build.random_case(name, rng) }
 }
 
@@ -193,8 +215,8 @@ pub(super) fn edges() -> Vec<Case> {
     let mut cases = vec![];
     for kernel in Kernel::ALL {
         for shape in shapes(kernel) {
-            for join in [false, true] {
-                cases.push(conv(&mut rng, kernel, join, shape));
+            for form in FORMS {
+                cases.push(conv(&mut rng, kernel, form, shape));
             }
         }
     }
@@ -220,9 +242,9 @@ pub(super) fn random(seed: u64) -> Case {
         _ => 2 * rng.size(1, 5),
     };
     let padding = [(); 4].map(|()| rng.size(1, 2));
-    let join = rng.one_in(2);
+    let form = rng.pick(&FORMS);
     let stride = stride(kernel).unwrap_or_else(|| rng.size(1, 3));
-    conv(&mut rng, kernel, join, (input, outputs, square(3, stride, padding)))
+    conv(&mut rng, kernel, form, (input, outputs, square(3, stride, padding)))
 }
 
 #[test]

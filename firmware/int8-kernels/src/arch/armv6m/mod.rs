@@ -2,8 +2,9 @@
 
 pub(crate) use super::portable::{direct16, pixel_pairs, polyphase2, winograd4};
 use crate::arch::block::{Block, Counts, Outputs};
-use crate::arch::portable::outputs::Scale;
+use crate::arch::portable::{self, outputs::Scale};
 use crate::packed::winograd4::CONSTANTS;
+use crate::requantize::Form;
 
 /// Pairs of output channels at once.
 pub(crate) const PAIRS: usize = 1;
@@ -84,12 +85,16 @@ pub(crate) fn sums<const N: usize>(block: &Block<'_>, counts: &Counts<N>, sums: 
 pub(crate) use super::portable::outputs::direct16 as direct16_outputs;
 pub(crate) use super::portable::outputs::polyphase2 as polyphase2_outputs;
 
-/// As `portable::outputs::winograd4::outputs`; the sums are overwritten.
+/// As `portable::outputs::winograd4::outputs`, which it is in the profile `tflite`; the sums are
+/// overwritten.
 pub(crate) fn winograd4_outputs(
     p: &Outputs<'_>,
     sums: &mut Sums<{ crate::packed::winograd4::POINTS }>,
     y: &mut [i8],
 ) {
+    if p.form == Form::Tflite {
+        return portable::outputs::winograd4::outputs(p, sums, y);
+    }
     if p.pairs > PAIRS || !p.fit(CONSTANTS, [4, 4], y) {
         return;
     }
@@ -106,7 +111,7 @@ pub(crate) fn winograd4_outputs(
             next_tile: 4 * p.pixel,
             scale: scale.into(),
             shift,
-            residual: if p.join { residual as i32 } else { -1 },
+            residual: if p.form == Form::NativeJoin { residual as i32 } else { -1 },
             multiplier,
         };
         #[expect(unsafe_code, reason = "calls the assembly")]

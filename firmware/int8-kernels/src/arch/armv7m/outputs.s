@@ -11,16 +11,17 @@
     .equ RESMCU_NEXT_ROW, 20
     .equ RESMCU_TILE, 24
     .equ RESMCU_SKIP, 28
-    .equ RESMCU_JOIN, 32
+    .equ RESMCU_FORM, 32
     .equ RESMCU_MULTIPLIER, 36
     .equ RESMCU_SCALE, 40
-    .equ RESMCU_RESIDUAL, 44
+    .equ RESMCU_LAST, 44
     .equ RESMCU_PLACE, 48
-    .equ RESMCU_FRAME, 52
+    .equ RESMCU_SHIFT, 52
+    .equ RESMCU_FRAME, 60
 
 @ Begins a function; copies the context to the stack: sums, output, constants, channels, a pixel
 @ in bytes, to the next row, to the next tile, from the constants of one pair's end to those of the
-@ next, join.
+@ next, form.
     .macro resmcu_outputs_begin name
     .section .text.\name, "ax", %progbits
     .balign 4
@@ -71,11 +72,27 @@
     add     \m1, \m1, \m5, lsl #1
     .endm
 
+@ The profile `tflite`, by the header of `packed/constants.rs`. The last word of a channel in \last
+@ becomes what is added to the upper half of a product, and its shift goes to \shift.
+    .macro resmcu_tflite_constants last, shift
+    and     \shift, \last, #31
+    sub     \last, \last, \shift
+    add     \last, \last, #16
+    .endm
+
+@ \value, the upper half of a product, becomes what is to be shifted right. Its sign is that of
+@ the other factor, where it matters. lr free.
+    .macro resmcu_tflite_add value, addend
+    asr     lr, \value, #31
+    add     \value, \value, lr, lsl #5
+    add     \value, \value, \addend
+    .endm
+
 @ The accumulators \a and \b of both tiles become outputs, at r1 and r10 bytes on. r6 scale, lr
-@ free; with a residual r10 comes from the stack, and is its weight before.
-    .macro resmcu_store a, b, join
-    .if \join
-    ldr     r10, [sp, #RESMCU_RESIDUAL]
+@ free; with a residual and in the profile `tflite` r10 comes from the stack, and is free before.
+    .macro resmcu_store a, b, form
+    .if \form == 1
+    ldr     r10, [sp, #RESMCU_LAST]
     ldrsb   lr, [r1]
     mla     \a, lr, r10, \a
     ldr     lr, [sp, #RESMCU_TILE]
@@ -85,6 +102,15 @@
     .endif
     smull   lr, \a, \a, r6
     smull   lr, \b, \b, r6
+    .if \form == 2
+    ldr     r10, [sp, #RESMCU_LAST]
+    resmcu_tflite_add \a, r10
+    resmcu_tflite_add \b, r10
+    ldr     r10, [sp, #RESMCU_SHIFT]
+    asr     \a, \a, r10
+    asr     \b, \b, r10
+    ldr     r10, [sp, #RESMCU_TILE]
+    .endif
     ssat    \a, #8, \a
     ssat    \b, #8, \b
     strb    \b, [r1, r10]
@@ -92,16 +118,16 @@
     .endm
 
 @ One place of both tiles: its sums times the multiplier in r4, and its constant at r12.
-    .macro resmcu_winograd4_place a, b, join
+    .macro resmcu_winograd4_place a, b, form
     ldr     lr, [r12], #4
     mla     \a, \a, r4, lr
     mla     \b, \b, r4, lr
-    resmcu_store \a, \b, \join
+    resmcu_store \a, \b, \form
     .endm
 
 @ Row \i of both tiles, whose scale is \shift powers of two away from the first row's. lr: 512
 @ bytes behind the first sum. The next pixel is a quarter of the next tile away.
-    .macro resmcu_winograd4_row i, shift, join
+    .macro resmcu_winograd4_row i, shift, form
     ldr     lr, [sp, #RESMCU_SUMS]
     add     lr, #512
     ldrd    r0, r7, [lr, #192*\i-512]
@@ -121,26 +147,26 @@
     .if \shift
     lsl     r4, r4, #\shift
     .endif
-    resmcu_winograd4_place r0, r7, \join
+    resmcu_winograd4_place r0, r7, \form
     add     r1, r1, r10, lsr #2
     lsl     r4, r4, #1
-    resmcu_winograd4_place r5, r11, \join
+    resmcu_winograd4_place r5, r11, \form
     add     r1, r1, r10, lsr #2
     lsl     r4, r4, #1
-    resmcu_winograd4_place r3, r9, \join
+    resmcu_winograd4_place r3, r9, \form
     add     r1, r1, r10, lsr #2
-    resmcu_winograd4_place r2, r8, \join
+    resmcu_winograd4_place r2, r8, \form
     .if \i-3
     ldr     lr, [sp, #RESMCU_NEXT_ROW]
     add     r1, r1, lr
     .endif
     .endm
 
-    .macro resmcu_winograd4_rows join
-    resmcu_winograd4_row 0, 0, \join
-    resmcu_winograd4_row 1, 1, \join
-    resmcu_winograd4_row 2, 2, \join
-    resmcu_winograd4_row 3, 2, \join
+    .macro resmcu_winograd4_rows form
+    resmcu_winograd4_row 0, 0, \form
+    resmcu_winograd4_row 1, 1, \form
+    resmcu_winograd4_row 2, 2, \form
+    resmcu_winograd4_row 3, 2, \form
     .endm
 
 @ void resmcu_armv7m_winograd4_outputs(const context *)
@@ -169,17 +195,23 @@
     add     r3, sp, #RESMCU_MULTIPLIER
     stm     r3, {r4-r6}
     ldr     r1, [sp, #RESMCU_Y]
-    ldr     r0, [sp, #RESMCU_JOIN]
-    cmp     r0, #0
-    bne.w   6f
+    ldr     r0, [sp, #RESMCU_FORM]
+    cmp     r0, #1
+    bhs.w   6f
     resmcu_winograd4_rows 0
     b.w     7f
-6:  resmcu_winograd4_rows 1
+6:  bne.w   6f
+    resmcu_winograd4_rows 1
+    b.w     7f
+6:  resmcu_tflite_constants r6, r0
+    str     r6, [sp, #RESMCU_LAST]
+    str     r0, [sp, #RESMCU_SHIFT]
+    resmcu_winograd4_rows 2
 7:  resmcu_outputs_end resmcu_armv7m_winograd4_outputs, 5b, 76
 
-@ One place of both tiles, at r1 and r12 bytes on. r4 scale, r5 weight of the residual, lr free.
-    .macro resmcu_polyphase2_place a, b, join
-    .if \join
+@ One place of both tiles, at r1 and r12 bytes on. r4 scale, r5 last word, lr free.
+    .macro resmcu_polyphase2_place a, b, form
+    .if \form == 1
     ldrsb   lr, [r1]
     mla     \a, lr, r5, \a
     ldrsb   lr, [r1, r12]
@@ -187,6 +219,13 @@
     .endif
     smull   lr, \a, \a, r4
     smull   lr, \b, \b, r4
+    .if \form == 2
+    resmcu_tflite_add \a, r5
+    resmcu_tflite_add \b, r5
+    ldr     lr, [sp, #RESMCU_SHIFT]
+    asr     \a, \a, lr
+    asr     \b, \b, lr
+    .endif
     ssat    \a, #8, \a
     ssat    \b, #8, \b
     strb    \b, [r1, r12]
@@ -194,14 +233,14 @@
     .endm
 
 @ The four places of both tiles.
-    .macro resmcu_polyphase2_places join
-    resmcu_polyphase2_place r6, r7, \join
+    .macro resmcu_polyphase2_places form
+    resmcu_polyphase2_place r6, r7, \form
     add     r1, r1, r12, lsr #1
-    resmcu_polyphase2_place r8, r9, \join
+    resmcu_polyphase2_place r8, r9, \form
     add     r1, r1, r0
-    resmcu_polyphase2_place r10, r11, \join
+    resmcu_polyphase2_place r10, r11, \form
     add     r1, r1, r12, lsr #1
-    resmcu_polyphase2_place r2, r3, \join
+    resmcu_polyphase2_place r2, r3, \form
     .endm
 
 @ Adds the sum of both tiles in \s, \t to that in \a, \b.
@@ -233,7 +272,7 @@
     resmcu_add_both r2, r3, r0, r1
     resmcu_add_both r8, r9, r4, r5
     resmcu_add_both r2, r3, r4, r5
-    @ Bias, 2^j, scale, weight of the residual.
+    @ Bias, 2^j, scale, last word.
     ldr     lr, [sp, #RESMCU_CONSTANTS]
     ldm     lr, {r0, r1, r4, r5}
     .irp sum, r6, r7, r8, r9, r10, r11, r2, r3
@@ -242,17 +281,36 @@
     ldr     r0, [sp, #RESMCU_NEXT_ROW]
     ldr     r1, [sp, #RESMCU_Y]
     ldr     r12, [sp, #RESMCU_TILE]
-    ldr     lr, [sp, #RESMCU_JOIN]
-    cmp     lr, #0
-    bne.w   6f
+    ldr     lr, [sp, #RESMCU_FORM]
+    cmp     lr, #1
+    bhs.w   6f
     resmcu_polyphase2_places 0
     b.w     7f
-6:  resmcu_polyphase2_places 1
+6:  bne.w   6f
+    resmcu_polyphase2_places 1
+    b.w     7f
+6:  resmcu_tflite_constants r5, lr
+    str     lr, [sp, #RESMCU_SHIFT]
+    resmcu_polyphase2_places 2
 7:  resmcu_outputs_end resmcu_armv7m_polyphase2_outputs, 5b, 16
 
+@ Both pixels of a channel of the profile `tflite`, of which r3 is the pair's end: \a and \b become
+@ what is to be clamped. r7, r8, lr free.
+    .macro resmcu_direct16_tflite a, b, channel
+    ldr     r7, [r3, #4*\channel-16]
+    ldr     r8, [r3, #4*\channel-8]
+    smull   lr, \a, \a, r7
+    smull   lr, \b, \b, r7
+    resmcu_tflite_constants r8, r7
+    resmcu_tflite_add \a, r8
+    resmcu_tflite_add \b, r8
+    asr     \a, \a, r7
+    asr     \b, \b, r7
+    .endm
+
 @ void resmcu_armv7m_direct16_outputs(const context *)
-@ context: sums, both pixels, a pair's words, pairs, bytes of a pair, join
-@ r0 sums, r1, r2 pixels, r3 the pair, r4 pairs, r5 bytes of a pair, r6 join, r7, r8 constants of both
+@ context: sums, both pixels, a pair's words, pairs, bytes of a pair, form
+@ r0 sums, r1, r2 pixels, r3 the pair, r4 pairs, r5 bytes of a pair, r6 form, r7, r8 constants of both
 @ channels, r9-r12 accumulators, lr free.
     .section .text.resmcu_armv7m_direct16_outputs, "ax", %progbits
     .balign 4
@@ -270,8 +328,9 @@ resmcu_armv7m_direct16_outputs:
     add     r11, r8
     add     r12, r8
     add     r3, r5
-    cmp     r6, #0
-    beq     2f
+    cmp     r6, #1
+    blo     2f
+    bne     4f
     ldrd    r7, r8, [r3, #-8]
     ldrsb   lr, [r1]
     mla     r9, lr, r7, r9
@@ -286,7 +345,7 @@ resmcu_armv7m_direct16_outputs:
     smull   lr, r10, r10, r7
     smull   lr, r11, r11, r8
     smull   lr, r12, r12, r8
-    ssat    r9, #8, r9
+3:  ssat    r9, #8, r9
     ssat    r10, #8, r10
     ssat    r11, #8, r11
     ssat    r12, #8, r12
@@ -297,4 +356,7 @@ resmcu_armv7m_direct16_outputs:
     subs    r4, #1
     bne     1b
     pop     {r4-r11, pc}
+4:  resmcu_direct16_tflite r9, r10, 0
+    resmcu_direct16_tflite r11, r12, 1
+    b       3b
     .size resmcu_armv7m_direct16_outputs, . - resmcu_armv7m_direct16_outputs

@@ -38,9 +38,19 @@
     .endr
     .endm
 
+@ Scales and rounds the accumulators \t: q4 scales, q5 addends, q6 minus the shifts. q2 free.
+    .macro dot8_tflite t
+    vshr.s32 q2, \t, #31
+    vmulh.s32 \t, \t, q4
+    vshl.i32 q2, q2, #5
+    vadd.i32 \t, \t, q5
+    vadd.i32 \t, \t, q2
+    vshl.s32 \t, \t, q6
+    .endm
+
 @ void name(const context *)
 @ context, copied to the stack, in words: 0 and 1 windows of two pixels, 2 and 3 their outputs, 4
-@ outputs to go, 5 chunks of a row, 6 rows, 7 join, 8 weights, 9 pairs to go, 10 bytes from a pair's
+@ outputs to go, 5 chunks of a row, 6 rows, 7 form, 8 weights, 9 pairs to go, 10 bytes from a pair's
 @ window to the next one's, 11 outputs of the pair, 12 from the end of a row to the next row, 13
 @ outputs.
 @ A chunk is \unroll steps; with \single a row is one chunk. r5 chunks, r9 word 12, r11 rows.
@@ -107,6 +117,8 @@
     vadd.i32 q1, q1, q3
     cbz     r5, 6f
     vldrw.u32 q5, [r3, #-16]
+    cmp     r5, #1
+    bne.w   2f
     vctp.32 r4
     vpstt
     vldrbt.s32 q6, [r0]
@@ -117,7 +129,7 @@
     vadd.i32 q1, q1, q7
 6:  vmulh.s32 q0, q0, q4
     vmulh.s32 q1, q1, q4
-    vqmovnb.s32 q0, q0
+10: vqmovnb.s32 q0, q0
     vqmovnb.s32 q1, q1
     vqmovnb.s16 q0, q0
     vqmovnb.s16 q1, q1
@@ -157,6 +169,17 @@
 9:  add     sp, sp, #56
     vpop    {d8-d15}
     pop     {r3-r11, pc}
+
+    @ The profile `tflite`, by the header of `packed/constants.rs`: q5 last words.
+2:  vmov.i32 q6, #31
+    vand    q6, q5, q6
+    vsub.i32 q5, q5, q6
+    vmov.i32 q7, #16
+    vadd.i32 q5, q5, q7
+    vneg.s32 q6, q6
+    dot8_tflite q0
+    dot8_tflite q1
+    b.w     10b
     .size \name, . - \name
     .endm
 

@@ -2,8 +2,8 @@
 #
 # One tile of one output channel after another; the first tile of a channel, then the second.
 # The two kernels have a frame, a loop and the last steps of an output in common:
-#   a0 constants of the channel, a1 output, a2 a pixel in bytes, a3 multiplier, a4 scale, a5 weight
-#   of the residual, a6 free, a7 255
+#   a0 constants of the channel, a1 output, a2 a pixel in bytes, a3 multiplier, a4 scale, a5 last
+#   word, a6 free, a7 255; in the profile `tflite` a5 addend, ra shift
 # On the stack: the caller's registers, six words of a transform, and what the loop needs.
 
     .equ RESMCU_ASIDE, 52
@@ -15,12 +15,12 @@
     .equ RESMCU_NEXT_ROW, 96
     .equ RESMCU_TILE, 100
     .equ RESMCU_SKIP, 104
-    .equ RESMCU_JOIN, 108
+    .equ RESMCU_FORM, 108
     .equ RESMCU_FRAME, 112
 
 # Begins a function; copies the context to the stack: sums, output, constants, tiles of all
 # channels, a pixel in bytes, to the next row, to the next tile, from the constants of one pair's
-# end to those of the next, join.
+# end to those of the next, form.
     .macro resmcu_outputs_begin name
     .section .text.\name, "ax", @progbits
     .balign 4
@@ -58,7 +58,7 @@
     sw      t5, RESMCU_NEXT_ROW(sp)
     sw      t6, RESMCU_TILE(sp)
     sw      s0, RESMCU_SKIP(sp)
-    sw      s1, RESMCU_JOIN(sp)
+    sw      s1, RESMCU_FORM(sp)
     .endm
 
 # Goes back to \loop with the next tile, or returns. \bytes: of a channel's constants.
@@ -106,15 +106,37 @@
     .size \name, . - \name
     .endm
 
+# The profile `tflite`, by the header of `packed/constants.rs`. The last word of a channel in \last
+# becomes what is added to the upper half of a product; as a shift it is what its lowest five bits
+# are, all that a shift looks at.
+    .macro resmcu_tflite_constants last, shift
+    mv      \shift, \last
+    andi    \last, \last, -32
+    addi    \last, \last, 16
+    .endm
+
+# \value, the upper half of a product, is rounded. Its sign is that of the other factor, where it
+# matters. \free is free.
+    .macro resmcu_tflite_round value, addend, shift, free
+    srai    \free, \value, 31
+    slli    \free, \free, 5
+    add     \value, \value, \free
+    add     \value, \value, \addend
+    sra     \value, \value, \shift
+    .endm
+
 # The accumulator \t becomes an output; on to the next pixel. Out of range is what has other bits
 # above the lowest eight once 128 is added; its sign says which end it becomes.
-    .macro resmcu_store t, join
-    .if \join
+    .macro resmcu_store t, form
+    .if \form == 1
     lb      a6, 0(a1)
     mul     a6, a6, a5
     add     \t, \t, a6
     .endif
     mulh    \t, \t, a4
+    .if \form == 2
+    resmcu_tflite_round \t, a5, ra, a6
+    .endif
     addi    a6, \t, 128
     bgeu    a7, a6, 1f
     srai    \t, \t, 31
@@ -156,15 +178,15 @@
     .endm
 
 # One output: \v times the multiplier, and the constant of place \at.
-    .macro resmcu_winograd4_place v, at, join
+    .macro resmcu_winograd4_place v, at, form
     lw      a6, 4*(\at)(a0)
     mul     \v, \v, a3
     add     \v, \v, a6
-    resmcu_store \v, \join
+    resmcu_store \v, \form
     .endm
 
 # Row \i, whose scale is \shift powers of two away from the first row's.
-    .macro resmcu_winograd4_row i, shift, m0, m1, m2, m3, m4, m5, join
+    .macro resmcu_winograd4_row i, shift, m0, m1, m2, m3, m4, m5, form
     resmcu_winograd4_output \m0, \m1, \m2, \m3, \m4, \m5, s11
     .if \i
     lw      a6, RESMCU_NEXT_ROW(sp)
@@ -172,25 +194,25 @@
     add     a1, a1, a6
     slli    a3, a3, \shift
     .endif
-    resmcu_winograd4_place \m0, 4*\i, \join
+    resmcu_winograd4_place \m0, 4*\i, \form
     slli    a3, a3, 1
-    resmcu_winograd4_place \m4, 4*\i+1, \join
+    resmcu_winograd4_place \m4, 4*\i+1, \form
     slli    a3, a3, 1
-    resmcu_winograd4_place \m2, 4*\i+2, \join
-    resmcu_winograd4_place \m3, 4*\i+3, \join
+    resmcu_winograd4_place \m2, 4*\i+2, \form
+    resmcu_winograd4_place \m3, 4*\i+3, \form
     .endm
 
-    .macro resmcu_winograd4_rows join
-    resmcu_winograd4_row 0, 0, t0, t1, t2, t3, t4, t5, \join
-    resmcu_winograd4_row 1, 1, s0, s1, s2, s3, s4, s5, \join
-    resmcu_winograd4_row 2, 2, t6, s6, s7, s8, s9, s10, \join
+    .macro resmcu_winograd4_rows form
+    resmcu_winograd4_row 0, 0, t0, t1, t2, t3, t4, t5, \form
+    resmcu_winograd4_row 1, 1, s0, s1, s2, s3, s4, s5, \form
+    resmcu_winograd4_row 2, 2, t6, s6, s7, s8, s9, s10, \form
     lw      t0, RESMCU_ASIDE(sp)
     lw      t1, RESMCU_ASIDE+4(sp)
     lw      t2, RESMCU_ASIDE+8(sp)
     lw      t3, RESMCU_ASIDE+12(sp)
     lw      t4, RESMCU_ASIDE+16(sp)
     lw      t5, RESMCU_ASIDE+20(sp)
-    resmcu_winograd4_row 3, 2, t0, t1, t2, t3, t4, t5, \join
+    resmcu_winograd4_row 3, 2, t0, t1, t2, t3, t4, t5, \form
     .endm
 
 # void resmcu_rv32_winograd4_outputs(const context *)
@@ -209,22 +231,27 @@
     lw      a3, 64(a0)
     lw      a4, 68(a0)
     lw      a5, 72(a0)
-    lw      a6, RESMCU_JOIN(sp)
+    lw      a6, RESMCU_FORM(sp)
     li      a7, 255
     bnez    a6, 6f
     resmcu_winograd4_rows 0
     j       7f
-6:  resmcu_winograd4_rows 1
+6:  addi    a6, a6, -1
+    bnez    a6, 6f
+    resmcu_winograd4_rows 1
+    j       7f
+6:  resmcu_tflite_constants a5, ra
+    resmcu_winograd4_rows 2
 7:  resmcu_outputs_end resmcu_rv32_winograd4_outputs, 5b, 76
 
 # Four outputs of a tile in \a, \b, \c, \d.
-    .macro resmcu_polyphase2_places a, b, c, d, join
-    resmcu_store \a, \join
-    resmcu_store \b, \join
+    .macro resmcu_polyphase2_places a, b, c, d, form
+    resmcu_store \a, \form
+    resmcu_store \b, \form
     lw      a6, RESMCU_NEXT_ROW(sp)
     add     a1, a1, a6
-    resmcu_store \c, \join
-    resmcu_store \d, \join
+    resmcu_store \c, \form
+    resmcu_store \d, \form
     .endm
 
 # void resmcu_rv32_polyphase2_outputs(const context *)
@@ -247,7 +274,7 @@
     lw      a3, 4(a0)
     lw      a4, 8(a0)
     lw      a5, 12(a0)
-    lw      s4, RESMCU_JOIN(sp)
+    lw      s4, RESMCU_FORM(sp)
     li      a7, 255
     add     s0, s0, s2
     add     s1, s1, s2
@@ -270,12 +297,16 @@
     bnez    s4, 6f
     resmcu_polyphase2_places t0, t1, t3, t4, 0
     j       7f
-6:  resmcu_polyphase2_places t0, t1, t3, t4, 1
+6:  addi    s4, s4, -1
+    bnez    s4, 6f
+    resmcu_polyphase2_places t0, t1, t3, t4, 1
+    j       7f
+6:  resmcu_tflite_constants a5, ra
+    resmcu_polyphase2_places t0, t1, t3, t4, 2
 7:  resmcu_outputs_end resmcu_rv32_polyphase2_outputs, 5b, 16
 
-# One output of the direct kernel: the accumulator \t, the scale \scale, the pixel \y. t6 free.
-    .macro resmcu_direct16_store t, scale, at, y
-    mulh    \t, \t, \scale
+# One output of the direct kernel, \t, at \at(\y). t6 free.
+    .macro resmcu_direct16_store t, at, y
     addi    t6, \t, 128
     bgeu    a7, t6, 1f
     srai    \t, \t, 31
@@ -290,9 +321,21 @@
     add     \t, \t, t6
     .endm
 
+# Both pixels of a channel of the profile `tflite`, of which a3 is the pair's end: \a and \b become
+# what is to be clamped. t0, t1, t6 free.
+    .macro resmcu_direct16_tflite a, b, channel
+    lw      t0, 4*\channel-16(a3)
+    lw      t6, 4*\channel-8(a3)
+    mulh    \a, \a, t0
+    mulh    \b, \b, t0
+    resmcu_tflite_constants t6, t0
+    resmcu_tflite_round \a, t6, t0, t1
+    resmcu_tflite_round \b, t6, t0, t1
+    .endm
+
 # void resmcu_rv32_direct16_outputs(const context *)
-# context: sums, both pixels, a pair's words, pairs, bytes of a pair, join
-# a0 sums, a1, a2 pixels, a3 the pair, a4 pairs, a5 bytes of a pair, a6 join, a7 255, t0, t1 constants
+# context: sums, both pixels, a pair's words, pairs, bytes of a pair, form
+# a0 sums, a1, a2 pixels, a3 the pair, a4 pairs, a5 bytes of a pair, a6 form, a7 255, t0, t1 constants
 # of both channels, t2-t5 accumulators.
     .section .text.resmcu_rv32_direct16_outputs, "ax", @progbits
     .balign 4
@@ -319,6 +362,8 @@ resmcu_rv32_direct16_outputs:
     add     t5, t5, t1
     add     a3, a3, a5
     beqz    a6, 3f
+    addi    t6, a6, -1
+    bnez    t6, 5f
     lw      t0, -8(a3)
     lw      t1, -4(a3)
     resmcu_direct16_join t2, t0, 0, a1
@@ -327,14 +372,21 @@ resmcu_rv32_direct16_outputs:
     resmcu_direct16_join t5, t1, 1, a2
 3:  lw      t0, -16(a3)
     lw      t1, -12(a3)
-    resmcu_direct16_store t2, t0, 0, a1
-    resmcu_direct16_store t3, t0, 0, a2
-    resmcu_direct16_store t4, t1, 1, a1
-    resmcu_direct16_store t5, t1, 1, a2
+    mulh    t2, t2, t0
+    mulh    t3, t3, t0
+    mulh    t4, t4, t1
+    mulh    t5, t5, t1
+4:  resmcu_direct16_store t2, 0, a1
+    resmcu_direct16_store t3, 0, a2
+    resmcu_direct16_store t4, 1, a1
+    resmcu_direct16_store t5, 1, a2
     addi    a0, a0, 16
     addi    a1, a1, 2
     addi    a2, a2, 2
     addi    a4, a4, -1
     bnez    a4, 2b
     ret
+5:  resmcu_direct16_tflite t2, t3, 0
+    resmcu_direct16_tflite t4, t5, 1
+    j       4b
     .size resmcu_rv32_direct16_outputs, . - resmcu_rv32_direct16_outputs

@@ -3,6 +3,7 @@
 use core::mem::MaybeUninit;
 
 use crate::packed::lanes8::{PIXELS, Place, Stream, block, block_words};
+use crate::requantize::Form;
 
 /// Words laid aside for each pixel.
 const LANES: usize = 32;
@@ -17,8 +18,9 @@ struct Context {
     row_count: usize,
     row_bytes: usize,
     outputs: usize,
-    form: usize,
+    join: usize,
     aside: *mut i32,
+    tflite: usize,
 }
 
 #[expect(unsafe_code, reason = "declares the assembly of this kernel")]
@@ -59,8 +61,9 @@ pub(crate) fn run(
         row_count: stream.rows(),
         row_bytes: stream.row(),
         outputs,
-        form: stream.form() as usize,
+        join: (stream.form() == Form::NativeJoin).into(),
         aside: aside.as_mut_ptr().cast(),
+        tflite: (stream.form() == Form::Tflite).into(),
     };
     #[expect(unsafe_code, reason = "calls the assembly")]
     // SAFETY: every window's last row ends inside of its slice, the stream is whole, with at least

@@ -17,6 +17,7 @@
     .equ LANES8_OUTPUTS, 84
     .equ LANES8_JOIN, 88
     .equ LANES8_ASIDE, 92
+    .equ LANES8_TFLITE, 96
 
 # Byte \k of the row of each pixel, and the weights of all outputs for it.
 # a1 to a6 rows, a7 weights, t2 outputs; v0 to v7 and t3 to t5 are free.
@@ -69,6 +70,12 @@
     .endif
     .endm
 
+# Takes 32 from the sums that are negative: t3 is -32. v0 free.
+    .macro lanes8_below_zero sums
+    vmslt.vx v0, \sums, zero
+    vadd.vx \sums, \sums, t3, v0.t
+    .endm
+
 # Adds to the sums of pixel \index what was laid aside for it.
     .macro lanes8_add_aside index, sums
     vle32.v v0, (t3)
@@ -103,7 +110,8 @@
 
 # void name(const context *)
 # context, in words: 6 windows, 6 times from a row's end to the next row, 6 outputs, packed weights,
-# rows, bytes of a row, outputs, join, memory for \pixels times 32 words.
+# rows, bytes of a row, outputs, join, memory for \pixels times 32 words, whether the profile is
+# `tflite`.
 # \lanes outputs at once; \wide, \half and \byte are the groups of registers of that many int32, int16
 # and int8.
 # s0 row's bytes beyond eights, s1 rows, s2 outputs done, s3 constants, t0 and t6 counters, t1 eights.
@@ -228,6 +236,32 @@
     add     t4, t4, t3
     vle32.v v0, (t4)
     lanes8_each \pixels, vmulh.vv
+    lw      t3, LANES8_TFLITE(a0)
+    beqz    t3, 12f
+
+    # The profile `tflite`, by the header of `packed/constants.rs`: the last words are shifts by
+    # their lowest bits, and by the others what is added.
+    vsetvli zero, t2, e32, \wide, ta, mu
+    li      t3, -32
+    .if \pixels == 3
+    .irp sums, v8, v16, v24
+    lanes8_below_zero \sums
+    .endr
+    .else
+    .irp sums, v8, v12, v16, v20, v24, v28
+    lanes8_below_zero \sums
+    .endr
+    .endif
+    slli    t4, t2, 2
+    add     t4, s3, t4
+    vle32.v v0, (t4)
+    vand.vx v0, v0, t3
+    li      t3, 16
+    vadd.vx v0, v0, t3
+    lanes8_each \pixels, vadd.vv
+    vle32.v v0, (t4)
+    lanes8_each \pixels, vsra.vv
+12:
 
     # To int16 and int8, saturated.
     vsetvli zero, t2, e16, \half, ta, ma
