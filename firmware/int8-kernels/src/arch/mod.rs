@@ -60,6 +60,11 @@ pub(crate) mod passes {
     #[cfg(not(all(feature = "helium", target_arch = "arm", target_os = "none")))]
     pub(crate) use super::model::dot8;
 
+    #[cfg(not(any(
+        all(feature = "helium", target_arch = "arm", target_os = "none"),
+        all(feature = "rvv", target_arch = "riscv32", target_os = "none")
+    )))]
+    pub(crate) use super::model::add;
     #[cfg(not(all(feature = "rvv", target_arch = "riscv32", target_os = "none")))]
     pub(crate) use super::model::lanes8;
     #[cfg(all(feature = "rvv", target_arch = "riscv32", target_os = "none"))]

@@ -1,6 +1,7 @@
 //! The residual add of the profile `tflite`: both inputs are brought to a common scale, added, and
 //! brought to the output's. (The profile `native` has none: its convolutions join the residual.)
 
+use crate::arch::passes::add as passes;
 use crate::requantize::{clamp, multiply_high_31};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -45,8 +46,8 @@ impl AddConstants {
 /// `h = floor(4 v m / 2^32)`, the upper half of one product, the rescaled `v` is
 /// `floor((h + 1 + 2^e - 2 [v < 0]) / 2^(e+1))` for `e >= 1`, and `floor((h + 1) / 2)` for `e = 0`.
 /// `|v| < 2^29` for both inputs and their sum: `v` is at most 255 or 510 times `2^20`, and
-/// multipliers are below 1. From `e = 30` on the result is 0 whatever `e` is, and that of 30 does for
-/// 31.
+/// multipliers are below 1. From `e = 30` on the result is 0 whatever `e` is, and that of 30 does
+/// for 31.
 #[derive(Clone, Copy)]
 struct Rescale {
     multiplier: i32,
@@ -75,50 +76,65 @@ impl Rescale {
         let high = multiply_high_31(shifted, self.multiplier);
         high.wrapping_add(rounded).wrapping_shr(self.shift)
     }
+}
 
-    /// The same where `below_zero` is 2.
-    #[inline]
-    fn apply_usual(self, shifted: i32) -> i32 {
-        let rounded = self.addend.wrapping_add((shifted >> 31).wrapping_mul(2));
-        multiply_high_31(shifted, self.multiplier).wrapping_add(rounded).wrapping_shr(self.shift)
+/// The constants of the usual add. TensorFlow Lite makes the larger of the two scales one half, which
+/// needs no rounding; the other input and the sum have right shifts, so that negative values always
+/// have one subtracted before they are rounded; and all of int8 is wanted, or a ReLU at its lower end.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Usual {
+    /// Of the input that is halved.
+    pub(crate) halved_offset: i32,
+    pub(crate) other_offset: i32,
+    pub(crate) other_multiplier: i32,
+    /// -1 to -30.
+    pub(crate) other_shift: i32,
+    pub(crate) output_multiplier: i32,
+    /// -1 to -21, so that the zero point can be added before it.
+    pub(crate) output_shift: i32,
+    pub(crate) output_offset: i32,
+}
+
+/// What the larger of two scales is rescaled by.
+const HALF: i32 = 1 << 30;
+
+impl Usual {
+    /// Of an add whose input `halved` is the halved one, if it is of that kind.
+    fn new(constants: &AddConstants, halved: usize, bounds: [i8; 2]) -> Option<Self> {
+        let (halved, other) = (halved & 1, halved & 1 ^ 1);
+        let usual = Self {
+            halved_offset: constants.input_offsets[halved],
+            other_offset: constants.input_offsets[other],
+            other_multiplier: constants.input_multipliers[other],
+            other_shift: constants.input_shifts[other],
+            output_multiplier: constants.output_multiplier,
+            output_shift: constants.output_shift,
+            output_offset: constants.output_offset,
+        };
+        let is_usual = constants.input_multipliers[halved] == HALF
+            && constants.input_shifts[halved] == 0
+            && (-30..=-1).contains(&usual.other_shift)
+            && (-21..=-1).contains(&usual.output_shift)
+            && bounds == [i8::MIN, i8::MAX];
+        is_usual.then_some(usual)
     }
 }
 
 /// Any add that is ready to run.
 struct Sum {
-    inputs: [Input; 2],
+    inputs: [(i32, Rescale); 2],
     output: Rescale,
     zero: i32,
     bounds: [i8; 2],
 }
 
-/// How an input is rescaled.
-#[derive(Clone, Copy)]
-struct Input {
-    /// What is added to it, shifted.
-    offset: i32,
-    rescale: Rescale,
-}
-
-impl Input {
-    #[inline]
-    fn rescale(self, x: i8) -> i32 {
-        let shifted = i32::from(x) << (LEFT_SHIFT + HEADROOM);
-        self.rescale.apply(shifted.wrapping_add(self.offset))
-    }
-}
-
 impl Sum {
     fn new(constants: &AddConstants, bounds: [i8; 2]) -> Self {
-        let input = |input: usize| Input {
-            offset: constants.input_offsets[input].wrapping_shl(LEFT_SHIFT + HEADROOM),
-            rescale: Rescale::new(
-                constants.input_multipliers[input],
-                constants.input_shifts[input],
-            ),
-        };
+        let AddConstants { input_offsets, input_multipliers, input_shifts, .. } = constants;
+        let rescale = |input: usize| Rescale::new(input_multipliers[input], input_shifts[input]);
         Self {
-            inputs: [input(0), input(1)],
+            inputs: [(input_offsets[0], rescale(0)), (input_offsets[1], rescale(1))],
             output: Rescale::new(constants.output_multiplier, constants.output_shift),
             zero: constants.output_offset,
             bounds,
@@ -126,71 +142,23 @@ impl Sum {
     }
 
     #[inline]
-    fn of(&self, a: i8, b: i8) -> i8 {
-        let sum = self.inputs[0].rescale(a).wrapping_add(self.inputs[1].rescale(b));
-        clamp(self.output.apply(sum << HEADROOM).wrapping_add(self.zero), self.bounds)
-    }
-}
-
-/// The usual add, with fewer constants and instructions: TensorFlow Lite makes the larger of the two
-/// scales one half, which needs no rounding; the other input and the sum have right shifts, so
-/// that negative values always have one subtracted before they are rounded; and all of int8 is
-/// wanted, or a ReLU at its lower end.
-#[derive(Clone, Copy)]
-struct UsualSum {
-    /// Of the input that is halved: what is added to the sum, with [`HEADROOM`].
-    halved_offset: i32,
-    other: Input,
-    output: Rescale,
-}
-
-/// What the larger of two scales is rescaled by.
-const HALF: i32 = 1 << 30;
-
-/// The largest right shift of the sum whose zero point is added before it.
-const OUTPUT_SHIFT_MAX: u32 = 21;
-
-impl UsualSum {
-    /// Of an add whose input `halved` is the halved one, if it is of that kind.
-    fn new(sum: &Sum, halved: usize) -> Option<Self> {
-        let (own, other, mut output) =
-            (sum.inputs[halved & 1], sum.inputs[halved & 1 ^ 1], sum.output);
-        let is_usual = own.rescale.multiplier == HALF
-            && own.rescale.below_zero == 0
-            && other.rescale.below_zero != 0
-            && output.below_zero != 0
-            && output.shift <= OUTPUT_SHIFT_MAX + 1
-            && sum.bounds == [i8::MIN, i8::MAX];
-        output.addend = output.addend.wrapping_add(sum.zero.wrapping_shl(output.shift));
-        is_usual.then_some(Self { halved_offset: own.offset >> 1, other, output })
+    fn rescale(&self, input: usize, x: i8) -> i32 {
+        let (offset, rescale) = self.inputs[input];
+        rescale.apply((i32::from(x).wrapping_add(offset)) << (LEFT_SHIFT + HEADROOM))
     }
 
     #[inline]
-    fn of(self, halved: i8, other: i8) -> i8 {
-        let shifted = i32::from(other) << (LEFT_SHIFT + HEADROOM);
-        let rescaled = self.other.rescale.apply_usual(shifted.wrapping_add(self.other.offset));
-        let sum = (rescaled << HEADROOM).wrapping_add(self.halved_offset);
-        let sum = sum.wrapping_add(i32::from(halved) << (LEFT_SHIFT + HEADROOM - 1));
-        self.output.apply_usual(sum).clamp(i8::MIN.into(), i8::MAX.into()) as i8
+    fn of(&self, a: i8, b: i8) -> i8 {
+        let sum = self.rescale(0, a).wrapping_add(self.rescale(1, b));
+        clamp(self.output.apply(sum << HEADROOM).wrapping_add(self.zero), self.bounds)
     }
 }
 
 /// `y = a + b` (TensorFlow Lite's int8 `ADD`). All slices have the same length.
 pub fn add_s8(a: &[i8], b: &[i8], constants: &AddConstants, bounds: [i8; 2], y: &mut [i8]) {
     debug_assert_eq!((a.len(), b.len()), (y.len(), y.len()));
-    let sum = Sum::new(constants, bounds);
-    let usual = [(0, a, b), (1, b, a)].into_iter().find_map(|(input, halved, other)| {
-        UsualSum::new(&sum, input).map(|usual| (usual, halved, other))
-    });
-    if let Some((usual, halved, other)) = usual {
-        for ((y, &halved), &other) in y.iter_mut().zip(halved).zip(other) {
-            *y = usual.of(halved, other);
-        }
-        return;
-    }
-    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-        *y = sum.of(a, b);
-    }
+    y.iter_mut().zip(a).for_each(|(y, &a)| *y = a);
+    add_in_place_s8(0, b, constants, bounds, y);
 }
 
 /// The same where `y` holds one input, number `own` (0 or 1), and `other` is the other one.
@@ -202,23 +170,23 @@ pub fn add_in_place_s8(
     y: &mut [i8],
 ) {
     debug_assert!(own < 2 && other.len() == y.len());
-    let mut sum = Sum::new(constants, bounds);
-    if own == 1 {
-        sum.inputs.swap(0, 1); // which does not depend on the order
-    }
-    let pairs = y.iter_mut().zip(other);
-    if let Some(usual) = UsualSum::new(&sum, 0) {
-        pairs.for_each(|(y, &other)| *y = usual.of(*y, other));
-    } else if let Some(usual) = UsualSum::new(&sum, 1) {
-        pairs.for_each(|(y, &other)| *y = usual.of(other, *y));
+    if let Some(usual) = Usual::new(constants, own, bounds) {
+        passes::to_halved(&usual, other, y);
+    } else if let Some(usual) = Usual::new(constants, own ^ 1, bounds) {
+        passes::to_other(&usual, other, y);
     } else {
-        pairs.for_each(|(y, &other)| *y = sum.of(*y, other));
+        let mut sum = Sum::new(constants, bounds);
+        if own == 1 {
+            sum.inputs.swap(0, 1); // which does not depend on the order
+        }
+        y.iter_mut().zip(other).for_each(|(y, &other)| *y = sum.of(*y, other));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cases::Random;
     use crate::requantize::multiply_by_quantized_multiplier;
 
     /// One rescaling against both roundings, around each tie and at the ends.
@@ -245,5 +213,37 @@ mod tests {
             }
         }
         assert!(ties > 100_000, "{ties}");
+    }
+
+    /// The usual add by all pairs of bytes, against both roundings.
+    #[test]
+    fn usual_adds_are_what_any_add_is() {
+        let mut random = Random::new(7);
+        for (halved, seed) in (0..20).map(|seed| (seed % 2, seed)) {
+            let mut pick = |low, high| random.range(low, high) as i32;
+            let mut constants = AddConstants {
+                input_offsets: [pick(-127, 128), pick(-127, 128)],
+                input_multipliers: [pick(0, i32::MAX.into()), pick(1 << 30, i32::MAX.into())],
+                input_shifts: [-pick(1, 4), -pick(1, 30)],
+                output_offset: pick(-128, 127),
+                output_multiplier: pick(1 << 30, i32::MAX.into()),
+                output_shift: if seed < 15 { -pick(17, 20) } else { -pick(1, 21) },
+            };
+            constants.input_multipliers[halved] = HALF;
+            constants.input_shifts[halved] = 0;
+            let bounds = [i8::MIN, i8::MAX];
+            assert!(Usual::new(&constants, halved, bounds).is_some());
+            let sum = Sum::new(&constants, bounds);
+            for a in i8::MIN..=i8::MAX {
+                let b: [i8; 256] = core::array::from_fn(|b| b as u8 as i8);
+                let expected = b.map(|b| sum.of(a, b));
+                let (mut y, mut other) = ([a; 256], [0; 256]);
+                add_in_place_s8(0, &b, &constants, bounds, &mut y);
+                assert_eq!(y, expected, "{constants:?}");
+                (y, other) = (b, other.map(|_: i8| a));
+                add_in_place_s8(1, &other, &constants, bounds, &mut y);
+                assert_eq!(y, expected, "{constants:?}, in place of the second");
+            }
+        }
     }
 }

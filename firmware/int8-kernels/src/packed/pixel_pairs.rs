@@ -137,37 +137,36 @@ fn widen(patch: &Patch, bytes: &[i8], pixel: usize, patches: &mut [[u32; 2]]) {
 
 /// All output channels of four pixels.
 fn products(layer: &PackedConv2d<'_>, patches: &[[u32; 2]], y: &mut [i8]) {
-    let clamp = layer.clamp;
-    match layer.form {
-        Form::Native => products_by(layer, patches, Native { clamp }, y),
-        Form::NativeJoin => products_by(layer, patches, NativeJoin { clamp }, y),
-        Form::Tflite => {
-            let zero_point = layer.zero_point.into();
-            products_by(layer, patches, Tflite { zero_point, clamp }, y);
-        }
-    }
-}
-
-fn products_by<R: Requantize>(
-    layer: &PackedConv2d<'_>,
-    patches: &[[u32; 2]],
-    requantize: R,
-    y: &mut [i8],
-) {
     let Some((&segment, pairs)) = layer.packed.split_first() else { return };
     let outputs = usize::from(layer.window.output[2]);
     for (index, pair) in pairs.chunks_exact(pair_words(&layer.window)).enumerate() {
         let Some((constants, weights)) = pair.split_at_checked(CONSTANTS) else { return };
         let weights = <[i8]>::ref_from_bytes(weights.as_bytes()).unwrap_or_default();
         let sums = passes::sums(patches, weights.as_chunks().0, segment as usize);
-        let channels = <[R::Channel]>::ref_from_bytes(constants.as_bytes()).unwrap_or_default();
-        for ((channel, sums), output) in channels.iter().zip(sums).zip([0, 1]) {
+        for ((record, sums), output) in constants.chunks(CONSTANTS / 2).zip(sums).zip([0, 1]) {
             let output = 2 * index + output;
             if output >= outputs {
                 break;
             }
-            let places = y.iter_mut().skip(output).step_by(outputs);
-            places.zip(sums).for_each(|(y, sum)| requantize.requantize(sum, channel, y));
+            let (clamp, zero_point) = (layer.clamp, layer.zero_point.into());
+            let places = y.iter_mut().skip(output).step_by(outputs).zip(sums);
+            match layer.form {
+                Form::Native => requantize(Native { clamp }, record, places),
+                Form::NativeJoin => requantize(NativeJoin { clamp }, record, places),
+                Form::Tflite => requantize(Tflite { zero_point, clamp }, record, places),
+            }
         }
+    }
+}
+
+/// Makes outputs of the sums of a channel, of which `record` are the constants.
+#[inline]
+fn requantize<'y, R: Requantize>(
+    requantize: R,
+    record: &[u32],
+    places: impl Iterator<Item = (&'y mut i8, i32)>,
+) {
+    if let Ok(channel) = R::Channel::ref_from_bytes(record.as_bytes()) {
+        places.for_each(|(y, sum)| requantize.requantize(sum, channel, y));
     }
 }

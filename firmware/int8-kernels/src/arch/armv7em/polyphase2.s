@@ -379,9 +379,8 @@ resmcu_polyphase2_pair:
     polyphase2_rows_out 2
 5:  vmov    r1, s3
     vmov    r0, s14
-    eor     r0, r0, #2
+    eors    r0, r0, #2
     vmov    s14, r0
-    tst     r0, #2
     itt     ne
     addne   sp, sp, #8
     bne.w   3b

@@ -285,9 +285,8 @@ resmcu_winograd4_outputs:
     winograd4_rows_out 2
 1:  vmov    r1, s11
     vmov    r0, s14
-    eor     r0, r0, #2
+    eors    r0, r0, #2
     vmov    s14, r0
-    tst     r0, #2
     itt     ne
     addne   sp, sp, #8
     bne.w   3b

@@ -1,9 +1,10 @@
 //! The passes in assembly for Helium, the vector extension of Armv8.1-M (Cortex-M55, M85).
 
+pub(crate) mod add;
 pub(crate) mod dot8;
 
 #[expect(unsafe_code, reason = "brings in the assembly")]
 mod assembly {
     // SAFETY: defines functions, which keep the procedure call standard.
-    core::arch::global_asm!(include_str!("dot8.s"), options(raw));
+    core::arch::global_asm!(include_str!("dot8.s"), include_str!("add.s"), options(raw));
 }

@@ -1,6 +1,11 @@
 //! What the vector units' passes compute, in plain Rust: for cores without such a unit, and for
 //! the tests, where each instruction of the assembly is seen as what it does to its lanes.
 
+#[cfg(not(any(
+    all(feature = "helium", target_arch = "arm", target_os = "none"),
+    all(feature = "rvv", target_arch = "riscv32", target_os = "none")
+)))]
+pub(crate) mod add;
 #[cfg(not(all(feature = "helium", target_arch = "arm", target_os = "none")))]
 pub(crate) mod dot8;
 #[cfg(not(target_os = "none"))]
