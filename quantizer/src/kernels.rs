@@ -79,9 +79,7 @@ impl<'g> Layer<'g> {
             }
         };
         let window = window(graph, index)?;
-        // The generic kernel of four bits is one of the profile `native`.
-        let is_int4 = matches!(channels, packed::Channels::Native(_))
-            && weights.iter().all(|w| (conv2d::INT4[0]..=conv2d::INT4[1]).contains(w));
+        let is_int4 = weights.iter().all(|w| (conv2d::INT4[0]..=conv2d::INT4[1]).contains(w));
         Some(Self { window, clamp: *clamp, channels, accumulator_bound, weights, is_int4 })
     }
 
@@ -89,6 +87,12 @@ impl<'g> Layer<'g> {
         (self.is_int4 || kernel.weight_bits() != Some(4))
             && self.accumulator_bound <= kernel.tflite_accumulator_max().into()
             && kernel.accepts(&self.window, self.clamp, self.channels)
+    }
+
+    /// Whether the generic kernel reads its weights in four bits, as it does in the profile `native`
+    /// alone.
+    pub(crate) fn is_generic_int4(&self) -> bool {
+        self.is_int4 && matches!(self.channels, packed::Channels::Native(_))
     }
 
     /// Whether the kernel stores more bits of a weight than there are.
@@ -250,7 +254,7 @@ fn generic(layer: &Layer<'_>, costs: &Costs) -> Candidate {
     Candidate {
         kernel: None,
         instructions: (outputs * (for_each + for_eight * window.patch_len() / 8)) as u64,
-        weight_bytes: conv2d::packed_len(window) / if layer.is_int4 { 2 } else { 1 },
+        weight_bytes: conv2d::packed_len(window) / if layer.is_generic_int4() { 2 } else { 1 },
         scratch_bytes: conv2d::scratch_len(window),
     }
 }

@@ -259,7 +259,7 @@ impl<'p> Lowering<'p> {
     /// The kernel's number in the file.
     fn number(&self, index: usize) -> u16 {
         let generic = || match Layer::of(&self.plan.graph, index) {
-            Some(layer) if layer.is_int4 => conv2d::NUMBER_S4,
+            Some(layer) if layer.is_generic_int4() => conv2d::NUMBER_S4,
             _ => conv2d::NUMBER_S8,
         };
         self.kernels[index].0.map_or_else(generic, Kernel::number)

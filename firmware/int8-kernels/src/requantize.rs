@@ -218,7 +218,9 @@ impl Requantize for Tflite {
 }
 
 /// TensorFlow Lite's `MultiplyByQuantizedMultiplier` with double rounding.
-#[inline]
+// On `Armv6-M`, where it calls a function anyway, it is one: its flash is scarce.
+#[cfg_attr(all(target_arch = "arm", not(target_has_atomic = "32")), inline(never))]
+#[cfg_attr(not(all(target_arch = "arm", not(target_has_atomic = "32"))), inline)]
 #[must_use]
 pub fn multiply_by_quantized_multiplier(x: i32, multiplier: i32, shift: i32) -> i32 {
     let x = x.wrapping_shl(shift.max(0).unsigned_abs());
