@@ -157,7 +157,9 @@ impl Rounding {
         }
     }
 
-    #[inline]
+    // On `Armv6-M` one function: its flash is scarce.
+    #[cfg_attr(all(target_arch = "arm", not(target_has_atomic = "32")), inline(never))]
+    #[cfg_attr(not(all(target_arch = "arm", not(target_has_atomic = "32"))), inline)]
     pub(crate) fn apply(self, t: i32) -> i8 {
         let sign = (t >> 31) & 32;
         let high = multiply_high_31(t, self.multiplier);
