@@ -89,8 +89,8 @@ impl<'g> Layer<'g> {
             && kernel.accepts(&self.window, self.clamp, self.channels)
     }
 
-    /// Whether the generic kernel reads its weights in four bits, as it does in the profile `native`
-    /// alone.
+    /// Whether the generic kernel reads its weights in four bits, as it does in the profile
+    /// `native` alone.
     pub(crate) fn is_generic_int4(&self) -> bool {
         self.is_int4 && matches!(self.channels, packed::Channels::Native(_))
     }

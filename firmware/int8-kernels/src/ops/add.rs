@@ -78,9 +78,10 @@ impl Rescale {
     }
 }
 
-/// The constants of the usual add. TensorFlow Lite makes the larger of the two scales one half, which
-/// needs no rounding; the other input and the sum have right shifts, so that negative values always
-/// have one subtracted before they are rounded; and all of int8 is wanted, or a ReLU at its lower end.
+/// The constants of the usual add. TensorFlow Lite makes the larger of the two scales one half,
+/// which needs no rounding; the other input and the sum have right shifts, so that negative values
+/// always have one subtracted before they are rounded; and all of int8 is wanted, or a ReLU at its
+/// lower end.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Usual {

@@ -11,8 +11,8 @@
 //! q = rdpot(u, e)  = floor((u + 2^(e-1) - [u < 0]) / 2^e)    a tie goes away from zero
 //! ```
 //!
-//! `[v < 0]` does for `[u < 0]`: where only the first holds, `u = 0`, and `q = 0` with both. A floor
-//! of a floor with integers between them is one floor, so that with `t = 64 v` and
+//! `[v < 0]` does for `[u < 0]`: where only the first holds, `u = 0`, and `q = 0` with both. A
+//! floor of a floor with integers between them is one floor, so that with `t = 64 v` and
 //! `h = floor(t m / 2^32)`, the upper half of one product,
 //!
 //! ```text

@@ -66,8 +66,8 @@ pub fn segment(patch: usize, weights: &[i8]) -> usize {
     [8, 4, 2].into_iter().find(fits).unwrap_or(1)
 }
 
-/// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels as their profile has them; a
-/// missing output is zero.
+/// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels as their profile has them;
+/// a missing output is zero.
 pub(crate) fn pack(window: &Window, channels: Channels<'_>, weights: &[i8], packed: &mut [u32]) {
     let patch = window.patch_len();
     let Some((length, pairs)) = packed.split_first_mut() else { return };
