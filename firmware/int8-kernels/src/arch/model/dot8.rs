@@ -26,17 +26,18 @@ pub(crate) fn run(stream: &Stream<'_>, run: &Run, x: &[i8], y: &mut [i8]) {
                 let x = x.get(start + row * run.pitch..).unwrap_or_default();
                 row_sums(x, taps, &mut sums);
             }
-            for (lane, y) in y.iter_mut().enumerate() {
-                let mut t = sums[lane].wrapping_shl(shifts[lane]); // VSHL.S32
-                t = t.wrapping_add(biases[lane] as i32);
+            let constants = shifts.into_iter().zip(biases).zip(scales.into_iter().zip(last));
+            for ((y, sum), ((shift, bias), (scale, last))) in y.iter_mut().zip(sums).zip(constants)
+            {
+                let mut t = sum.wrapping_shl(shift).wrapping_add(bias as i32); // VSHL.S32
                 if stream.form() == Form::Tflite {
-                    *y = Rounding::new(scales[lane], last[lane]).apply(t);
+                    *y = Rounding::new(scale, last).apply(t);
                     continue;
                 }
                 if stream.form() == Form::NativeJoin {
-                    t = t.wrapping_add((last[lane] as i32).wrapping_mul(i32::from(*y)));
+                    t = t.wrapping_add((last as i32).wrapping_mul(i32::from(*y)));
                 }
-                let q = (i64::from(t) * i64::from(scales[lane] as i32)) >> 32; // VMULH.S32
+                let q = (i64::from(t) * i64::from(scale as i32)) >> 32; // VMULH.S32
                 *y = q.clamp(i8::MIN.into(), i8::MAX.into()) as i8; // VQMOVN.S32, VQMOVN.S16
             }
         }
