@@ -23,7 +23,10 @@ pub fn unit_input(mut graph: Graph, dataset: &Dataset) -> Result<Graph, TrainErr
     let readers: Vec<usize> = (0..graph.nodes.len())
         .filter(|&node| graph.nodes[node].inputs.iter().any(|input| input.0 == 0))
         .collect();
-    let is_conv = |&node: &usize| matches!(&graph.nodes[node].op, Op::Conv2d(conv) if conv.quantizer.is_none());
+    let is_conv = |&node: &usize| match &graph.nodes[node].op {
+        Op::Conv2d(conv) => conv.quantizer.is_none(),
+        _ => false,
+    };
     if UNIT.contains(&size) || !size.is_normal() || !readers.iter().all(is_conv) {
         return Ok(graph);
     }
