@@ -21,6 +21,13 @@ const CALIBRATION_IMAGES: usize = 512;
 /// At which the float network's answers are learnt by the network that rounds.
 const TEACHER_TEMPERATURE: f32 = 4.0;
 
+/// The peak of the learning rate there: the loss is steeper than that of labels by the temperature,
+/// and no batch normalization is left to forgive a step that is too long.
+const GRID_LEARNING_RATE: f32 = 0.0003;
+
+/// Epochs of it.
+const GRID_EPOCHS: usize = 12;
+
 /// Integers whose rounding is trained with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Scheme {
@@ -65,6 +72,8 @@ impl Train {
         match given {
             Some(graph) if self.quantize.is_some() && !is_on_grids(graph) => TrainConfig {
                 teacher_temperature: TEACHER_TEMPERATURE,
+                learning_rate: GRID_LEARNING_RATE,
+                epochs: GRID_EPOCHS,
                 ..TrainConfig::fine_tuning(&graph.name)
             },
             Some(graph) => TrainConfig::fine_tuning(&graph.name),
