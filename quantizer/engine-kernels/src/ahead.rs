@@ -19,12 +19,6 @@ pub(super) trait Prefetch {
     /// # Safety
     /// The processor has the implementation's instruction set.
     unsafe fn prefetch(at: *const f32);
-
-    /// The same, into the nearest cache.
-    ///
-    /// # Safety
-    /// As [`Prefetch::prefetch`].
-    unsafe fn prefetch_near(at: *const f32);
 }
 
 /// Blocks of memory, in the order in which they will be used. Asking for memory neither reads nor

@@ -37,9 +37,6 @@ pub struct Contraction {
     pub c: CStrides,
     /// Whether the sums are added to `c`.
     pub accumulate: bool,
-    /// Whether each product of the batch has operands of its own, in a cache further away: those of
-    /// the next are then asked for in time.
-    pub asks_next: bool,
 }
 
 /// Where elements of `a` lie.
@@ -138,10 +135,6 @@ pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
     let each = |rows_max: usize| block.div_ceil(block.div_ceil(rows_max.max(1)));
     let rows_each = [each(ROWS), each(ROWS2)];
     for f in 0..shape.batch {
-        if shape.asks_next && f + 1 < shape.batch {
-            // SAFETY: the processor has what `L` asks for.
-            unsafe { ask_next::<L>(shape, f + 1, [a, b, c.cast_const()]) };
-        }
         for first in (0..shape.m).step_by(block) {
             let rows = block.min(shape.m - first);
             // SAFETY: all offsets lie inside the operands, by the caller's contract.
@@ -155,33 +148,6 @@ pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
             }
         }
     }
-}
-
-/// Asks for the operands of product `f` of the batch.
-///
-/// # Safety
-/// The processor has what `L` asks for.
-#[inline(always)]
-unsafe fn ask_next<L: Lanes>(shape: &Contraction, f: usize, [a, b, c]: [*const f32; 3]) {
-    let Contraction { m, n, k, segments, a: at_a, b: at_b, c: at_c, .. } = *shape;
-    // SAFETY: asking is allowed for any address.
-    let lines = |from: *const f32, values: usize| unsafe {
-        for at in (0..values).step_by(LANES) {
-            L::prefetch_near(from.wrapping_add(at));
-        }
-    };
-    let (rows, row, values) = if at_a.k == 1 { (m, at_a.m, k) } else { (k, at_a.k, m) };
-    for segment in 0..segments {
-        let a = a.wrapping_add(at_a.start + f * at_a.batch + segment * at_a.segment);
-        (0..rows).for_each(|at| lines(a.wrapping_add(at * row), values));
-        let b = b.wrapping_add(at_b.start + f * at_b.batch + segment * at_b.segment);
-        for panel in (0..n).step_by(PANEL) {
-            let (b, columns) = (b.wrapping_add(panel / PANEL * at_b.panel), PANEL.min(n - panel));
-            (0..k).for_each(|at| lines(b.wrapping_add(at * at_b.k), columns));
-        }
-    }
-    let c = c.wrapping_add(at_c.start + f * at_c.batch);
-    (0..m).for_each(|at| lines(c.wrapping_add(at * at_c.m), n));
 }
 
 /// Whether tiles of one vector are better although columns allow two: where they have the more

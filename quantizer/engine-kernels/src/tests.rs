@@ -35,7 +35,6 @@ fn check_strides(m: usize, n: usize, k: usize, (a_m, a_k): (usize, usize), accum
         },
         c: CStrides { start: 2, batch: m * (n + 1), m: n + 1 },
         accumulate,
-        asks_next: m.is_multiple_of(3),
     };
     let a = noise(0, 3 + batch * shape.a.batch);
     let b = noise(77, 1 + batch * shape.b.batch);
@@ -262,9 +261,6 @@ fn asked(blocks: &[&[f32]], products: &[usize]) -> Vec<*const f32> {
     struct Recorder;
     impl ahead::Prefetch for Recorder {
         unsafe fn prefetch(at: *const f32) {
-            ASKED.with_borrow_mut(|asked| asked.push(at));
-        }
-        unsafe fn prefetch_near(at: *const f32) {
             ASKED.with_borrow_mut(|asked| asked.push(at));
         }
     }

@@ -139,7 +139,6 @@ pub(super) fn forward(
             b,
             c: CStrides { start: 0, batch: columns * n, m: n },
             accumulate: false,
-            asks_next: false,
         };
         kernels().contract(&shape, x, packed, y, ahead);
     }
@@ -165,7 +164,6 @@ fn pointwise(
         b,
         c: CStrides { start: 0, batch: 0, m: n },
         accumulate,
-        asks_next: false,
     };
     kernels().contract(&shape, x, packed, y, ahead);
 }
@@ -204,7 +202,6 @@ pub(super) fn backward_weights(
         },
         c: CStrides { start: 0, batch: kw * inputs * n, m: n },
         accumulate,
-        asks_next: false,
     };
     if is_pointwise {
         (shape.segments, shape.k) = (1, x.len() / inputs);
@@ -273,7 +270,6 @@ pub(super) fn backward_data(
                         m: stride * n,
                     },
                     accumulate,
-                    asks_next: false,
                 };
                 kernels().contract(&shape, dy, packed, dx, ahead);
                 b_start += panels(n) * terms * width;

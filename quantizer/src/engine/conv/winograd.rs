@@ -215,7 +215,6 @@ fn products(shape: &Shape, group: usize, count: usize) -> Contraction {
         },
         c: CStrides { start: 0, batch: frequency(group, outputs), m: outputs },
         accumulate: false,
-        asks_next: true,
     }
 }
 
@@ -271,7 +270,6 @@ pub(super) fn backward_weights(
             },
             c: CStrides { start: 0, batch: inputs * outputs, m: outputs },
             accumulate,
-            asks_next: true,
         };
         kernels().contract(&contraction, v, d, sums, ahead);
         accumulate = true;
