@@ -203,16 +203,21 @@ fn hostile_slots_are_refused_with_the_loaders_code() {
 /// The guards of an image that does what no released one can: `cargo xtask test` builds them.
 #[test]
 fn a_panic_and_a_stack_overflow_end_the_board_in_words() {
-    let target = find_target(TWO[0]).expect("it is listed");
-    for (what, code, words) in
-        [("panic", "101", "panic at src/main.rs:"), ("stack-overflow", "102", "stack overflow")]
-    {
+    let overflow = ("stack-overflow", "102", "stack overflow");
+    let cases = [
+        (TWO[0], ("panic", "101", "panic at src/main.rs:")),
+        (TWO[0], overflow),
+        ("qemu-microbit", overflow),
+        ("qemu-sifive-e", overflow),
+    ];
+    for (name, (what, code, words)) in cases {
+        let target = find_target(name).expect("it is listed");
         let path = images().join(format!("{}-{what}.elf", target.board()));
         let image = Firmware::open(path).unwrap_or_else(|e| panic!("{e}; {}", e.help()));
         let end = Qemu::start(target, &image, None, |_| {}).and_then(Client::connect);
         let error = end.map(|_| ()).expect_err("it ends");
         let LinkError::Died { how, said } = &error else { panic!("{error}") };
-        assert!(how.contains(code) && said.contains(words), "{what}: {how}, {said}");
+        assert!(how.contains(code) && said.contains(words), "{name}, {what}: {how}, {said}");
     }
 }
 

@@ -48,19 +48,25 @@ pub(crate) fn boards(root: &Path, compiler: &Compiler, names: &[&str]) -> Result
 /// What the linker misses in an image from which a panic can be reached: see the firmware's `main`.
 const PANIC_SYMBOL: &str = "resmcu_a_panic_can_be_reached";
 
-/// The board whose guards are tested, and the images with what its guards catch.
+/// The board on which a panic must not link.
 const GUARDED: &str = "mps2-an386";
-const CAUGHT: [(&str, &str); 2] = [
-    ("panic", "provoke-panic,allow-panics"),
-    ("stack-overflow", "provoke-stack-overflow,allow-panics"),
+/// What the guards catch when it runs: the board, the image's ending, the features that provoke it.
+const CAUGHT: [(&str, &str, &str); 4] = [
+    ("mps2-an386", "panic", "provoke-panic,allow-panics"),
+    ("mps2-an386", "stack-overflow", "provoke-stack-overflow,allow-panics"),
+    ("microbit", "stack-overflow", "provoke-stack-overflow,allow-panics"),
+    ("sifive-e", "stack-overflow", "provoke-stack-overflow,allow-panics"),
 ];
 
 /// That a panic would be found: an image that holds one must not link. Then builds images of what
 /// the guards catch when it runs, which the tests run.
 pub(crate) fn guards(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
-    let board = BOARDS.iter().find(|board| board.name == GUARDED);
-    let board = board.ok_or_else(|| Failure::check(format!("no board is called `{GUARDED}`")))?;
-    let mut command = board_command(root, compiler, (board, "provoke-panic"), "build", &[]);
+    let find = |name| {
+        let board = BOARDS.iter().find(|board| board.name == name);
+        board.ok_or_else(|| Failure::check(format!("no board is called `{name}`")))
+    };
+    let guarded = (find(GUARDED)?, "provoke-panic");
+    let mut command = board_command(root, compiler, guarded, "build", &[]);
     eprintln!("$ {}", shown(&command));
     let output = command.output().map_err(|e| Failure::check(e.to_string()))?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -69,9 +75,10 @@ pub(crate) fn guards(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
         return Err(Failure::check(format!("{message}: {said}")));
     }
     eprintln!("guards: an image that panics does not link, as it should");
-    for (name, features) in CAUGHT {
+    for (name, ending, features) in CAUGHT {
+        let board = find(name)?;
         run(&mut board_command(root, compiler, (board, features), "build", &[]))?;
-        keep_image(root, board, &format!("{GUARDED}-{name}"))?;
+        keep_image(root, board, &format!("{name}-{ending}"))?;
     }
     Ok(())
 }
