@@ -46,7 +46,7 @@ fn request<'b>(rng: &mut Rng, bytes: &'b [u8]) -> Request<'b> {
         rng.pick(&[0, 1, 2, 47, 48, 49, 80, 0x7FFF_FFFF, u32::MAX - 1, u32::MAX, any % 512, any])
     };
     let offset = number(rng);
-    match rng.size(0, 13) {
+    match rng.size(0, 14) {
         0 => Request::Hello { version: rng.pick(&[PROTOCOL_VERSION, 0, u16::MAX]) },
         1 => Request::WriteInput { offset, bytes },
         2 => Request::Infer,
@@ -60,6 +60,7 @@ fn request<'b>(rng: &mut Rng, bytes: &'b [u8]) -> Request<'b> {
         10 => Request::Slots,
         11 => Request::UpdateBegin { bytes: rng.pick(&[0, 64, u32::MAX]), crc: number(rng) },
         12 => Request::UpdateWrite { offset, bytes },
+        13 => Request::Seen,
         _ => Request::UpdateCommit { signature: bytes },
     }
 }

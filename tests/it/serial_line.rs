@@ -30,7 +30,7 @@ pub(crate) struct Port {
 impl Port {
     /// Moves bytes between the port and what `answer` makes of them: it is given what the host sent
     /// and gives what comes back.
-    fn open(mut answer: impl FnMut(&[u8]) -> Vec<u8> + Send + 'static) -> Self {
+    pub(crate) fn open(mut answer: impl FnMut(&[u8]) -> Vec<u8> + Send + 'static) -> Self {
         let (mut master, held) = TTYPort::pair().expect("a pseudo-terminal");
         master.set_timeout(Duration::from_millis(1)).unwrap();
         let name = held.name().expect("it has a name");

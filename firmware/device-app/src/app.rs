@@ -13,7 +13,7 @@ use resmcu_int8_runtime::model_format::Op;
 use resmcu_int8_runtime::{Executor, LoadError, model_format};
 use resmcu_wire_protocol::{
     Decoder, DeviceInfo, FrameFault, LoadFailure, MemoryUse, ModelInfo, ModelState,
-    PROTOCOL_VERSION, READ_BYTES, Refusal, Request, Response, SEQUENCE_NONE, SelfTestReport,
+    PROTOCOL_VERSION, READ_BYTES, Refusal, Request, Response, SEQUENCE_NONE, SelfTestReport, Sight,
     WRITE_BYTES_MAX, Watch, decode,
 };
 
@@ -63,7 +63,7 @@ pub enum End {
 /// The application: serial line `S`, counter `C`, light, display and watchdog `L`, frames of at
 /// most `FRAME` bytes, updates into `M`.
 pub struct App<'x, 'm, 'a, S, C, L, const FRAME: usize, M = NoSlots> {
-    link: Link<S, FRAME>,
+    pub(crate) link: Link<S, FRAME>,
     counter: C,
     pub(crate) light: L,
     stopwatch: Stopwatch,
@@ -77,6 +77,21 @@ pub struct App<'x, 'm, 'a, S, C, L, const FRAME: usize, M = NoSlots> {
     count: u64,
     /// Frames that could not be read.
     bad_frames: u32,
+    /// What the camera saw.
+    pub(crate) sights: Sights,
+}
+
+/// What the camera saw.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sights {
+    /// Pictures that were classified.
+    pub(crate) looks: u32,
+    /// Pictures that the camera did not give.
+    pub(crate) failures: u32,
+    /// The last one that was classified.
+    pub(crate) last: Option<Sight>,
+    /// The arena holds a picture of the camera, or what was made of it, and no host's image.
+    pub(crate) owns_arena: bool,
 }
 
 impl<'x, 'm, 'a, S, C, L, const FRAME: usize> App<'x, 'm, 'a, S, C, L, FRAME>
@@ -126,10 +141,8 @@ where
             }
         }
         let stopwatch = Stopwatch::new(&mut counter);
-        let link = Link::new(serial);
-        let (output, count, bad_frames) = (false, 0, 0);
         Self {
-            link,
+            link: Link::new(serial),
             counter,
             light,
             stopwatch,
@@ -137,9 +150,10 @@ where
             ram,
             model,
             store,
-            output,
-            count,
-            bad_frames,
+            output: false,
+            count: 0,
+            bad_frames: 0,
+            sights: Sights::default(),
         }
     }
 
@@ -153,32 +167,44 @@ where
     /// # Errors
     /// What the serial line reports; the protocol itself has no failure that ends the service.
     pub fn serve(&mut self) -> Result<End, S::Error> {
-        let mut decoder = Decoder::<FRAME>::new();
-        let mut chunk = [0; READ_BYTES];
+        let mut decoder = Decoder::new();
         loop {
-            let received = self.link.serial.read(&mut chunk)?;
-            if received == 0 {
-                return Ok(End::Closed);
-            }
-            self.light.alive();
-            for &byte in chunk.iter().take(received) {
-                let Some(frame) = decoder.push(byte) else { continue };
-                match frame.and_then(decode::<Request>) {
-                    Err(fault) => self.refuse_frame(fault)?,
-                    Ok((sequence, Request::Stop)) => {
-                        log!(info, "stop");
-                        self.link.send(sequence, &Response::Stopped)?;
-                        return Ok(End::Stopped);
-                    }
-                    Ok((sequence, Request::Reset)) => {
-                        log!(info, "reset");
-                        self.link.send(sequence, &Response::Resetting)?;
-                        return Ok(End::Reset);
-                    }
-                    Ok((sequence, request)) => self.answer(sequence, request)?,
-                }
+            if let Some(end) = self.receive(&mut decoder)? {
+                return Ok(end);
             }
         }
+    }
+
+    /// Waits for bytes, and answers the requests that they complete. What ends the service, if one
+    /// of them does.
+    pub(crate) fn receive(
+        &mut self,
+        decoder: &mut Decoder<FRAME>,
+    ) -> Result<Option<End>, S::Error> {
+        let mut chunk = [0; READ_BYTES];
+        let received = self.link.serial.read(&mut chunk)?;
+        if received == 0 {
+            return Ok(Some(End::Closed));
+        }
+        self.light.alive();
+        for &byte in chunk.iter().take(received) {
+            let Some(frame) = decoder.push(byte) else { continue };
+            match frame.and_then(decode::<Request>) {
+                Err(fault) => self.refuse_frame(fault)?,
+                Ok((sequence, Request::Stop)) => {
+                    log!(info, "stop");
+                    self.link.send(sequence, &Response::Stopped)?;
+                    return Ok(Some(End::Stopped));
+                }
+                Ok((sequence, Request::Reset)) => {
+                    log!(info, "reset");
+                    self.link.send(sequence, &Response::Resetting)?;
+                    return Ok(Some(End::Reset));
+                }
+                Ok((sequence, request)) => self.answer(sequence, request)?,
+            }
+        }
+        Ok(None)
     }
 
     fn refuse_frame(&mut self, fault: FrameFault) -> Result<(), S::Error> {
@@ -214,6 +240,10 @@ where
                 written.map(|have| self.link.send(sequence, &Response::Written { have }))
             }
             Request::UpdateCommit { signature } => self.commit(sequence, signature),
+            Request::Seen => {
+                let Sights { looks, failures, last, .. } = self.sights;
+                Ok(self.link.send(sequence, &Response::Seen { looks, failures, last }))
+            }
             Request::Stop | Request::Reset => Ok(Ok(())), // answered by the loop
         };
         answered.unwrap_or_else(|refusal| self.link.send(sequence, &Response::Error(refusal)))
@@ -274,7 +304,8 @@ where
         if end > need {
             return Err(Refusal::InputOutOfRange { end: as_u32(end), bytes: as_u32(need) });
         }
-        if begin == 0 {
+        // A picture of the camera gives way to a host's image.
+        if core::mem::take(&mut self.sights.owns_arena) || begin == 0 {
             executor.begin();
             (self.output, self.count) = (false, 0);
         }
@@ -323,6 +354,7 @@ where
     /// The arena is used for something else: a host's image and output are gone.
     pub(crate) fn forget_image(&mut self) {
         self.output = false;
+        self.sights.owns_arena = false;
         if let Ok(executor) = &mut *self.model {
             executor.begin();
         }
@@ -331,8 +363,9 @@ where
     fn run(&mut self, sequence: u16, watch: Watch) -> Answer<S> {
         let executor = self.model.as_mut().map_err(no_model)?;
         let (have, need) = (executor.written(), executor.input_bytes());
-        if have != need || self.output {
-            let have = if self.output { 0 } else { as_u32(have) };
+        let is_used_up = self.output || self.sights.owns_arena;
+        if have != need || is_used_up {
+            let have = if is_used_up { 0 } else { as_u32(have) };
             return Err(Refusal::NotAllInputWritten { have, need: as_u32(need) });
         }
         self.output = true;

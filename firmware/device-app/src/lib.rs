@@ -25,7 +25,7 @@ mod tap;
 pub use app::{App, End, Identity, Ram};
 pub use counter::{Calibration, Counter};
 pub use embedded_storage;
-pub use look::Look;
+pub use look::{Eye, Look};
 #[cfg(feature = "ssd1306")]
 pub use oled::Oled;
 pub use panel::{Answer, Light, Panel, Watched};

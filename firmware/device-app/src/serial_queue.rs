@@ -1,8 +1,11 @@
 //! A queue between a serial port's interrupt and the application.
 //!
 //! The interrupt puts bytes in and never waits; the application takes them out, and does what
-//! `idle` says (sleep until an interrupt) while there are none. What finds the queue full is
-//! dropped and counted: the frame that it belonged to fails its CRC, and the host sends it again.
+//! `idle` says (sleep until an interrupt) while there are none. A byte that comes between the look
+//! into the queue and the sleep ends the sleep: both are one critical section, in which the
+//! interrupt stays pending, and that wakes a core as well (`wfi` of Arm and of RISC-V). What finds
+//! the queue full is dropped and counted: the frame that it belonged to fails its CRC, and the host
+//! sends it again.
 
 use embedded_io::{ErrorType, Read, ReadReady, Write};
 use heapless::spsc::{Consumer, Producer, Queue};
@@ -27,7 +30,8 @@ impl<const N: usize> SerialQueue<N> {
         Self { bytes: Queue::new(), dropped: AtomicU32::new(0) }
     }
 
-    /// The interrupt's end, and the application's: a serial port that sends by `sender`.
+    /// The interrupt's end, and the application's: a serial port that sends by `sender`, and does
+    /// `idle`, with interrupts masked, while there is nothing to read.
     pub fn split<W: Write, I: FnMut()>(
         &mut self,
         sender: W,
@@ -78,9 +82,17 @@ impl<W: ErrorType, I: FnMut()> Read for QueuedSerial<'_, W, I> {
         if chunk.is_empty() {
             return Ok(0);
         }
-        while !self.consumer.ready() {
-            (self.idle)();
-        }
+        let Self { consumer, idle, .. } = self;
+        let mut sleep = || {
+            critical_section::with(|_| {
+                let is_empty = !consumer.ready();
+                if is_empty {
+                    idle();
+                }
+                is_empty
+            })
+        };
+        while sleep() {}
         let mut received = 0;
         for slot in chunk {
             let Some(byte) = self.consumer.dequeue() else { break };

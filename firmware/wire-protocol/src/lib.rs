@@ -16,6 +16,6 @@ pub use frame::{
 };
 pub use message::{
     CounterUnit, DeviceInfo, LoadFailure, MemoryUse, ModelInfo, ModelState, PROTOCOL_VERSION,
-    Refusal, Request, Response, SEQUENCE_NONE, SelfTestReport, SignatureFault, SlotInfo, SlotState,
-    SlotsInfo, Standing, TOP_MAX, TopClass, WRITE_BYTES_MAX, Watch, rejection,
+    Refusal, Request, Response, SEQUENCE_NONE, SelfTestReport, Sight, SignatureFault, SlotInfo,
+    SlotState, SlotsInfo, Standing, TOP_MAX, TopClass, WRITE_BYTES_MAX, Watch, rejection,
 };

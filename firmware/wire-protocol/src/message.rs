@@ -7,7 +7,7 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages. A device that is asked in another refuses and names its own.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 
 /// The sequence number of an answer to no request (a broken frame, a boot message).
 pub const SEQUENCE_NONE: u16 = 0;
@@ -104,6 +104,8 @@ pub enum Request<'a> {
     },
     /// Begin anew, as after power on.
     Reset,
+    /// What did the camera see last?
+    Seen,
 }
 
 /// What the device answers.
@@ -186,6 +188,27 @@ pub enum Response<'a> {
     },
     /// Answers [`Request::Reset`]; nothing follows until the device has begun anew.
     Resetting,
+    /// Answers [`Request::Seen`].
+    Seen {
+        /// Pictures that were classified since the start.
+        looks: u32,
+        /// Pictures that the camera failed to give.
+        failures: u32,
+        /// The last of the former.
+        last: Option<Sight>,
+    },
+}
+
+/// What a picture of the camera was taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sight {
+    /// Index of the best class.
+    pub class: u16,
+    /// Its softmax, 0 to 1, for people.
+    pub score: f32,
+    /// The margin is below the model's threshold: the answer is «unknown», and `class` what it
+    /// would have been.
+    pub unknown: bool,
 }
 
 /// Who the device is and what it holds.

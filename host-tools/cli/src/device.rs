@@ -96,6 +96,20 @@ impl Board {
         let mut board = match place {
             Place::Host => return Ok(None),
             Place::Emulated(target) => return Self::emulate(target, model, wishes).map(Some),
+            Place::Serial { .. } | Place::Probe { .. } => Self::connect(place, wishes)?,
+        };
+        board.expect_model(model, wishes.update)?;
+        Ok(Some(board))
+    }
+
+    /// The real board at `place`, with whatever model it runs.
+    pub(crate) fn connect(place: &Place, wishes: Wishes<'_>) -> Outcome<Self> {
+        let board = match place {
+            Place::Host | Place::Emulated(_) => {
+                return Err(Failure::input("there is no real board at this target").help(
+                    "`--target serial:PORT` or `--target probe`; `resmcu probe` lists both",
+                ));
+            }
             Place::Serial { port, baud } => {
                 let device: Box<dyn Device> = Box::new(Serial::open(port, *baud)?);
                 let place = format!("{port} at {baud} baud");
@@ -104,8 +118,7 @@ impl Board {
             Place::Probe { serial } => Self::on_probe(serial.as_deref(), wishes)?,
         };
         board.expect_board(wishes.board)?;
-        board.expect_model(model, wishes.update)?;
-        Ok(Some(board))
+        Ok(board)
     }
 
     fn emulate(target: &'static Target, model: &Model, wishes: Wishes<'_>) -> Outcome<Self> {

@@ -53,6 +53,7 @@ enum Command {
     Probe(commands::probe::Probe),
     Flash(commands::flash::Flash),
     Monitor(commands::monitor::Monitor),
+    Watch(commands::watch::Watch),
     Report(commands::report::Report),
     Experiment(commands::experiment::Experiment),
 }
@@ -77,6 +78,7 @@ impl Command {
             Self::Probe(command) => command.run(),
             Self::Flash(command) => command.run(),
             Self::Monitor(command) => command.run(),
+            Self::Watch(command) => command.run(),
             Self::Report(command) => command.run(),
             Self::Experiment(command) => command.run(),
         }

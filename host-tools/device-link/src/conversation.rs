@@ -140,5 +140,6 @@ fn name_of(request: &Request<'_>) -> &'static str {
         Request::UpdateWrite { .. } => "a piece of an update",
         Request::UpdateCommit { .. } => "the end of an update",
         Request::Reset => "the request to reset",
+        Request::Seen => "what was seen",
     }
 }

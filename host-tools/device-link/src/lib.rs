@@ -28,7 +28,7 @@ pub use error::LinkError;
 pub use firmware::{Firmware, Image, ImageSizes};
 pub use hardware::{Hardware, Identity, find_hardware, hardware};
 pub use log::{LogLevel, LogLine};
-pub use maintain::Updated;
+pub use maintain::{Seen, Updated};
 pub use probe::ProbeError;
 pub use profile::{Block, CortexM4, FunctionCount, Profile, Profiler};
 pub use qemu::Qemu;

@@ -4,7 +4,7 @@ use crate::client::{Client, as_u32};
 use crate::device::Device;
 use crate::error::LinkError;
 use resmcu_wire_protocol::{
-    Request, Response, SelfTestReport, SlotState, SlotsInfo, Standing, tensor_crc,
+    Request, Response, SelfTestReport, Sight, SlotState, SlotsInfo, Standing, tensor_crc,
 };
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,17 @@ pub struct Updated {
     pub sequence: u32,
 }
 
+/// What a device's camera saw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// Pictures that were classified since the start.
+    pub looks: u32,
+    /// Pictures that the camera did not give.
+    pub failures: u32,
+    /// The last one that was classified.
+    pub last: Option<Sight>,
+}
+
 impl<D: Device> Client<D> {
     /// Lets the device test its model.
     ///
@@ -29,6 +40,17 @@ impl<D: Device> Client<D> {
     pub fn self_test(&mut self) -> Result<SelfTestReport, LinkError> {
         self.ask(&Request::SelfTest, self.timeouts.run, |response| match *response {
             Response::SelfTest(report) => Some(report),
+            _ => None,
+        })
+    }
+
+    /// What the device's camera saw last.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub fn seen(&mut self) -> Result<Seen, LinkError> {
+        self.ask(&Request::Seen, self.timeouts.run, |response| match *response {
+            Response::Seen { looks, failures, last } => Some(Seen { looks, failures, last }),
             _ => None,
         })
     }

@@ -8,6 +8,7 @@ mod experiments;
 mod folders;
 mod pipeline;
 mod serial;
+mod watch;
 
 use resmcu_quantizer::data::{FASHION_MNIST_SMALL, Source, Split, write_idx};
 use serde_json::Value;

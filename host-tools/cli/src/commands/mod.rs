@@ -19,6 +19,7 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod train;
 pub(crate) mod validate;
+pub(crate) mod watch;
 
 use crate::device::{Board, BoardData, Place, Wishes, find_board};
 use crate::failure::{Failure, Outcome};
