@@ -19,6 +19,7 @@ mod oracle;
 mod power_cut_board;
 mod probe_board;
 mod profile;
+mod protocol_page;
 mod rings_on_boards;
 mod rng;
 mod rtt_board;

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use resmcu_wire_protocol::{
     CounterUnit, Decoder, DeviceInfo, FRAME_BYTES_MAX, FRAME_BYTES_MIN, FRAME_OVERHEAD_BYTES,
     FrameFault, LoadFailure, MemoryUse, ModelInfo, ModelState, Refusal, Request, Response,
-    SelfTestReport, SlotInfo, SlotState, SlotsInfo, Standing, TopClass, WRITE_BYTES_MAX, Watch,
-    decode, encode, tensor_crc,
+    SelfTestReport, Sight, SlotInfo, SlotState, SlotsInfo, Standing, TopClass, WRITE_BYTES_MAX,
+    Watch, decode, encode, tensor_crc,
 };
 
 type Payloads = Vec<Result<Vec<u8>, FrameFault>>;
@@ -28,7 +28,7 @@ fn frame(sequence: u16, request: &Request) -> Vec<u8> {
     encode(sequence, request, &mut [0; FRAME_BYTES_MAX]).expect("a frame fits").to_vec()
 }
 
-fn requests(bytes: &[u8]) -> [Request<'_>; 16] {
+fn requests(bytes: &[u8]) -> [Request<'_>; 17] {
     [
         Request::Hello { version: 1 },
         Request::WriteInput { offset: u32::MAX, bytes },
@@ -46,6 +46,7 @@ fn requests(bytes: &[u8]) -> [Request<'_>; 16] {
         Request::UpdateWrite { offset: u32::MAX, bytes },
         Request::UpdateCommit { signature: bytes },
         Request::Reset,
+        Request::Seen,
     ]
 }
 
@@ -80,6 +81,7 @@ fn responses(bytes: &[u8]) -> Vec<Response<'_>> {
         SlotInfo { capacity: 89_792, state },
         SlotInfo { capacity: 1 << 26, state: SlotState::Empty },
     );
+    let sight = Sight { class: u16::MAX, score: 0.5, unknown: true };
     vec![
         hello(ModelState::Loaded(info)),
         hello(ModelState::Refused(refused)),
@@ -97,6 +99,8 @@ fn responses(bytes: &[u8]) -> Vec<Response<'_>> {
         Response::UpdateBegun { slot: 1 },
         Response::UpdateCommitted { sequence: u32::MAX },
         Response::Resetting,
+        Response::Seen { looks: u32::MAX, failures: 1, last: None },
+        Response::Seen { looks: 2, failures: u32::MAX, last: Some(sight) },
         Response::Error(Refusal::NoModel(refused)),
         Response::Error(Refusal::BadFrame { fault: FrameFault::Crc, count: u32::MAX }),
     ]
