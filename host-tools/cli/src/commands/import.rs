@@ -1,6 +1,5 @@
 //! `resmcu import`: networks of other tools become checkpoints or models of ours.
 
-use crate::device::find_board;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::model::{Model, SMALLER};
 use crate::output::{ModelName, Opening, Report, grouped, size, write_file};
@@ -40,12 +39,8 @@ pub(crate) struct Import {
     /// Deviations of `pixel / 255`, a channel each or one for all
     #[arg(long, value_name = "S,..", value_delimiter = ',', requires = "mean")]
     std: Option<Vec<f32>>,
-    /// The board for whose core the weights of an int8 model are packed (`resmcu boards` lists
-    /// them) [default: the generic kernels]
-    #[arg(long, value_name = "B", help_heading = "Packing")]
-    board: Option<String>,
     #[command(flatten)]
-    pack: super::Pack,
+    pack: super::PackFor,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
@@ -199,8 +194,7 @@ impl Import {
                 "int8 convolutions, fully connected layers, adds, poolings, softmax are supported",
             )
         })?;
-        let board = self.board.as_deref().map(find_board).transpose()?;
-        let lowered = lower_for(&graph, self.pack.packing(board)).or_fail(SMALLER)?;
+        let lowered = lower_for(&graph, self.pack.packing()?).or_fail(SMALLER)?;
         let (model, trust) = self.trust.annotate(&Model::new(&lowered.file)?, None)?;
         let path = self.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.rmcu")));
         write_file(&path, model.bytes())?;

@@ -95,6 +95,29 @@ impl Pack {
     }
 }
 
+/// The core and the budgets that a model is packed for.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PackFor {
+    /// The board for whose core the weights are packed (`resmcu boards` lists them); such a model
+    /// runs on every core, elsewhere only slower [default: the generic kernels]
+    #[arg(long, value_name = "B", help_heading = "Packing")]
+    board: Option<String>,
+    #[command(flatten)]
+    pack: Pack,
+}
+
+impl PackFor {
+    /// Whether the model's size is limited.
+    pub(crate) fn has_budget(&self) -> bool {
+        self.pack.has_budget()
+    }
+
+    /// For the core of the board, or for every core.
+    pub(crate) fn packing(&self) -> Outcome<Packing> {
+        Ok(self.pack.packing(self.board.as_deref().map(find_board).transpose()?))
+    }
+}
+
 /// Where a command runs a model.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct On {

@@ -22,7 +22,7 @@ pub(crate) struct Plan {
     /// A model file, or a network of the zoo
     model: String,
     /// The core that a network of the zoo is planned for (`resmcu boards` lists the targets)
-    #[arg(long, value_name = "T", default_value = "host")]
+    #[arg(long, visible_alias = "board", value_name = "T", default_value = "host")]
     target: String,
     /// Show which plans there are between the fastest and the smallest, of a network of the zoo or
     /// a checkpoint

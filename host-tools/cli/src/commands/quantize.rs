@@ -1,7 +1,6 @@
 //! `resmcu quantize`: from a float checkpoint to a model file.
 
 use crate::accuracy::{Accuracy, Answers};
-use crate::device::find_board;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::images::Wanted;
 use crate::layer_errors::{LayerError, layer_errors};
@@ -74,12 +73,8 @@ pub(crate) struct Quantize {
     /// Seed of the images that adaptive rounding draws
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// The board for whose core the weights are packed (`resmcu boards` lists them); such a model
-    /// runs on every core, elsewhere only slower [default: the generic kernels]
-    #[arg(long, value_name = "B", help_heading = "Packing")]
-    board: Option<String>,
     #[command(flatten)]
-    pack: super::Pack,
+    pack: super::PackFor,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
@@ -147,8 +142,7 @@ impl Quantize {
         let calibration = self.images(&graph, Split::Train, Some(self.calibration_images))?;
         let test = self.images(&graph, Split::Test, self.data.images)?;
         let mut settings = self.settings();
-        let board = self.board.as_deref().map(find_board).transpose()?;
-        let packing = self.pack.packing(board);
+        let packing = self.pack.packing()?;
         let (images, start) = (Images::of(&calibration)?, Instant::now());
         let stages = Stages::default();
         let trained = is_on_grids(&graph);
