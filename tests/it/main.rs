@@ -20,6 +20,7 @@ mod power_cut_board;
 mod probe_board;
 mod profile;
 mod protocol_page;
+mod real_board;
 mod rings_on_boards;
 mod rng;
 mod rtt_board;

@@ -3,7 +3,7 @@
 //!
 //! Needs QEMU and the images that `cargo xtask boards` builds.
 
-use crate::devices::{IMAGE, OUTPUT, firmware};
+use crate::devices::{IMAGE, OUTPUT, images};
 use crate::emulated_probe::{Machine, probes};
 use crate::gdb::{Gdb, listen};
 use crate::slots::model;
@@ -17,25 +17,33 @@ use resmcu_device_link::{
 use std::sync::{Arc, Mutex};
 
 /// An emulated micro:bit behind an emulated probe.
-struct Bench {
-    client: Client<Qemu>,
+pub(crate) struct Bench {
+    pub(crate) client: Client<Qemu>,
     machine: Arc<Mutex<Machine>>,
-    firmware: Firmware,
+    pub(crate) firmware: Firmware,
     board: &'static Hardware,
 }
 
 impl Bench {
-    /// Runs the firmware, with `model` in the first slot.
+    /// Runs the firmware that is for the emulator, with `model` in the first slot.
     fn start(model: Option<&[u8]>) -> Self {
+        Self::of("microbit", model)
+    }
+
+    /// Runs the image of that name.
+    pub(crate) fn of(image: &str, model: Option<&[u8]>) -> Self {
         let target = find_target("qemu-microbit").unwrap();
         let (listener, arguments) = listen();
+        // A real board's firmware resets its chip where the emulated one's begins again.
+        let arguments = arguments.into_iter().chain(["-action", "reboot=reset"].map(str::to_owned));
         // The arguments of a target are static: a few hundred bytes stay until the test ends.
         let arguments: Vec<&'static str> =
-            arguments.into_iter().map(|word| &*Box::leak(word.into_boxed_str())).collect();
+            arguments.map(|word| &*Box::leak(word.into_boxed_str())).collect();
         let emulator = Emulator { arguments: Box::leak(arguments.into()), ..target.emulator };
         let target = Target { emulator, ..*target };
         let accepted = std::thread::spawn(move || Gdb::accept(&listener));
-        let firmware = firmware(&target);
+        let firmware = Firmware::open(images().join(format!("{image}.elf")));
+        let firmware = firmware.unwrap_or_else(|error| panic!("{error}; {}", error.help()));
         let device = Qemu::start(&target, &firmware, model, |_| {}).unwrap();
         let mut machine = Machine::new(accepted.join().unwrap());
         machine.go();
@@ -44,13 +52,17 @@ impl Bench {
         Self { client, machine: Arc::new(Mutex::new(machine)), firmware, board }
     }
 
-    fn attach(&self) -> Attached {
+    pub(crate) fn attach(&self) -> Attached {
         let attached =
             Attached::open(&probes(&self.machine), Some("1"), self.board, AttachOptions::default());
         attached.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn flash(&self, model: Option<&[u8]>, model_only: bool) -> Result<Written, ProbeError> {
+    pub(crate) fn flash(
+        &self,
+        model: Option<&[u8]>,
+        model_only: bool,
+    ) -> Result<Written, ProbeError> {
         let image = self.firmware.image();
         let flashed = Flashed { board: self.board, image, model, model_only };
         let mut stages = Vec::new();
@@ -82,7 +94,7 @@ impl Bench {
     }
 
     #[track_caller]
-    fn check_runs(&mut self, model: &[u8]) {
+    pub(crate) fn check_runs(&mut self, model: &[u8]) {
         assert_eq!(self.running(), tensor_crc(model));
     }
 }

@@ -24,6 +24,16 @@ pub enum LinkError {
         /// What there is.
         known: String,
     },
+    /// A real board that another tool writes.
+    #[error("`{name}` cannot be written by this tool's probes: {reason}")]
+    OtherTool {
+        /// The board.
+        name: &'static str,
+        /// Why not.
+        reason: &'static str,
+        /// What does it.
+        command: &'static str,
+    },
     /// A debug probe, or the chip behind it.
     #[error(transparent)]
     Probe(#[from] ProbeError),
@@ -198,6 +208,9 @@ impl LinkError {
             Self::UnknownTarget { .. } => "`resmcu boards` lists the targets".into(),
             Self::UnknownBoard { .. } => {
                 "`resmcu boards` lists the boards; emulated ones take `--target qemu-...`".into()
+            }
+            Self::OtherTool { command, .. } => {
+                format!("{command}; then `--target serial:PORT` speaks with it")
             }
             Self::Probe(error) => error.help(),
             Self::PortMissing { .. } => {

@@ -131,10 +131,25 @@ static HARDWARE: [Hardware; 8] = [
     board(
         "hifive1",
         "fe310-g002",
-        ("RV32IMAC", "RV32IMAC", "riscv32imac-unknown-none-elf"),
+        ("RV32IMAC", "RV32IMC", "riscv32imc-unknown-none-elf"), // no `lr` and `sc`
         [4 * MIB, 16 * KIB],
         None,
         BRIDGE,
+    ),
+];
+
+/// A real board with firmware here that another tool writes: its name, the reason, the command.
+const BY_OTHERS: [(&str, &str, &str); 2] = [
+    (
+        "esp32-c3",
+        "its flash has to hold Espressif's boot loader and an image in that one's format",
+        "espflash flash firmware/boards/target/images/esp32-c3.elf",
+    ),
+    (
+        "pico2-riscv",
+        "probe-rs has no flash algorithm for the RP2350's RISC-V cores",
+        "hold BOOTSEL while plugging it in, and: picotool load -u -v -x \
+         firmware/boards/target/images/pico2-riscv.elf",
     ),
 ];
 
@@ -147,8 +162,11 @@ pub fn hardware() -> &'static [Hardware] {
 /// The board of that name.
 ///
 /// # Errors
-/// Where there is none; the error lists those that there are.
+/// Where there is none; the error lists those that there are, or names the tool that writes it.
 pub fn find_hardware(name: &str) -> Result<&'static Hardware, LinkError> {
+    if let Some(&(name, reason, command)) = BY_OTHERS.iter().find(|other| other.0 == name) {
+        return Err(LinkError::OtherTool { name, reason, command });
+    }
     HARDWARE.iter().find(|board| board.name == name).ok_or_else(|| LinkError::UnknownBoard {
         name: name.to_owned(),
         known: HARDWARE.map(|board| board.name).join(", "),
@@ -194,6 +212,9 @@ mod tests {
         let [pico, pico2] = ["pico", "pico2"].map(|n| find_hardware(n).unwrap().identity.unwrap());
         assert!(pico.is(0x2000_2927) && !pico.is(0x2000_4927));
         assert!(pico2.is(0x2000_4927) && !pico2.is(0x2000_2927));
+        let error = find_hardware("esp32-c3").unwrap_err();
+        assert!(error.to_string().contains("esp32-c3"), "{error}");
+        assert!(error.help().contains("espflash flash"), "{}", error.help());
         let error = find_hardware("pdp-11").unwrap_err().to_string();
         assert!(error.contains("pdp-11") && error.contains("nrf52840-dk"), "{error}");
     }

@@ -191,7 +191,8 @@ fn arguments(target: &Target, firmware: &Firmware, port: u16) -> Vec<String> {
     let log = ["-semihosting-config", "enable=on,target=native"];
     let own = ["-M", target.emulator.machine];
     let rest = ["-chardev", &chardev, "-serial", "chardev:serial", "-kernel", &kernel];
-    [&own[..], target.emulator.arguments, &fixed, &counted, &log, &rest]
+    // The target's come last: they may undo one of the others.
+    [&own[..], &fixed, &counted, &log, &rest, target.emulator.arguments]
         .concat()
         .into_iter()
         .map(str::to_owned)

@@ -4,24 +4,17 @@ use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
-use object::SectionKind::{Data, ReadOnlyData, ReadOnlyString, Text};
-use object::{Object, ObjectSection, ObjectSymbol};
 use resmcu_xtask::toolchain::Compiler;
 
+use crate::contents::{self, Sizes};
 use crate::run::{Failure, cargo, run, shown};
 
 #[path = "../../../firmware/boards/boards.rs"]
 #[expect(dead_code, reason = "the memory maps are for the boards' own build script")]
-mod list;
-use list::{BOARDS, Board};
-
-/// Bytes that an image takes of the board's memories, the arena apart.
-struct Sizes {
-    flash: u64,
-    ram: u64,
-    arena: u64,
-}
+pub(crate) mod list;
+use list::{BOARDS, Board, Seen};
 
 /// Builds the boards of these names, or all where there are none, in release, and puts their ELF
 /// files into `firmware/boards/target/images`.
@@ -34,11 +27,15 @@ pub(crate) fn boards(root: &Path, compiler: &Compiler, names: &[&str]) -> Result
     let images = root.join("firmware/boards/target/images");
     let io = |e: std::io::Error| Failure::check(format!("{}: {e}", images.display()));
     fs::create_dir_all(&images).map_err(io)?;
-    let heading = ["board", "core", "target", "flash", "RAM", "arena"];
+    let heading = ["board", "core", "target", "seen", "flash", "RAM", "arena", "built in"];
     let mut table = vec![heading.map(String::from)];
     for board in BOARDS.iter().filter(|b| names.is_empty() || names.contains(&b.name)) {
-        run(&mut board_command(root, compiler, (board, ""), "build", &[])).map_err(with_help)?;
-        table.push(row(board, &sizes(&keep_image(root, board, board.name)?)?));
+        let begun = Instant::now();
+        let what = ["--bin", board.package.name];
+        run(&mut board_command(root, compiler, (board, ""), "build", &what)).map_err(with_help)?;
+        let image = keep_image(root, board, board.name)?;
+        contents::check(board, &image)?;
+        table.push(row(board, &contents::sizes(&image)?, begun.elapsed().as_secs()));
     }
     build_plugin(root, &images)?;
     print_table(&table);
@@ -66,19 +63,41 @@ pub(crate) fn guards(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
         board.ok_or_else(|| Failure::check(format!("no board is called `{name}`")))
     };
     let guarded = (find(GUARDED)?, "provoke-panic");
-    let mut command = board_command(root, compiler, guarded, "build", &[]);
-    eprintln!("$ {}", shown(&command));
-    let output = command.output().map_err(|e| Failure::check(e.to_string()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() || !said.contains(PANIC_SYMBOL) {
-        let message = format!("an image that panics has to miss `{PANIC_SYMBOL}`, and did not");
-        return Err(Failure::check(format!("{message}: {said}")));
-    }
+    misses_the_panic(&mut board_command(root, compiler, guarded, "build", &[]))?;
     eprintln!("guards: an image that panics does not link, as it should");
     for (name, ending, features) in CAUGHT {
         let board = find(name)?;
         run(&mut board_command(root, compiler, (board, features), "build", &[]))?;
         keep_image(root, board, &format!("{name}-{ending}"))?;
+    }
+    steps_alone(root, compiler)
+}
+
+/// That of the runtime alone, as it is in the image of each real board, no panic can be reached;
+/// and that one would be found.
+fn steps_alone(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
+    let what = ["--bin", "step-alone"];
+    let real: Vec<&Board> = BOARDS.iter().filter(|board| board.is_real()).collect();
+    for board in &real {
+        run(&mut board_command(root, compiler, (board, ""), "build", &what)).map_err(with_help)?;
+    }
+    if let Some(board) = real.first() {
+        let features = (*board, "provoke-panic");
+        misses_the_panic(&mut board_command(root, compiler, features, "build", &what))?;
+    }
+    let names: Vec<_> = real.iter().map(|board| board.name).collect();
+    eprintln!("guards: no panic can be reached from the runtime on {}", names.join(", "));
+    Ok(())
+}
+
+/// Runs a build that must fail at its last step, since it panics.
+fn misses_the_panic(command: &mut Command) -> Result<(), Failure> {
+    eprintln!("$ {}", shown(command));
+    let output = command.output().map_err(|e| Failure::check(e.to_string()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() || !said.contains(PANIC_SYMBOL) {
+        let message = format!("an image that panics has to miss `{PANIC_SYMBOL}`, and did not");
+        return Err(Failure::check(format!("{message}: {said}")));
     }
     Ok(())
 }
@@ -87,7 +106,7 @@ pub(crate) fn guards(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
 fn keep_image(root: &Path, board: &Board, name: &str) -> Result<PathBuf, Failure> {
     let target = root.join("firmware/boards/target");
     let image = target.join("images").join(format!("{name}.elf"));
-    let built = target.join(board.target).join(board.profile()).join("resmcu-boards");
+    let built = target.join(board.target).join(board.profile()).join(board.package.name);
     let io = |e: std::io::Error| Failure::check(format!("{}: {e}", built.display()));
     fs::copy(&built, &image).map_err(io)?;
     Ok(image)
@@ -144,50 +163,37 @@ fn board_command(
 ) -> Command {
     let mut command = compiler.cargo(subcommand, board.target);
     let profile = if subcommand == "build" { board.profile() } else { "release" };
+    let boards = root.join("firmware/boards");
     command
-        .args(["--profile", profile, "--quiet", "--locked", "--target-dir", "target"])
+        .args(["--profile", profile, "--quiet", "--locked", "--target-dir"])
+        .arg(boards.join("target"))
         .args(["--features", &format!("board-{},{features}", board.name)])
         .args(arguments)
-        // The boards' own `.cargo/config.toml` is found from here.
-        .current_dir(root.join("firmware/boards"));
+        // The package's own `.cargo/config.toml` is found from there.
+        .current_dir(boards.join(board.package.folder));
     command
 }
 
-fn row(board: &Board, sizes: &Sizes) -> [String; 6] {
+fn row(board: &Board, sizes: &Sizes, seconds: u64) -> [String; 8] {
     let [flash, ram, arena] = [sizes.flash, sizes.ram, sizes.arena].map(|n| n.to_string());
-    let [name, core, target] = [board.name, board.core, board.target].map(str::to_owned);
-    [name, core, target, flash, ram, arena]
+    let seen = match board.seen {
+        Seen::Emulated | Seen::Both => "in QEMU",
+        Seen::Built => "built only",
+    };
+    let [name, core, target, seen] =
+        [board.name, board.core, board.target, seen].map(str::to_owned);
+    [name, core, target, seen, flash, ram, arena, format!("{seconds} s")]
 }
 
-/// Adds up the sections that are loaded: what is in flash, and what is in RAM (initialized data
-/// are in both).
-fn sizes(image: &Path) -> Result<Sizes, Failure> {
-    let bad = |e: String| Failure::check(format!("{}: {e}", image.display()));
-    let bytes = fs::read(image).map_err(|e| bad(e.to_string()))?;
-    let file = object::File::parse(&*bytes).map_err(|e| bad(e.to_string()))?;
-    let mut sizes = Sizes { flash: 0, ram: 0, arena: 0 };
-    for section in file.sections() {
-        let (kind, bytes) = (section.kind(), section.size());
-        // Sections for tools, such as defmt's strings, are of other kinds.
-        if matches!(kind, Text | ReadOnlyData | ReadOnlyString | Data) {
-            sizes.flash += bytes;
-        }
-        if matches!(section.name(), Ok(".data" | ".bss" | ".uninit")) {
-            sizes.ram += bytes;
-        }
-    }
-    let arena = file.symbols().find(|symbol| symbol.name() == Ok("resmcu_arena"));
-    sizes.arena = arena.map_or(0, |symbol| symbol.size());
-    sizes.ram -= sizes.arena.min(sizes.ram);
-    Ok(sizes)
-}
-
-/// Prints rows in columns; numbers (the last three columns) stand to the right.
-fn print_table(table: &[[String; 6]]) {
+/// Prints rows in columns; numbers (the last four columns) stand to the right.
+fn print_table(table: &[[String; 8]]) {
     let width = |column: usize| table.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let [a, b, c, d, e, f] = std::array::from_fn(width);
-    for [board, core, target, flash, ram, arena] in table {
-        println!("{board:a$}  {core:b$}  {target:c$}  {flash:>d$}  {ram:>e$}  {arena:>f$}");
+    let [a, b, c, d, e, f, g, h] = std::array::from_fn(width);
+    for [board, core, target, seen, flash, ram, arena, time] in table {
+        println!(
+            "{board:a$}  {core:b$}  {target:c$}  {seen:d$}  {flash:>e$}  {ram:>f$}  {arena:>g$}  \
+             {time:>h$}"
+        );
     }
     println!("in bytes; RAM without the arena and the stack");
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use resmcu_xtask::toolchain::Compiler;
 
+use crate::boards::list::PACKAGES;
 use crate::boards::{self, for_each_board};
 use crate::run::{Failure, cargo, run, run_within};
 use crate::setup::setup;
@@ -75,7 +76,8 @@ fn format(root: &Path) -> Result<(), Failure> {
         let help = "rustup component add rustfmt clippy";
         return Err(Failure::missing("this cargo has neither `fmt` nor `clippy`", help));
     }
-    for folder in [root.to_owned(), root.join("firmware/boards")] {
+    let boards = PACKAGES.iter().map(|package| root.join("firmware/boards").join(package.folder));
+    for folder in [root.to_owned()].into_iter().chain(boards) {
         run(cargo().args(["fmt", "--all", "--check"]).current_dir(folder))?;
     }
     Ok(())
@@ -92,7 +94,7 @@ fn clippy(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
     for_each_board(root, compiler, "clippy", &deny)
 }
 
-/// cargo-deny over both workspaces. What needs the advisory database is run where that can be had.
+/// cargo-deny over all workspaces. What needs the advisory database is run where that can be had.
 fn dependencies(root: &Path) -> Result<(), Failure> {
     let deny = cargo_deny(root)?;
     let command = |arguments: &[&str]| {
@@ -100,8 +102,9 @@ fn dependencies(root: &Path) -> Result<(), Failure> {
         command.args(["--config", "deny.toml"]).args(arguments).current_dir(root);
         command
     };
-    let workspaces = ["Cargo.toml", "firmware/boards/Cargo.toml"];
-    for manifest in workspaces {
+    let boards = PACKAGES.iter().map(|p| format!("firmware/boards/{}/Cargo.toml", p.folder));
+    let workspaces: Vec<String> = ["Cargo.toml".to_owned()].into_iter().chain(boards).collect();
+    for manifest in &workspaces {
         let what = ["--manifest-path", manifest, "check", "bans", "licenses", "sources"];
         run(&mut command(&what))?;
     }
@@ -110,7 +113,7 @@ fn dependencies(root: &Path) -> Result<(), Failure> {
         println!("dependencies: {}", failure.message);
         return Ok(());
     }
-    for manifest in workspaces {
+    for manifest in &workspaces {
         run(&mut command(&["--manifest-path", manifest, "check", "advisories"]))?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 mod boards;
 mod checks;
+mod contents;
 mod demo;
 mod run;
 mod setup;

@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// The edges that a package may have to others of this repository, tests apart.
-const EDGES: [(&str, &[&str]); 14] = [
+const EDGES: [(&str, &[&str]); 19] = [
     ("resmcu-model-format", &[]),
     ("resmcu-int8-kernels", &[]),
     ("resmcu-model-slots", &[]),
     ("resmcu-wire-protocol", &[]),
     ("resmcu-int8-runtime", &["resmcu-int8-kernels", "resmcu-model-format"]),
     ("resmcu-device-app", &["resmcu-int8-runtime", "resmcu-model-slots", "resmcu-wire-protocol"]),
-    ("resmcu-boards", &["resmcu-device-app"]),
+    ("resmcu-board-support", &["resmcu-device-app"]),
+    ("resmcu-boards", &["resmcu-board-support", "resmcu-device-app"]),
+    ("resmcu-arm-boards", &["resmcu-board-support", "resmcu-device-app"]),
+    ("resmcu-e310x-boards", &["resmcu-board-support", "resmcu-device-app"]),
+    ("resmcu-rp235x-boards", &["resmcu-board-support", "resmcu-device-app"]),
+    ("resmcu-esp32c3-boards", &["resmcu-board-support", "resmcu-device-app"]),
     ("resmcu-engine-kernels", &[]),
     ("resmcu-quantizer", &["resmcu-engine-kernels", "resmcu-int8-kernels", "resmcu-model-format"]),
     ("resmcu-qemu-plugin", &[]),

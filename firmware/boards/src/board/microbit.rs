@@ -3,9 +3,9 @@
 //! The registers are the chip's own; the log and the exit go to an emulator or a debugger, so that
 //! without one this image does not run: the board's own package is for that.
 
-use crate::memory;
 use crate::peripheral::nrf51_gpio::Led;
-use crate::peripheral::nrf51_nvmc::Nvmc;
+use resmcu_board_support::memory;
+use resmcu_board_support::nrf51_nvmc::Nvmc;
 use crate::peripheral::nrf51_timer::InstructionCounter;
 use crate::peripheral::nrf51_uart::Uart;
 

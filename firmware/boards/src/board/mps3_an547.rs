@@ -1,9 +1,9 @@
 //! MPS3 with AN547 (Cortex-M55), secure side. Emulated: no clocks to set up.
 
-use crate::memory;
 use crate::peripheral::cmsdk_uart::CmsdkUart;
 use crate::peripheral::fpgaio::{InstructionCounter, Led};
 use crate::peripheral::ram_flash::RamFlash;
+use resmcu_board_support::memory;
 use resmcu_device_app::wire_protocol::FRAME_BYTES_MAX;
 
 /// Of 4 MiB of RAM, 64 KiB of them stack.

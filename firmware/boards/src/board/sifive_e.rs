@@ -2,9 +2,9 @@
 //!
 //! The flash is executed in place, and its controller not emulated: the model comes with the image.
 
-use crate::memory;
 use crate::peripheral::minstret::InstructionCounter;
-use crate::peripheral::rom_flash::RomFlash;
+use resmcu_board_support::memory;
+use resmcu_board_support::rom_flash::RomFlash;
 use crate::peripheral::sifive_gpio::Led;
 use crate::peripheral::sifive_uart::SifiveUart;
 

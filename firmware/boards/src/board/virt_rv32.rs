@@ -1,10 +1,10 @@
 //! QEMU's riscv32 `virt`, as RV32IMC or RV32IMAC. Emulated: no clocks to set up, and no light.
 
-use crate::memory;
 use crate::peripheral::minstret::InstructionCounter;
 use crate::peripheral::no_light::NoLight;
 use crate::peripheral::uart16550::Uart16550;
 use crate::peripheral::ram_flash::RamFlash;
+use resmcu_board_support::memory;
 use resmcu_device_app::wire_protocol::FRAME_BYTES_MAX;
 
 /// As on the Arm boards, of 4 MiB.

@@ -1,12 +1,7 @@
-//! Cortex-M: `cortex-m-rt` brings the vectors, the cleared RAM and the painted stack.
+//! Cortex-M.
 
-use crate::memory;
-use crate::peripheral::Register;
-use core::arch::global_asm;
 use cortex_m as _; // its critical section, for the log
-
-/// The guard below the stack: more than any one frame, so that none steps over it.
-const GUARD_BYTES: usize = 1 << 20;
+use resmcu_board_support::arm::guard_stack;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -15,62 +10,4 @@ fn main() -> ! {
         guard_stack();
     }
     crate::run()
-}
-
-/// Makes the addresses below the stack's region inaccessible, by region 0 of the ARMv7-M MPU. A
-/// core without one (the micro:bit's) has nothing mapped there.
-fn guard_stack() {
-    const BASE_VALID: u32 = 1 << 4;
-    const NEVER_EXECUTE: u32 = 1 << 28;
-    const ENABLE: u32 = 1 << 0;
-    const DEFAULT_MAP_ELSEWHERE: u32 = 1 << 2;
-    let base = memory::stack_bottom() as usize - GUARD_BYTES;
-    // SAFETY: the MPU's registers are at these addresses on every ARMv7-M core, and nothing else
-    // uses them; the region holds no memory of the program.
-    let [kind, control, region_base, region] = [0xE000_ED90, 0xE000_ED94, 0xE000_ED9C, 0xE000_EDA0]
-        .map(|address| unsafe { Register::<u32>::new(address) });
-    if kind.read() == 0 {
-        return;
-    }
-    region_base.write(base as u32 | BASE_VALID);
-    region.write(NEVER_EXECUTE | (GUARD_BYTES.ilog2() - 1) << 1 | ENABLE); // access: none
-    control.write(ENABLE | DEFAULT_MAP_ELSEWHERE);
-    cortex_m::asm::dsb();
-    cortex_m::asm::isb();
-}
-
-// A fault may come of a stack that is used up, so its handler begins with an empty one: it does
-// not return. r0 is where the processor wrote the frame, or tried to.
-global_asm!(
-    ".section .HardFault.resmcu, \"ax\"",
-    ".global HardFault",
-    ".type HardFault, %function",
-    ".thumb_func",
-    "HardFault:",
-    "mrs r0, MSP",
-    "ldr r1, =_stack_start",
-    "msr MSP, r1",
-    "ldr r1, =resmcu_hard_fault",
-    "bx r1",
-    ".ltorg",
-);
-
-#[unsafe(no_mangle)]
-extern "C" fn resmcu_hard_fault(frame: usize) -> ! {
-    let (bottom, top) = (memory::stack_bottom() as usize, memory::stack_top() as usize);
-    crate::fail(102, || {
-        // Eight words: r0 to r3, r12, lr, pc, xpsr.
-        if frame < bottom || frame > top - 32 || !frame.is_multiple_of(4) {
-            defmt::error!("fault: stack overflow, stack pointer {=usize:#x}", frame);
-        } else {
-            // SAFETY: the frame lies in the stack's region, aligned, and the processor wrote it.
-            let pc = unsafe { *(frame as *const u32).add(6) };
-            defmt::error!("fault at {=u32:#x}", pc);
-        }
-    })
-}
-
-#[cortex_m_rt::exception]
-unsafe fn DefaultHandler(exception: i16) -> ! {
-    crate::fail(102, || defmt::error!("unexpected exception {=i16}", exception))
 }

@@ -1,6 +1,6 @@
 //! The UART of Arm's Cortex-M System Design Kit, polled.
 
-use super::Register;
+use resmcu_board_support::Register;
 use core::convert::Infallible;
 use embedded_io::{ErrorType, Read, Write};
 

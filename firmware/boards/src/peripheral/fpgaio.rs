@@ -4,7 +4,7 @@
 //! counter counts instructions: 6.4 ticks each at 25 MHz, 5.12 at 20 MHz. It wraps after some 670
 //! million instructions; the 100 Hz counter beside it says how often.
 
-use super::Register;
+use resmcu_board_support::Register;
 use core::arch::asm;
 use core::convert::Infallible;
 use embedded_hal::digital::{ErrorType, OutputPin};

@@ -1,6 +1,6 @@
 //! A light of the micro:bit's matrix, by the nRF51's GPIO.
 
-use super::Register;
+use resmcu_board_support::Register;
 use core::convert::Infallible;
 use embedded_hal::digital::{ErrorType, OutputPin};
 

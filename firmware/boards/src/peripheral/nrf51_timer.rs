@@ -5,7 +5,7 @@
 //! 16 MHz, so that instructions come out exactly. The timer wraps after a billion of them; its
 //! compare event says that it did, once between two readings.
 
-use super::Register;
+use resmcu_board_support::Register;
 use core::arch::asm;
 use resmcu_device_app::wire_protocol::CounterUnit;
 use resmcu_device_app::{Calibration, Counter};

@@ -1,6 +1,6 @@
 //! The nRF51's UART on the micro:bit's USB line, at 115,200 baud, polled.
 
-use super::Register;
+use resmcu_board_support::Register;
 use core::convert::Infallible;
 use embedded_io::{ErrorType, Read, Write};
 

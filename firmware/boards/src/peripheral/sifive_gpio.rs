@@ -1,6 +1,6 @@
 //! A light at a pin of SiFive's GPIO that is driven low to shine.
 
-use super::Register;
+use resmcu_board_support::Register;
 use core::convert::Infallible;
 use embedded_hal::digital::{ErrorType, OutputPin};
 

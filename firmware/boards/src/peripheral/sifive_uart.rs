@@ -1,6 +1,6 @@
 //! SiFive's UART, polled.
 
-use super::Register;
+use resmcu_board_support::Register;
 use core::convert::Infallible;
 use embedded_io::{ErrorType, Read, Write};
 

@@ -1,6 +1,6 @@
 //! The 16550 UART, polled.
 
-use super::Register;
+use resmcu_board_support::Register;
 use core::convert::Infallible;
 use embedded_io::{ErrorType, Read, Write};
 

@@ -1,10 +1,11 @@
 //! The nRF51's flash and its controller: words are programmed, pages of 1 KiB erased.
 //!
-//! The processor stands still while the controller works, so that code in the same flash may ask
-//! for it. Every change of the flash goes through two functions with names in the symbol table:
-//! there a debugger may stop the chip between two changes, as a power cut would.
+//! Of the project's own, since `nrf51-hal` erases by the nRF52's pages of 4 KiB. The processor
+//! stands still while the controller works, so that code in the same flash may ask for it. Every
+//! change of the flash goes through two functions with names in the symbol table: there a debugger
+//! may stop the chip between two changes, as a power cut would.
 
-use super::Register;
+use crate::Register;
 use core::ptr::read_volatile;
 use resmcu_device_app::embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash,
@@ -24,7 +25,7 @@ enum Mode {
 
 /// A region of the flash, of whole pages.
 #[derive(Debug)]
-pub(crate) struct Nvmc {
+pub struct Nvmc {
     start: usize,
     bytes: usize,
 }
@@ -35,7 +36,7 @@ impl Nvmc {
     /// # Safety
     /// They are pages of the flash without code, and while this value writes a byte nothing else
     /// refers to it.
-    pub(crate) const unsafe fn new(start: usize, bytes: usize) -> Self {
+    pub const unsafe fn new(start: usize, bytes: usize) -> Self {
         Self { start, bytes }
     }
 

@@ -7,7 +7,7 @@ use resmcu_device_app::embedded_storage::nor_flash::{
 
 /// A region of memory.
 #[derive(Debug)]
-pub(crate) struct RomFlash {
+pub struct RomFlash {
     start: usize,
     bytes: usize,
 }
@@ -17,7 +17,7 @@ impl RomFlash {
     ///
     /// # Safety
     /// They can be read, and nothing writes them.
-    pub(crate) const unsafe fn new(start: usize, bytes: usize) -> Self {
+    pub const unsafe fn new(start: usize, bytes: usize) -> Self {
         Self { start, bytes }
     }
 }

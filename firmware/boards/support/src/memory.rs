@@ -5,7 +5,7 @@ use resmcu_device_app::int8_runtime::model_format::file_length;
 use resmcu_device_app::model_slots::{Slot, SlotRange};
 
 /// What a word of stack holds that was never used; `cortex-m-rt` has the same.
-pub(crate) const STACK_PAINT: u32 = 0xCCCC_CCCC;
+pub const STACK_PAINT: u32 = 0xCCCC_CCCC;
 
 unsafe extern "C" {
     static __sdata: u32;
@@ -20,29 +20,29 @@ unsafe extern "C" {
 }
 
 /// `.data` and `.bss`, in bytes.
-pub(crate) fn statics() -> u32 {
+pub fn statics() -> u32 {
     let data = addr_of!(__edata) as usize - addr_of!(__sdata) as usize;
     let bss = addr_of!(__ebss) as usize - addr_of!(__sbss) as usize;
     (data + bss) as u32
 }
 
 /// First word of the stack's region, where an overflow would pass.
-pub(crate) fn stack_bottom() -> *const u32 {
+pub fn stack_bottom() -> *const u32 {
     addr_of!(_stack_end)
 }
 
 /// End of the stack's region, where the stack begins.
-pub(crate) fn stack_top() -> *const u32 {
+pub fn stack_top() -> *const u32 {
     addr_of!(_stack_start)
 }
 
 /// Bytes of the stack's region.
-pub(crate) fn stack_capacity() -> u32 {
+pub fn stack_capacity() -> u32 {
     (stack_top() as usize - stack_bottom() as usize) as u32
 }
 
 /// Deepest stack since the start, in bytes: what is above the paint.
-pub(crate) fn stack_high_water() -> u32 {
+pub fn stack_high_water() -> u32 {
     let mut at = stack_bottom();
     while at < stack_top() {
         // SAFETY: the linker's symbols bound an aligned region of RAM; reading any word of it is
@@ -56,7 +56,7 @@ pub(crate) fn stack_high_water() -> u32 {
 }
 
 /// First byte of the flash that the slots share, and where in it each of them lies.
-pub(crate) fn slots() -> (usize, [SlotRange; 2]) {
+pub fn slots() -> (usize, [SlotRange; 2]) {
     let start = addr_of!(_model_start) as usize;
     let middle = addr_of!(_model_middle) as usize - start;
     let end = addr_of!(_model_end) as usize - start;
@@ -66,13 +66,13 @@ pub(crate) fn slots() -> (usize, [SlotRange; 2]) {
 }
 
 /// Bytes of the largest model, that of the first slot.
-pub(crate) fn slot_capacity() -> u32 {
+pub fn slot_capacity() -> u32 {
     let (_, [first, _]) = slots();
     first.capacity()
 }
 
 /// The first `bytes` of a slot's model, or all that it holds.
-pub(crate) fn model(slot: Slot, bytes: u32) -> &'static [u8] {
+pub fn model(slot: Slot, bytes: u32) -> &'static [u8] {
     let (start, [a, b]) = slots();
     let range = match slot {
         Slot::A => a,
@@ -87,16 +87,20 @@ pub(crate) fn model(slot: Slot, bytes: u32) -> &'static [u8] {
 
 /// The file in the first slot, whatever its header says: as long as it says it is, and not longer
 /// than the slot. All of the slot where no file begins, for the loader to refuse.
-pub(crate) fn first_file() -> &'static [u8] {
+pub fn first_file() -> &'static [u8] {
     let slot = model(Slot::A, u32::MAX);
     let bytes = file_length(slot).unwrap_or(slot.len());
     slot.get(..bytes).unwrap_or(slot)
 }
 
-/// Uses up the stack, a frame a level.
-#[cfg(feature = "provoke-stack-overflow")]
+/// Whether a model's file begins in the first slot, whatever its header says.
+pub fn has_first_file() -> bool {
+    file_length(model(Slot::A, u32::MAX)).is_some()
+}
+
+/// Uses up the stack, a frame a level: for tests of what becomes of that.
 #[expect(unconditional_recursion, reason = "that is what it is for")]
-pub(crate) fn overflow_stack(levels: u32) -> u32 {
+pub fn overflow_stack(levels: u32) -> u32 {
     let frame = core::hint::black_box([levels; 64]);
     overflow_stack(frame[0] - 1) + core::hint::black_box(frame[63])
 }

@@ -1,0 +1,102 @@
+//! BBC micro:bit v1 (nRF51822, Cortex-M0, 16 MHz) by `nrf51-hal`.
+//!
+//! Pictures come over the serial line: 16 KiB of RAM hold no camera's row beside a ResNet-8. The
+//! flash's driver and the counter are of the project's own, by the registers: the HAL erases by
+//! pages that this chip does not have, and its timers count to other ends.
+
+use core::convert::Infallible;
+use embedded_io::{Read, Write};
+use nrf51_hal::gpio::{self, Level};
+use nrf51_hal::pac::{self, Peripherals, TIMER0};
+use nrf51_hal::uart::{Baudrate, Parity, Pins, Uart};
+use nrf51_hal::wdt::{Parts as Watched_, Watchdog, WatchdogHandle, count, handles};
+use nrf51_hal::Clocks;
+use resmcu_board_support as support;
+use resmcu_device_app::embedded_storage::nor_flash::NorFlash;
+use resmcu_device_app::{Counter, Light, Panel, Watched};
+use static_cell::StaticCell;
+use support::camera::Line;
+use support::cycles::Cycles;
+use support::line::Ready;
+use support::nrf51_nvmc::Nvmc;
+use support::service::Parts;
+use support::watchdog::Shared;
+use support::{memory, taken};
+
+/// Of 16 KiB of RAM: the rings of a ResNet-8.
+pub(crate) const ARENA_BYTES: usize = 10_752;
+
+/// The longest plan that this build decodes: a ResNet-8 whose adds are steps of their own.
+pub(crate) const STEPS: usize = 16;
+
+/// The longest frame: a row of 32 RGB pixels fits.
+pub(crate) const FRAME_BYTES: usize = 128;
+
+/// Longer than the erase of a slot and the boot's trial of a model together.
+const WATCHDOG_SECONDS: u32 = 20;
+const WATCHDOG_HZ: u32 = 32_768;
+
+type Dog = WatchdogHandle<handles::Hdl0>;
+
+/// The board, once.
+pub(crate) fn take() -> (
+    Parts<impl Read + Write<Error = Infallible>, impl Counter, impl Panel, impl NorFlash>,
+    Line,
+) {
+    static DOG: StaticCell<Shared<Dog>> = StaticCell::new();
+    let chip = taken(Peripherals::take());
+    Clocks::new(chip.CLOCK).enable_ext_hfosc(); // the UART needs the crystal
+    let pins = gpio::p0::Parts::new(chip.GPIO);
+    pins.p0_04.into_push_pull_output(Level::Low); // the column of the light
+    let light = pins.p0_13.into_push_pull_output(Level::Low); // its row
+    let dog: &'static _ = DOG.init(Shared::new(watchdog(chip.WDT), Dog::pet));
+    let serial = Pins {
+        txd: pins.p0_24.into_push_pull_output(Level::High).degrade(),
+        rxd: pins.p0_25.into_floating_input().degrade(),
+        cts: None,
+        rts: None,
+    };
+    let uart = chip.UART0;
+    let serial = Uart::new(uart, serial, Parity::EXCLUDED, Baudrate::BAUD115200);
+    // The first write waits until the byte is gone that the HAL wrote before it started the sender.
+    // QEMU drops that one; this one, the end of a frame without bytes, goes out on both.
+    // SAFETY: any byte may be sent, and nobody sends yet.
+    unsafe { (*pac::UART0::ptr()).txd.write(|w| w.bits(0)) };
+    let (start, [a, b]) = memory::slots();
+    let parts = Parts {
+        serial: Ready::new(serial, || dog.feed()),
+        counter: cycles(chip.TIMER0),
+        panel: Watched { panel: Light(light), feed: || dog.feed() },
+        // SAFETY: the memory map gives these bytes to the slots; `memory::model` says why no slice
+        // of a slot is alive that is written.
+        flash: unsafe { Nvmc::new(start, (a.bytes + b.bytes) as usize) },
+    };
+    (parts, Line)
+}
+
+/// The running watchdog. A reset of the chip by its own software does not stop it.
+fn watchdog(wdt: pac::WDT) -> Dog {
+    let parts = match Watchdog::try_new(wdt) {
+        Ok(mut watchdog) => {
+            watchdog.set_lfosc_ticks(WATCHDOG_SECONDS * WATCHDOG_HZ);
+            Some(watchdog.activate::<count::One>())
+        }
+        Err(wdt) => Watchdog::try_recover::<count::One>(wdt).ok(),
+    };
+    let Watched_ { handles: (handle,), .. } = taken(parts);
+    handle
+}
+
+/// TIMER0, the only timer of 32 bits, at the 16 MHz of the processor: a tick a cycle.
+fn cycles(timer: TIMER0) -> impl Counter {
+    timer.mode.write(|w| w.mode().timer());
+    timer.bitmode.write(|w| w.bitmode()._32bit());
+    // SAFETY: any value is one of these registers: no division of the clock, and start.
+    timer.prescaler.write(|w| unsafe { w.bits(0) });
+    timer.tasks_start.write(|w| unsafe { w.bits(1) });
+    Cycles::new(move || {
+        // SAFETY: writing 1 lets the timer keep its count.
+        timer.tasks_capture[0].write(|w| unsafe { w.bits(1) });
+        timer.cc[0].read().bits()
+    })
+}
