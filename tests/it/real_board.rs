@@ -4,6 +4,7 @@
 
 use crate::devices::{IMAGE, OUTPUT};
 use crate::probe_board::Bench;
+use crate::rings_on_boards::{SMALL_RAM_BYTES, resnet8_for};
 use crate::slots::model;
 use resmcu_device_link::probe::{WrittenModel, monitor};
 use resmcu_device_link::wire_protocol::CounterUnit;
@@ -47,6 +48,22 @@ fn the_real_image_takes_updates_over_its_serial_line() {
     assert_eq!(bench.client.update(&new, &[], |_, _| {}), Ok(Updated { slot: 1, sequence: 2 }));
     bench.check_runs(&new);
     check_answers(&mut bench);
+}
+
+/// With its vendor's HAL and the buffer of its log, too, the chip's 16 KiB hold a ResNet-8.
+#[test]
+fn a_resnet8_runs_in_the_ram_of_the_real_image() {
+    let (file, image, output) = resnet8_for("qemu-microbit");
+    let mut bench = Bench::of("microbit-v1", None);
+    assert_eq!(bench.client.update(&file, &[], |_, _| {}), Ok(Updated { slot: 0, sequence: 1 }));
+    for _ in 0..2 {
+        let answer = bench.client.infer_rows(image.chunks(96)).expect("an inference");
+        assert_eq!(answer.output, output);
+    }
+    let memory = bench.client.memory().expect("its memory");
+    let ram = memory.arena + memory.scratch + memory.plan + memory.statics + memory.stack;
+    assert!(memory.stack < memory.stack_capacity, "{memory:?}");
+    assert!(ram <= SMALL_RAM_BYTES, "{ram} bytes of RAM: {memory:?}");
 }
 
 /// `resmcu flash` and `resmcu monitor`, as on a real board.

@@ -28,7 +28,7 @@ use std::path::Path;
 use zerocopy::IntoBytes;
 
 /// What the whole firmware may take of 16 KiB, stack and serial buffers included.
-const SMALL_RAM_BYTES: u32 = 15_872;
+pub(crate) const SMALL_RAM_BYTES: u32 = 15_872;
 
 /// The small boards and their cores.
 const SMALL: [(&str, Isa); 2] = [("qemu-microbit", Isa::Armv6m), ("qemu-sifive-e", Isa::Rv32)];
