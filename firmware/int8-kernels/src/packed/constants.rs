@@ -140,9 +140,9 @@ fn rounding(shift: u32, zero_point: i8) -> u32 {
 /// From `t` to an output of the profile `tflite`: the header's last line.
 #[derive(Clone, Copy)]
 pub(crate) struct Rounding {
-    multiplier: i32,
-    addend: i32,
-    shift: u32,
+    pub(crate) multiplier: i32,
+    pub(crate) addend: i32,
+    pub(crate) shift: u32,
 }
 
 impl Rounding {

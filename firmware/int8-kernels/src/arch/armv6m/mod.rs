@@ -2,7 +2,8 @@
 
 pub(crate) use super::portable::{direct16, pixel_pairs, polyphase2, winograd4};
 use crate::arch::block::{Block, Counts, Outputs};
-use crate::arch::portable::{self, outputs::Scale};
+use crate::arch::portable::outputs::Scale;
+use crate::packed::constants::Rounding;
 use crate::packed::winograd4::CONSTANTS;
 use crate::requantize::Form;
 
@@ -50,10 +51,15 @@ struct Transform {
     next_tile: usize,
     scale: i32,
     shift: u32,
-    /// Negative where no residual is joined.
     residual: i32,
     multiplier: u32,
+    high: i32,
+    addend: i32,
 }
+
+/// What stands for the weight of a residual where none is joined.
+const NATIVE: i32 = -1;
+const TFLITE: i32 = -2;
 
 #[expect(unsafe_code, reason = "declares the assembly")]
 // SAFETY: the signatures are those that the assembly states.
@@ -85,23 +91,27 @@ pub(crate) fn sums<const N: usize>(block: &Block<'_>, counts: &Counts<N>, sums: 
 pub(crate) use super::portable::outputs::direct16 as direct16_outputs;
 pub(crate) use super::portable::outputs::polyphase2 as polyphase2_outputs;
 
-/// As `portable::outputs::winograd4::outputs`, which it is in the profile `tflite`; the sums are
-/// overwritten.
+/// As `portable::outputs::winograd4::outputs`; the sums are overwritten.
 pub(crate) fn winograd4_outputs(
     p: &Outputs<'_>,
     sums: &mut Sums<{ crate::packed::winograd4::POINTS }>,
     y: &mut [i8],
 ) {
-    if p.form == Form::Tflite {
-        return portable::outputs::winograd4::outputs(p, sums, y);
-    }
     if p.pairs > PAIRS || !p.fit(CONSTANTS, [4, 4], y) {
         return;
     }
     let channels = p.constants.as_chunks::<CONSTANTS>().0.iter().zip([0, 1]);
     for (constants, output) in channels {
-        let [.., multiplier, scale, residual] = *constants;
-        let Scale { multiplier: scale, shift } = Scale::new(scale);
+        let [.., multiplier, scale, last] = *constants;
+        let native = Scale::new(scale);
+        let (scale, shift, residual, high, addend) = match p.form {
+            Form::Native => (native.multiplier.into(), native.shift, NATIVE, 0, 0),
+            Form::NativeJoin => (native.multiplier.into(), native.shift, last as i32, 0, 0),
+            Form::Tflite => {
+                let Rounding { multiplier, addend, shift } = Rounding::new(scale, last);
+                (multiplier & 0xffff, shift, TFLITE, multiplier >> 16, addend)
+            }
+        };
         let context = Transform {
             sums: sums.lanes.as_mut_ptr().cast::<i32>().wrapping_add(2 * output),
             y: y.as_mut_ptr().wrapping_add(output),
@@ -109,10 +119,12 @@ pub(crate) fn winograd4_outputs(
             pixel: p.pixel,
             next_row: p.row.wrapping_sub(4 * p.pixel),
             next_tile: 4 * p.pixel,
-            scale: scale.into(),
+            scale,
             shift,
-            residual: if p.form == Form::NativeJoin { residual as i32 } else { -1 },
+            residual,
             multiplier,
+            high,
+            addend,
         };
         #[expect(unsafe_code, reason = "calls the assembly")]
         // SAFETY: the sums have four lanes, of which these are two; the constants of a channel are

@@ -3,6 +3,7 @@
 @ Both tiles of one output channel, one after another. The low registers compute; what a loop needs
 @ waits in the upper ones and on the stack:
 @   r8 where a loop ends, r9 sums, r10 output, r11 bytes from tile to tile, then 0
+@   r12, lr  upper and lower half of m in the profile `tflite`
 
 @ One dimension of the output transform, in place: A^T m, of which row i is 3 * 2^(3,2,1,1) times
 @ too large. Results: y0 in \m0, y1 in \m4, y2 in \m2, y3 in \m3; \m1, \m5, \t are free.
@@ -31,9 +32,21 @@
     .equ RESMCU_SHIFT, 28
     .equ RESMCU_RESIDUAL, 32
     .equ RESMCU_MULTIPLIER, 36
-    .equ RESMCU_VALUES, 40
-    .equ RESMCU_ROW, 56
-    .equ RESMCU_FRAME, 60
+    .equ RESMCU_ADDEND, 44
+    .equ RESMCU_VALUES, 48
+    .equ RESMCU_ROW, 64
+    .equ RESMCU_FRAME, 68
+
+@ r0 is stored at r1, between the ends of int8. r4 free.
+    .macro resmcu_saturate
+    sxtb    r4, r0
+    cmp     r4, r0
+    beq     1f
+    asrs    r0, r0, #31
+    movs    r4, #127
+    eors    r0, r4
+1:  strb    r0, [r1]
+    .endm
 
 @ The accumulator in r0 becomes an output at r1: (t * m) >> 16 by two products of 31 bits, with
 @ t = 2^16 h + l, then the rest of the shift, then the ends of int8. r2 m, r3 the rest of the shift,
@@ -46,23 +59,50 @@
     lsrs    r4, r4, #16
     adds    r0, r0, r4
     asrs    r0, r3
-    sxtb    r4, r0
-    cmp     r4, r0
-    beq     1f
+    resmcu_saturate
+    .endm
+
+@ The same in the profile `tflite`, by the header of `packed/constants.rs`. The upper half of t m comes
+@ by halves, t = 2^16 h + l and m = 2^16 g + k: h g + (h k + l g + (l k >> 16) >> 16), of which
+@ `requantize.rs` proves that no sum overflows. r12 g, lr k; r2 to r5 free.
+    .macro resmcu_requantize_tflite
+    asrs    r2, r0, #16
+    uxth    r3, r0
+    mov     r4, lr
+    movs    r5, r4
+    muls    r4, r3, r4
+    muls    r5, r2, r5
+    lsrs    r4, r4, #16
+    adds    r4, r4, r5
+    mov     r5, r12
+    muls    r3, r5, r3
+    muls    r2, r5, r2
+    uxth    r5, r4
+    adds    r3, r3, r5
+    asrs    r3, r3, #16
+    asrs    r4, r4, #16
+    adds    r2, r2, r3
+    adds    r2, r2, r4
+    @ Less 32 where t is negative.
     asrs    r0, r0, #31
-    movs    r4, #127
-    eors    r0, r4
-1:  strb    r0, [r1]
+    lsls    r0, r0, #5
+    adds    r0, r0, r2
+    ldr     r2, [sp, #RESMCU_ADDEND]
+    ldr     r3, [sp, #RESMCU_SHIFT]
+    adds    r0, r0, r2
+    asrs    r0, r3
+    resmcu_saturate
+    ldr     r5, [sp, #RESMCU_PIXEL]
     .endm
 
 @ Place \j of a row. r1 output, r2 m, r3 the rest of the shift, r5 a pixel in bytes, r6 multiplier,
-@ r7 constants, which move on; r0, r4 free.
-    .macro resmcu_winograd4_place j, join
+@ r7 constants, which move on; r0, r4 free, and in the profile `tflite` (form 2) r2 and r3.
+    .macro resmcu_winograd4_place j, form
     ldr     r0, [sp, #RESMCU_VALUES+4*\j]
     muls    r0, r6, r0
     ldmia   r7!, {r4}
     adds    r0, r0, r4
-    .if \join
+    .if \form == 1
     movs    r4, #0
     ldrsb   r4, [r1, r4]
     ldr     r5, [sp, #RESMCU_RESIDUAL]
@@ -70,23 +110,28 @@
     adds    r0, r0, r4
     ldr     r5, [sp, #RESMCU_PIXEL]
     .endif
+    .if \form == 2
+    resmcu_requantize_tflite
+    .else
     resmcu_requantize
+    .endif
     adds    r1, r1, r5
     .if \j < 2
     lsls    r6, r6, #1
     .endif
     .endm
 
-    .macro resmcu_winograd4_places join
-    resmcu_winograd4_place 0, \join
-    resmcu_winograd4_place 1, \join
-    resmcu_winograd4_place 2, \join
-    resmcu_winograd4_place 3, \join
+    .macro resmcu_winograd4_places form
+    resmcu_winograd4_place 0, \form
+    resmcu_winograd4_place 1, \form
+    resmcu_winograd4_place 2, \form
+    resmcu_winograd4_place 3, \form
     .endm
 
 @ void resmcu_armv6m_winograd4_outputs(const context *)
 @ context: sums, output, constants of the places, a pixel in bytes, to the next row, to the next
-@ tile, m, the rest of the shift, weight of the residual or -1 if there is none, multiplier
+@ tile, m, the rest of the shift, weight of the residual or -1 if there is none, multiplier; in the
+@ profile `tflite` the lower half of m, the shift, -2, multiplier, the upper half of m, addend
     .section .text.resmcu_armv6m_winograd4_outputs, "ax", %progbits
     .balign 4
     .global resmcu_armv6m_winograd4_outputs
@@ -108,6 +153,10 @@ resmcu_armv6m_winograd4_outputs:
     ldmia   r0!, {r2-r6}
     stmia   r1!, {r2-r6}
     mov     r11, r2
+    mov     lr, r3
+    ldmia   r0!, {r2, r3}
+    stmia   r1!, {r2, r3}
+    mov     r12, r2
     @ Columns, in place.
 5:  mov     r7, r9
     movs    r0, #96
@@ -153,12 +202,15 @@ resmcu_armv6m_winograd4_outputs:
     ldr     r5, [sp, #RESMCU_RESIDUAL]
     ldr     r6, [sp, #RESMCU_MULTIPLIER]
     ldr     r7, [sp, #RESMCU_CONSTANTS]
-    cmp     r5, #0
-    bge     6f
+    adds    r4, r5, #1
     ldr     r5, [sp, #RESMCU_PIXEL]
+    bne     6f
     resmcu_winograd4_places 0
     b       7f
-6:  resmcu_winograd4_places 1
+6:  bmi     10f
+    resmcu_winograd4_places 1
+    b       7f
+10: resmcu_winograd4_places 2
 7:  ldr     r0, [sp, #RESMCU_NEXT_ROW]
     adds    r1, r1, r0
     mov     r10, r1

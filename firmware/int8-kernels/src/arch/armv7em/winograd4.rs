@@ -29,8 +29,8 @@ struct Pairs {
     form: usize,
     unused: usize,
     four_pixels: usize,
-    saved: usize,
-    next_row: usize,
+    next_column: usize,
+    row: usize,
 }
 
 #[expect(unsafe_code, reason = "declares the assembly of this kernel")]
@@ -109,8 +109,8 @@ pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
         form: p.form as usize,
         unused: 0,
         four_pixels: 4 * p.pixel,
-        saved: 0,
-        next_row: p.row.wrapping_sub(4 * p.pixel),
+        next_column: p.pixel.wrapping_sub(3 * p.row),
+        row: p.row,
     };
     #[expect(unsafe_code, reason = "calls the assembly")]
     // SAFETY: weights are whole pairs, `v` holds all points, and the last output of the last pair

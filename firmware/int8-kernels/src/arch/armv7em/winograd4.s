@@ -4,6 +4,18 @@
 @ addresses) waits in the caller-saved half of the FPU's registers, which costs one VMOV instead
 @ of a load. The accumulators are pushed, so that the stack pointer is valid for interrupts at
 @ every instruction.
+@
+@ Sums lie where one LDM reads a row of six points of both tiles. Those of the pair's first output
+@ are pushed, those of the second go 288 bytes further up, where a push leaves room for them too:
+@   sp       sums of the first output, points 35 to 0, [point][tile]
+@   sp+288   sums of the second one
+@   sp+576   a pass over rows: [column of outputs][row of points, 5 to 0][tile]
+@   sp+768   where the weights go on
+    .equ WINOGRAD4_SUMS, 288
+    .equ WINOGRAD4_ROWS, 576
+    .equ WINOGRAD4_WEIGHTS, 768
+    .equ WINOGRAD4_FRAME, 488
+
 @ void rows(const context *)
 @ context: six rows, u, bytes of a pixel, end of row 0, 120 * channels - 4
 @ r0-r5 rows, r6 u, r7-r12 data, lr free; s0 end of the pixel, s1 its bytes, s2 end, s3 step back.
@@ -71,6 +83,12 @@ resmcu_winograd4_rows:
     pop     {r4-r11, pc}
     .size resmcu_winograd4_rows, . - resmcu_winograd4_rows
 
+@ Keeps the sums of a point.
+    .macro winograd4_keep
+    push    {r2, r3}
+    strd    r4, r5, [sp, #WINOGRAD4_SUMS]
+    .endm
+
 @ All points, \steps steps each, \unroll at a time.
     .macro winograd4_points steps, unroll
 7:
@@ -79,7 +97,7 @@ resmcu_winograd4_rows:
     .rept \steps-1
     dual_step 0
     .endr
-    push    {r2-r5}
+    winograd4_keep
     .endr
     vmov    r6, s5
     cmp     r0, r6
@@ -105,17 +123,17 @@ resmcu_winograd4_rows:
 @ One pixel of both tiles: \a and \b become `t`, then int8, at r1 and four pixels on. \c: constant.
     .macro winograd4_store a, b, c, form
     vmov    lr, \c
-    mla     \a, \a, r4, lr
-    mla     \b, \b, r4, lr
+    mla     \a, \a, r5, lr
+    mla     \b, \b, r5, lr
     .if \form == 1
     ldrsb   lr, [r1]
-    mla     \a, lr, r12, \a
-    ldrsb   lr, [r1, r10]
-    mla     \b, lr, r12, \b
+    mla     \a, lr, r0, \a
+    ldrsb   lr, [r1, r2]
+    mla     \b, lr, r0, \b
     .endif
     .if \form == 2
-    tflite_scale \a, r6, r12, lr
-    tflite_scale \b, r6, r12, lr
+    tflite_scale \a, r6, r0, lr
+    tflite_scale \b, r6, r0, lr
     vmov    lr, s13
     asr     \a, \a, lr
     asr     \b, \b, lr
@@ -125,52 +143,52 @@ resmcu_winograd4_rows:
     .endif
     ssat    \a, #8, \a
     ssat    \b, #8, \b
-    strb    \b, [r1, r10]
     strb    \a, [r1]
-    add     r1, r1, r10, lsr #2
+    strb    \b, [r1, r2]
     .endm
 
-@ One row of four pixels of both tiles. r4 multiplier that undoes the scale, r6 scale of the output,
-@ r10 four pixels in bytes, r12 last word, r1 output.
-    .macro winograd4_row i, shift, c0, c1, c2, c3, form
-    ldrd    r0, r7, [sp, #16*(35-6*\i)]
-    ldrd    r2, r8, [sp, #16*(34-6*\i)]
-    ldrd    r3, r9, [sp, #16*(33-6*\i)]
-    ldrd    r4, r10, [sp, #16*(32-6*\i)]
-    ldrd    r5, r11, [sp, #16*(31-6*\i)]
-    ldrd    r6, r12, [sp, #16*(30-6*\i)]
-    winograd4_output r0, r2, r3, r4, r5, r6, lr
-    winograd4_output r7, r8, r9, r10, r11, r12, lr
-    vmov    r4, r6, s7, s8
-    vmov    r12, r10, s9, s10
+@ One column of four pixels of both tiles. r5 multiplier that undoes the scale, r6 scale of the
+@ output, r2 four pixels in bytes, r0 last word, r1 output, r11 its row once that is free.
+    .macro winograd4_column k, shift, c0, c1, c2, c3, form
+    add     r0, sp, #WINOGRAD4_ROWS+48*\k
+    ldm     r0, {r0, r2-r12}
+    winograd4_output r11, r9, r7, r5, r3, r0, lr
+    winograd4_output r12, r10, r8, r6, r4, r2, lr
+    vmov    r5, r6, s7, s8
+    vmov    r0, r2, s9, s10
     .if \shift
-    lsl     r4, r4, #\shift
+    lsl     r5, r5, #\shift
     .endif
-    winograd4_store r0, r7, \c0, \form
-    lsl     r4, r4, #1
-    winograd4_store r5, r11, \c1, \form
-    lsl     r4, r4, #1
-    winograd4_store r3, r9, \c2, \form
-    winograd4_store r2, r8, \c3, \form
-    .if \i-3
-    vmov    lr, s12
+    winograd4_store r11, r12, \c0, \form
+    vmov    r11, s12
+    add     r1, r1, r11
+    lsl     r5, r5, #1
+    winograd4_store r3, r4, \c1, \form
+    add     r1, r1, r11
+    lsl     r5, r5, #1
+    winograd4_store r7, r8, \c2, \form
+    add     r1, r1, r11
+    winograd4_store r9, r10, \c3, \form
+    .if \k-3
+    vmov    lr, s11
     add     r1, r1, lr
     .endif
     .endm
 
-    .macro winograd4_rows_out form
-    winograd4_row 0, 0, s16, s17, s18, s19, \form
-    winograd4_row 1, 1, s20, s21, s22, s23, \form
-    winograd4_row 2, 2, s24, s25, s26, s27, \form
-    winograd4_row 3, 2, s28, s29, s30, s31, \form
+    .macro winograd4_columns_out form
+    winograd4_column 0, 0, s16, s20, s24, s28, \form
+    winograd4_column 1, 1, s17, s21, s25, s29, \form
+    winograd4_column 2, 2, s18, s22, s26, s30, \form
+    winograd4_column 3, 2, s19, s23, s27, s31, \form
     .endm
 
 @ void products(const context *)
 @ context: v, end of the weights, y, loop, bytes of a point, end of v, entry of a chunk, weights,
-@          form, -, four pixels in bytes, -, row of y less four pixels
+@          form, -, four pixels in bytes, a pixel less three rows of y, row of y
 @ s0 v, s1 end of the weights, s2 y, s3 loop, s4 bytes of a point, s5 end of v, s6 entry of a chunk,
-@ s7-s9 multiplier, scale and last word, s10 four pixels, s11 weights, s12 to the next row,
-@ s13 end of the point, then the shift of the profile `tflite`, s14 which output, s15 form, s16-s31 constants of the 16 places.
+@ s7-s9 multiplier, scale and last word, s10 four pixels, s11 from the last row of a column to the
+@ next column, s12 a row, s13 end of the point, then the shift of the profile `tflite`, s14 sums of
+@ the output, s15 form, s16-s31 constants of the 16 places.
     .section .text.resmcu_winograd4_products, "ax", %progbits
     .balign 4
     .global resmcu_winograd4_products
@@ -179,6 +197,7 @@ resmcu_winograd4_rows:
 resmcu_winograd4_products:
     push    {r4-r11, lr}
     vpush   {s16-s31}
+    sub     sp, sp, #WINOGRAD4_FRAME
     vldmia  r0, {s0-s12}
     vmov.f32 s15, s8
     vmov    r1, s7
@@ -242,30 +261,26 @@ resmcu_winograd4_pair:
     vmov    r6, s13
     cmp     r0, r6
     bne.w   9b
-    push    {r2-r5}
+    winograd4_keep
     vmov    r6, s5
     cmp     r0, r6
     bne.w   8b
 resmcu_winograd4_outputs:
-    mov     r0, #0
+    mov     r0, sp
     vmov    s14, r0
-    @ Both outputs of the pair, one after another: the second lies eight bytes further in each point.
+    @ Both outputs of the pair, one after another.
 3:  vldmia  r1!, {s16-s31}
     vldmia  r1!, {s7-s9}
-    vmov    s11, r1
-    .irp j, 0, 1, 2, 3, 4, 5
-    ldrd    r0, r7, [sp, #16*(35-\j)]
-    ldrd    r2, r8, [sp, #16*(29-\j)]
-    ldrd    r3, r9, [sp, #16*(23-\j)]
-    ldrd    r4, r10, [sp, #16*(17-\j)]
-    ldrd    r5, r11, [sp, #16*(11-\j)]
-    ldrd    r6, r12, [sp, #16*(5-\j)]
-    winograd4_output r0, r2, r3, r4, r5, r6, lr
-    winograd4_output r7, r8, r9, r10, r11, r12, lr
-    strd    r0, r7, [sp, #16*(35-\j)]
-    strd    r5, r11, [sp, #16*(29-\j)]
-    strd    r3, r9, [sp, #16*(23-\j)]
-    strd    r2, r8, [sp, #16*(17-\j)]
+    str     r1, [sp, #WINOGRAD4_WEIGHTS]
+    vmov    r1, s14
+    .irp i, 0, 1, 2, 3, 4, 5
+    ldm     r1!, {r0, r2-r12}
+    winograd4_output r11, r9, r7, r5, r3, r0, lr
+    winograd4_output r12, r10, r8, r6, r4, r2, lr
+    strd    r11, r12, [sp, #WINOGRAD4_ROWS+8*\i]
+    strd    r3, r4, [sp, #WINOGRAD4_ROWS+8*\i+48]
+    strd    r7, r8, [sp, #WINOGRAD4_ROWS+8*\i+96]
+    strd    r9, r10, [sp, #WINOGRAD4_ROWS+8*\i+144]
     .endr
     vmov    r1, s2
     add     r0, r1, #1
@@ -273,27 +288,27 @@ resmcu_winograd4_outputs:
     vmov    r0, s15
     cmp     r0, #1
     bhs.w   2f
-    winograd4_rows_out 0
+    winograd4_columns_out 0
     b.w     1f
 2:  bne.w   2f
-    winograd4_rows_out 1
+    winograd4_columns_out 1
     b.w     1f
 2:  vmov    r2, s9
     tflite_constants r2, r0
     vmov    s9, r2
     vmov    s13, r0
-    winograd4_rows_out 2
-1:  vmov    r1, s11
+    winograd4_columns_out 2
+1:  ldr     r1, [sp, #WINOGRAD4_WEIGHTS]
     vmov    r0, s14
-    eors    r0, r0, #2
+    cmp     sp, r0
+    add     r0, r0, #WINOGRAD4_SUMS
     vmov    s14, r0
-    itt     ne
-    addne   sp, sp, #8
-    bne.w   3b
-    add     sp, sp, #568
+    beq.w   3b
+    add     sp, sp, #WINOGRAD4_SUMS
     vmov    r6, s1
     cmp     r1, r6
     bne.w   resmcu_winograd4_pair
+    add     sp, sp, #WINOGRAD4_FRAME
     vpop    {s16-s31}
     pop     {r4-r11, pc}
     .size resmcu_winograd4_products, . - resmcu_winograd4_products

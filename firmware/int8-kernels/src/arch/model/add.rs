@@ -47,7 +47,7 @@ impl Sum {
         let Usual { output_multiplier, output_shift, output_offset, .. } = *usual;
         Self {
             halved_offset: usual.halved_offset.wrapping_shl(LEFT_SHIFT + HEADROOM - 1),
-            other_offset: usual.other_offset,
+            other_offset: usual.other_offset.wrapping_shl(LEFT_SHIFT + HEADROOM),
             other: Rescale::new(usual.other_multiplier, usual.other_shift, 0),
             output: Rescale::new(output_multiplier, output_shift, output_offset),
         }
@@ -55,7 +55,8 @@ impl Sum {
 
     #[inline]
     fn of(self, halved: i8, other: i8) -> i8 {
-        let other = i32::from(other).wrapping_add(self.other_offset) << (LEFT_SHIFT + HEADROOM);
+        let other = i32::from(other) << (LEFT_SHIFT + HEADROOM);
+        let other = other.wrapping_add(self.other_offset);
         let sum = (self.other.apply(other) << HEADROOM).wrapping_add(self.halved_offset);
         let sum = sum.wrapping_add(i32::from(halved) << (LEFT_SHIFT + HEADROOM - 1));
         self.output.apply(sum).clamp(i8::MIN.into(), i8::MAX.into()) as i8

@@ -59,9 +59,12 @@
     sw      t6, RESMCU_TILE(sp)
     sw      s0, RESMCU_SKIP(sp)
     sw      s1, RESMCU_FORM(sp)
+    mv      a0, t0
+    mv      a1, t1
     .endm
 
-# Goes back to \loop with the next tile, or returns. \bytes: of a channel's constants.
+# Goes back to \loop with the next tile, a0 its first sum and a1 its first output, or returns.
+# \bytes: of a channel's constants.
     .macro resmcu_outputs_end name, loop, bytes
     lw      a0, RESMCU_SUMS(sp)
     lw      a1, RESMCU_Y(sp)
@@ -80,13 +83,13 @@
     addi    a1, a1, 1
     sw      a1, RESMCU_Y(sp)
     beqz    a3, 3f
-    lw      a0, RESMCU_CONSTANTS(sp)
+    lw      a5, RESMCU_CONSTANTS(sp)
     andi    a4, a3, 2
-    addi    a0, a0, \bytes
+    addi    a5, a5, \bytes
     bnez    a4, 2f
     lw      a2, RESMCU_SKIP(sp)
-    add     a0, a0, a2
-2:  sw      a0, RESMCU_CONSTANTS(sp)
+    add     a5, a5, a2
+2:  sw      a5, RESMCU_CONSTANTS(sp)
     j       \loop
 3:  lw      ra, 0(sp)
     lw      s0, 4(sp)
@@ -217,8 +220,7 @@
 
 # void resmcu_rv32_winograd4_outputs(const context *)
     resmcu_outputs_begin resmcu_rv32_winograd4_outputs
-5:  lw      a0, RESMCU_SUMS(sp)
-    addi    a0, a0, 1024
+5:  addi    a0, a0, 1024
     resmcu_winograd4_column 0, t0, s0, t6
     resmcu_winograd4_column 1, t1, s1, s6
     resmcu_winograd4_column 2, t2, s2, s7
@@ -226,7 +228,6 @@
     resmcu_winograd4_column 4, t4, s4, s9
     resmcu_winograd4_column 5, t5, s5, s10
     lw      a0, RESMCU_CONSTANTS(sp)
-    lw      a1, RESMCU_Y(sp)
     lw      a2, RESMCU_PIXEL(sp)
     lw      a3, 64(a0)
     lw      a4, 68(a0)
@@ -257,23 +258,21 @@
 # void resmcu_rv32_polyphase2_outputs(const context *)
 # The sums are AA AC AB CA CC CB BA BC BB; an output is A + B or C + B in both dimensions.
     resmcu_outputs_begin resmcu_rv32_polyphase2_outputs
-5:  lw      a6, RESMCU_SUMS(sp)
-    lw      a0, RESMCU_CONSTANTS(sp)
-    lw      a1, RESMCU_Y(sp)
+5:  lw      a6, RESMCU_CONSTANTS(sp)
     lw      a2, RESMCU_PIXEL(sp)
-    lw      t0, 0(a6)
-    lw      t1, 64(a6)
-    lw      t2, 128(a6)
-    lw      t3, 192(a6)
-    lw      t4, 256(a6)
-    lw      t5, 320(a6)
-    lw      s0, 384(a6)
-    lw      s1, 448(a6)
-    lw      s2, 512(a6)
-    lw      s3, 0(a0)
-    lw      a3, 4(a0)
-    lw      a4, 8(a0)
-    lw      a5, 12(a0)
+    lw      t0, 0(a0)
+    lw      t1, 64(a0)
+    lw      t2, 128(a0)
+    lw      t3, 192(a0)
+    lw      t4, 256(a0)
+    lw      t5, 320(a0)
+    lw      s0, 384(a0)
+    lw      s1, 448(a0)
+    lw      s2, 512(a0)
+    lw      s3, 0(a6)
+    lw      a3, 4(a6)
+    lw      a4, 8(a6)
+    lw      a5, 12(a6)
     lw      s4, RESMCU_FORM(sp)
     li      a7, 255
     add     s0, s0, s2
