@@ -9,6 +9,8 @@ pub(crate) mod armv7em;
 
 #[cfg(not(resmcu_passes = "armv7em"))]
 pub(crate) mod block;
+#[cfg(any(resmcu_passes = "armv7em", resmcu_passes = "armv7m", resmcu_passes = "rv32"))]
+mod inputs;
 #[cfg(not(resmcu_passes = "armv7em"))]
 #[cfg_attr(
     any(resmcu_passes = "armv7m", resmcu_passes = "rv32"),
@@ -61,6 +63,7 @@ pub(crate) mod passes {
     pub(crate) use super::model::dot8;
 
     #[cfg(not(any(
+        resmcu_passes = "armv7em",
         all(feature = "helium", target_arch = "arm", target_os = "none"),
         all(feature = "rvv", target_arch = "riscv32", target_os = "none")
     )))]

@@ -1,5 +1,8 @@
 //! The passes in assembly for Armv7E-M, and for Armv8-M with DSP extension and FPU.
 
+// Helium has its own.
+#[cfg(not(feature = "helium"))]
+pub(crate) mod add;
 pub(crate) mod direct16;
 #[path = "../armv7m/pixel_pairs.rs"]
 pub(crate) mod pixel_pairs;
@@ -11,6 +14,7 @@ mod assembly {
     // SAFETY: defines functions, which keep the procedure call standard.
     core::arch::global_asm!(
         include_str!("dual_step.s"),
+        include_str!("add.s"),
         include_str!("direct16.s"),
         include_str!("polyphase2.s"),
         include_str!("../armv7m/winograd4_columns.s"),

@@ -23,16 +23,16 @@
     .endr
     .endm
 
-@ void resmcu_armv7m_winograd4_rows(const context *)
+@ void resmcu_winograd4_rows(const context *)
 @ context: six rows, u, bytes of a pixel, end of row 0, 120 * channels - 4
 @ r0-r5 rows, r6 u, r7-r12 data, lr free; on the stack the end of the pixel, its bytes, the end of
 @ row 0, back to the next column's u.
-    .section .text.resmcu_armv7m_winograd4_rows, "ax", %progbits
+    .section .text.resmcu_winograd4_rows, "ax", %progbits
     .balign 4
-    .global resmcu_armv7m_winograd4_rows
-    .type resmcu_armv7m_winograd4_rows, %function
+    .global resmcu_winograd4_rows
+    .type resmcu_winograd4_rows, %function
     .thumb_func
-resmcu_armv7m_winograd4_rows:
+resmcu_winograd4_rows:
     push    {r4-r11, lr}
     sub     sp, #16
     ldrd    r7, r8, [r0, #28]
@@ -69,7 +69,7 @@ resmcu_armv7m_winograd4_rows:
     bne     1b
     add     sp, #16
     pop     {r4-r11, pc}
-    .size resmcu_armv7m_winograd4_rows, . - resmcu_armv7m_winograd4_rows
+    .size resmcu_winograd4_rows, . - resmcu_winograd4_rows
 
 @ One channel of a column: five bytes become the terms x0 - x2, x1, x4 - x2, x3, x2, at \to bytes of
 @ u.
@@ -88,16 +88,16 @@ resmcu_armv7m_winograd4_rows:
     strh    r8, [r5, #\to+144]
     .endm
 
-@ void resmcu_armv7m_polyphase2_rows(const context *)
+@ void resmcu_polyphase2_rows(const context *)
 @ context: five rows, u, bytes of a pixel, end of row 0, 90 * channels - 4
 @ r0-r4 rows, r5 u, r6-r10 data, r11 the end of the pixel, r12 its bytes, lr the end of row 0; on
 @ the stack back to the next column's u.
-    .section .text.resmcu_armv7m_polyphase2_rows, "ax", %progbits
+    .section .text.resmcu_polyphase2_rows, "ax", %progbits
     .balign 4
-    .global resmcu_armv7m_polyphase2_rows
-    .type resmcu_armv7m_polyphase2_rows, %function
+    .global resmcu_polyphase2_rows
+    .type resmcu_polyphase2_rows, %function
     .thumb_func
-resmcu_armv7m_polyphase2_rows:
+resmcu_polyphase2_rows:
     push    {r4-r11, lr}
     ldr     r4, [r0, #32]
     push    {r4}
@@ -118,7 +118,7 @@ resmcu_armv7m_polyphase2_rows:
     bne.w   1b
     add     sp, #4
     pop     {r4-r11, pc}
-    .size resmcu_armv7m_polyphase2_rows, . - resmcu_armv7m_polyphase2_rows
+    .size resmcu_polyphase2_rows, . - resmcu_polyphase2_rows
 
 @ One channel of a line: the terms x0 - x2, x1, x4 - x2, x3, x2 in r3, r4, r7, r6, r5.
     .macro resmcu_polyphase2_terms from
@@ -164,15 +164,15 @@ resmcu_armv7m_polyphase2_rows:
     strh    r5, [\to, r11, lsl #2]
     .endm
 
-@ void resmcu_armv7m_polyphase2_columns(const u32 *u, u32 *v, quads, bytes of a point)
+@ void resmcu_polyphase2_columns(const u32 *u, u32 *v, quads, bytes of a point)
 @ r0 u, r1 v of the half quad, r2 halves, r3-r7 data, r8, r9 free, r10 v of the line, r11, r12, lr:
 @ 1, 5, 7 points.
-    .section .text.resmcu_armv7m_polyphase2_columns, "ax", %progbits
+    .section .text.resmcu_polyphase2_columns, "ax", %progbits
     .balign 4
-    .global resmcu_armv7m_polyphase2_columns
-    .type resmcu_armv7m_polyphase2_columns, %function
+    .global resmcu_polyphase2_columns
+    .type resmcu_polyphase2_columns, %function
     .thumb_func
-resmcu_armv7m_polyphase2_columns:
+resmcu_polyphase2_columns:
     push    {r4-r11, lr}
     mov     r11, r3
     add     r12, r11, r11, lsl #2
@@ -199,4 +199,4 @@ resmcu_armv7m_polyphase2_columns:
     cmp     r2, #0
     bne.w   1b
     pop     {r4-r11, pc}
-    .size resmcu_armv7m_polyphase2_columns, . - resmcu_armv7m_polyphase2_columns
+    .size resmcu_polyphase2_columns, . - resmcu_polyphase2_columns

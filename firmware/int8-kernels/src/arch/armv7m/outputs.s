@@ -162,16 +162,16 @@
     .endif
     .endm
 
-    .macro resmcu_winograd4_rows form
+    .macro resmcu_winograd4_rows_out form
     resmcu_winograd4_row 0, 0, \form
     resmcu_winograd4_row 1, 1, \form
     resmcu_winograd4_row 2, 2, \form
     resmcu_winograd4_row 3, 2, \form
     .endm
 
-@ void resmcu_armv7m_winograd4_outputs(const context *)
+@ void resmcu_winograd4_outputs(const context *)
 @ Columns in place in the sums, then rows.
-    resmcu_outputs_begin resmcu_armv7m_winograd4_outputs
+    resmcu_outputs_begin resmcu_winograd4_outputs
 5:  ldr     r1, [sp, #RESMCU_SUMS]
     add     r1, #512
     .irp j, 0, 1, 2, 3, 4, 5
@@ -198,16 +198,16 @@
     ldr     r0, [sp, #RESMCU_FORM]
     cmp     r0, #1
     bhs.w   6f
-    resmcu_winograd4_rows 0
+    resmcu_winograd4_rows_out 0
     b.w     7f
 6:  bne.w   6f
-    resmcu_winograd4_rows 1
+    resmcu_winograd4_rows_out 1
     b.w     7f
 6:  resmcu_tflite_constants r6, r0
     str     r6, [sp, #RESMCU_LAST]
     str     r0, [sp, #RESMCU_SHIFT]
-    resmcu_winograd4_rows 2
-7:  resmcu_outputs_end resmcu_armv7m_winograd4_outputs, 5b, 76
+    resmcu_winograd4_rows_out 2
+7:  resmcu_outputs_end resmcu_winograd4_outputs, 5b, 76
 
 @ One place of both tiles, at r1 and r12 bytes on. r4 scale, r5 last word, lr free.
     .macro resmcu_polyphase2_place a, b, form
@@ -249,9 +249,9 @@
     add     \b, \t
     .endm
 
-@ void resmcu_armv7m_polyphase2_outputs(const context *)
+@ void resmcu_polyphase2_outputs(const context *)
 @ The sums are AA AC AB CA CC CB BA BC BB; an output is A + B or C + B in both dimensions.
-    resmcu_outputs_begin resmcu_armv7m_polyphase2_outputs
+    resmcu_outputs_begin resmcu_polyphase2_outputs
 5:  ldr     lr, [sp, #RESMCU_SUMS]
     ldrd    r0, r1, [lr, #256]
     ldrd    r2, r3, [lr, #192]
@@ -292,7 +292,7 @@
 6:  resmcu_tflite_constants r5, lr
     str     lr, [sp, #RESMCU_SHIFT]
     resmcu_polyphase2_places 2
-7:  resmcu_outputs_end resmcu_armv7m_polyphase2_outputs, 5b, 16
+7:  resmcu_outputs_end resmcu_polyphase2_outputs, 5b, 16
 
 @ Both pixels of a channel of the profile `tflite`, of which r3 is the pair's end: \a and \b become
 @ what is to be clamped. r7, r8, lr free.
@@ -308,16 +308,16 @@
     asr     \b, \b, r7
     .endm
 
-@ void resmcu_armv7m_direct16_outputs(const context *)
+@ void resmcu_direct16_outputs(const context *)
 @ context: sums, both pixels, a pair's words, pairs, bytes of a pair, form
 @ r0 sums, r1, r2 pixels, r3 the pair, r4 pairs, r5 bytes of a pair, r6 form, r7, r8 constants of both
 @ channels, r9-r12 accumulators, lr free.
-    .section .text.resmcu_armv7m_direct16_outputs, "ax", %progbits
+    .section .text.resmcu_direct16_outputs, "ax", %progbits
     .balign 4
-    .global resmcu_armv7m_direct16_outputs
-    .type resmcu_armv7m_direct16_outputs, %function
+    .global resmcu_direct16_outputs
+    .type resmcu_direct16_outputs, %function
     .thumb_func
-resmcu_armv7m_direct16_outputs:
+resmcu_direct16_outputs:
     push    {r4-r11, lr}
     ldm     r0, {r0-r6}
 1:  ldr     r7, [r3]
@@ -359,4 +359,4 @@ resmcu_armv7m_direct16_outputs:
 4:  resmcu_direct16_tflite r9, r10, 0
     resmcu_direct16_tflite r11, r12, 1
     b       3b
-    .size resmcu_armv7m_direct16_outputs, . - resmcu_armv7m_direct16_outputs
+    .size resmcu_direct16_outputs, . - resmcu_direct16_outputs

@@ -60,16 +60,16 @@
     resmcu_channel \pairs, 0, 16
     .endm
 
-@ void resmcu_armv7m_sums_PAIRS(const context *)
+@ void resmcu_sums_one, resmcu_sums_all(const context *)
 @ context: inputs, weights, bytes from pair to pair, bytes of inputs of each sum (at least one,
 @ each at least a step, a zero after the last), sums
-    .macro resmcu_sums pairs
-    .section .text.resmcu_armv7m_sums_\pairs, "ax", %progbits
+    .macro resmcu_sums name, pairs
+    .section .text.resmcu_sums_\name, "ax", %progbits
     .balign 4
-    .global resmcu_armv7m_sums_\pairs
-    .type resmcu_armv7m_sums_\pairs, %function
+    .global resmcu_sums_\name
+    .type resmcu_sums_\name, %function
     .thumb_func
-resmcu_armv7m_sums_\pairs:
+resmcu_sums_\name:
     push    {r4-r11, lr}
     sub     sp, #RESMCU_SUMS_FRAME
     mov     r12, sp
@@ -112,8 +112,8 @@ resmcu_armv7m_sums_\pairs:
     bne.w   1b
     add     sp, #RESMCU_SUMS_FRAME
     pop     {r4-r11, pc}
-    .size resmcu_armv7m_sums_\pairs, . - resmcu_armv7m_sums_\pairs
+    .size resmcu_sums_\name, . - resmcu_sums_\name
     .endm
 
-    resmcu_sums 2
-    resmcu_sums 1
+    resmcu_sums all, 2
+    resmcu_sums one, 1

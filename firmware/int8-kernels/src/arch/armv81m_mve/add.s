@@ -9,15 +9,15 @@
     vrshl.s32 \q, \shift
     .endm
 
-@ void resmcu_mve_add(const i8 *halved, const i8 *other, i8 *y, count, const constants *)
+@ void resmcu_add(const i8 *halved, const i8 *other, i8 *y, count, const constants *)
 @ constants: offset of the halved input; offset, multiplier, shift of the other one; multiplier,
 @ shift, offset of the output, in r4 to r10.
-    .section .text.resmcu_mve_add, "ax", %progbits
+    .section .text.resmcu_add, "ax", %progbits
     .balign 4
-    .global resmcu_mve_add
-    .type resmcu_mve_add, %function
+    .global resmcu_add
+    .type resmcu_add, %function
     .thumb_func
-resmcu_mve_add:
+resmcu_add:
     push    {r4-r10, lr}
     ldr     r12, [sp, #32]
     ldm     r12, {r4-r10}
@@ -39,4 +39,4 @@ resmcu_mve_add:
     vstrb.32 q0, [r2], #4
     letp    lr, 1b
     pop     {r4-r10, pc}
-    .size resmcu_mve_add, . - resmcu_mve_add
+    .size resmcu_add, . - resmcu_add

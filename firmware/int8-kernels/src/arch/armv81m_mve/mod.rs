@@ -1,5 +1,6 @@
 //! The passes in assembly for Helium, the vector extension of Armv8.1-M (Cortex-M55, M85).
 
+#[path = "../add.rs"]
 pub(crate) mod add;
 pub(crate) mod dot8;
 

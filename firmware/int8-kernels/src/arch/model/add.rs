@@ -8,6 +8,7 @@ const HEADROOM: u32 = 2;
 
 /// One rescaling with a right shift of `e >= 1` as one floor, which `ops::add` explains.
 #[derive(Clone, Copy)]
+#[repr(C)]
 struct Rescale {
     multiplier: i32,
     /// `1 + 2^e + zero * 2^(e+1)`.
@@ -34,7 +35,8 @@ impl Rescale {
 
 /// The constants as one floor a rescaling wants them.
 #[derive(Clone, Copy)]
-struct Sum {
+#[repr(C)]
+pub(crate) struct Sum {
     /// Shifted, with what makes it a half.
     halved_offset: i32,
     other_offset: i32,
@@ -43,7 +45,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn new(usual: &Usual) -> Self {
+    pub(crate) fn new(usual: &Usual) -> Self {
         let Usual { output_multiplier, output_shift, output_offset, .. } = *usual;
         Self {
             halved_offset: usual.halved_offset.wrapping_shl(LEFT_SHIFT + HEADROOM - 1),

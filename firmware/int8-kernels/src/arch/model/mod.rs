@@ -5,6 +5,10 @@
     all(feature = "helium", target_arch = "arm", target_os = "none"),
     all(feature = "rvv", target_arch = "riscv32", target_os = "none")
 )))]
+#[cfg_attr(
+    resmcu_passes = "armv7em",
+    expect(dead_code, reason = "computes in assembly with the same constants")
+)]
 pub(crate) mod add;
 #[cfg(not(all(feature = "helium", target_arch = "arm", target_os = "none")))]
 pub(crate) mod dot8;

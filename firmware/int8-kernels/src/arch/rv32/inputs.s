@@ -34,15 +34,15 @@
     sw      s5, \at+200(a6)
     .endm
 
-# void resmcu_rv32_winograd4_rows(const context *)
+# void resmcu_winograd4_rows(const context *)
 # context: six rows, u, bytes of a pixel, end of row 0, 120 * channels - 4
 # a0-a5 rows, a6 u, a7 0x00ff00ff, s6 0x80808080, s7 the end of the pixel, s8 its bytes, s9 the end
 # of row 0, s10 back to the next column's u; t0-t5 four channels plus 128, s0-s5 two of them.
-    .section .text.resmcu_rv32_winograd4_rows, "ax", @progbits
+    .section .text.resmcu_winograd4_rows, "ax", @progbits
     .balign 4
-    .global resmcu_rv32_winograd4_rows
-    .type resmcu_rv32_winograd4_rows, @function
-resmcu_rv32_winograd4_rows:
+    .global resmcu_winograd4_rows
+    .type resmcu_winograd4_rows, @function
+resmcu_winograd4_rows:
     addi    sp, sp, -48
     sw      s0, 0(sp)
     sw      s1, 4(sp)
@@ -123,17 +123,17 @@ resmcu_rv32_winograd4_rows:
     lw      s10, 40(sp)
     addi    sp, sp, 48
     ret
-    .size resmcu_rv32_winograd4_rows, . - resmcu_rv32_winograd4_rows
+    .size resmcu_winograd4_rows, . - resmcu_winograd4_rows
 
-# void resmcu_rv32_winograd4_columns(const u32 *u, u32 *v, quads, bytes of a point)
+# void resmcu_winograd4_columns(const u32 *u, u32 *v, quads, bytes of a point)
 # a0 u, a1 v of the quad, a2 quads, a3 bytes of a point, a4 0x3400, which keeps the low lane above
 # zero, so that no borrow goes into the high one; a5 v of the point, which is the next one with each
 # store; t0-t6 data.
-    .section .text.resmcu_rv32_winograd4_columns, "ax", @progbits
+    .section .text.resmcu_winograd4_columns, "ax", @progbits
     .balign 4
-    .global resmcu_rv32_winograd4_columns
-    .type resmcu_rv32_winograd4_columns, @function
-resmcu_rv32_winograd4_columns:
+    .global resmcu_winograd4_columns
+    .type resmcu_winograd4_columns, @function
+resmcu_winograd4_columns:
     li      a4, 0x3400
 1:
     .irp half, 0, 4
@@ -159,7 +159,7 @@ resmcu_rv32_winograd4_columns:
     addi    a2, a2, -1
     bnez    a2, 1b
     ret
-    .size resmcu_rv32_winograd4_columns, . - resmcu_rv32_winograd4_columns
+    .size resmcu_winograd4_columns, . - resmcu_winograd4_columns
 
 # One channel of a column: five bytes become the terms x0 - x2, x1, x4 - x2, x3, x2. \from: its byte
 # of the pixel, \to: its halfword of u.
@@ -178,15 +178,15 @@ resmcu_rv32_winograd4_columns:
     sh      t2, \to+144(a5)
     .endm
 
-# void resmcu_rv32_polyphase2_rows(const context *)
+# void resmcu_polyphase2_rows(const context *)
 # context: five rows, u, bytes of a pixel, end of row 0, 90 * channels - 4
 # a0-a4 rows, a5 u, a6 bytes of a pixel, a7 the end of row 0, t5 back to the next column's u, t6 the
 # end of the pixel, t0-t4 data.
-    .section .text.resmcu_rv32_polyphase2_rows, "ax", @progbits
+    .section .text.resmcu_polyphase2_rows, "ax", @progbits
     .balign 4
-    .global resmcu_rv32_polyphase2_rows
-    .type resmcu_rv32_polyphase2_rows, @function
-resmcu_rv32_polyphase2_rows:
+    .global resmcu_polyphase2_rows
+    .type resmcu_polyphase2_rows, @function
+resmcu_polyphase2_rows:
     lw      a1, 4(a0)
     lw      a2, 8(a0)
     lw      a3, 12(a0)
@@ -211,7 +211,7 @@ resmcu_rv32_polyphase2_rows:
     sub     a5, a5, t5
     bne     a0, a7, 1b
     ret
-    .size resmcu_rv32_polyphase2_rows, . - resmcu_rv32_polyphase2_rows
+    .size resmcu_polyphase2_rows, . - resmcu_polyphase2_rows
 
 # One channel of a line: the terms x0 - x2, x1, x4 - x2, x3, x2 go to s0, s1, s2, s3, s4.
     .macro resmcu_polyphase2_columns_channel from, to
@@ -243,15 +243,15 @@ resmcu_rv32_polyphase2_rows:
     .endif
     .endm
 
-# void resmcu_rv32_polyphase2_columns(const u32 *u, u32 *v, quads, bytes of a point)
+# void resmcu_polyphase2_columns(const u32 *u, u32 *v, quads, bytes of a point)
 # a0 u, a1 v of the half quad, a2 halves, a3, a4, a5, a6, a7, t6: 1, 2, 5, 6, 8, 9 points; s0-s4
 # places of a line's terms. Their points: 0, 1, 4, 5, 8 of a line with the first, 2, 3, 6, 7, 9 with
 # the odd term; ten more with the last and odd last; with the middle one 20 to 24.
-    .section .text.resmcu_rv32_polyphase2_columns, "ax", @progbits
+    .section .text.resmcu_polyphase2_columns, "ax", @progbits
     .balign 4
-    .global resmcu_rv32_polyphase2_columns
-    .type resmcu_rv32_polyphase2_columns, @function
-resmcu_rv32_polyphase2_columns:
+    .global resmcu_polyphase2_columns
+    .type resmcu_polyphase2_columns, @function
+resmcu_polyphase2_columns:
     addi    sp, sp, -32
     sw      s0, 0(sp)
     sw      s1, 4(sp)
@@ -289,4 +289,4 @@ resmcu_rv32_polyphase2_columns:
     lw      s4, 16(sp)
     addi    sp, sp, 32
     ret
-    .size resmcu_rv32_polyphase2_columns, . - resmcu_rv32_polyphase2_columns
+    .size resmcu_polyphase2_columns, . - resmcu_polyphase2_columns

@@ -205,7 +205,7 @@
     resmcu_winograd4_place \m3, 4*\i+3, \form
     .endm
 
-    .macro resmcu_winograd4_rows form
+    .macro resmcu_winograd4_rows_out form
     resmcu_winograd4_row 0, 0, t0, t1, t2, t3, t4, t5, \form
     resmcu_winograd4_row 1, 1, s0, s1, s2, s3, s4, s5, \form
     resmcu_winograd4_row 2, 2, t6, s6, s7, s8, s9, s10, \form
@@ -218,8 +218,8 @@
     resmcu_winograd4_row 3, 2, t0, t1, t2, t3, t4, t5, \form
     .endm
 
-# void resmcu_rv32_winograd4_outputs(const context *)
-    resmcu_outputs_begin resmcu_rv32_winograd4_outputs
+# void resmcu_winograd4_outputs(const context *)
+    resmcu_outputs_begin resmcu_winograd4_outputs
 5:  addi    a0, a0, 1024
     resmcu_winograd4_column 0, t0, s0, t6
     resmcu_winograd4_column 1, t1, s1, s6
@@ -235,15 +235,15 @@
     lw      a6, RESMCU_FORM(sp)
     li      a7, 255
     bnez    a6, 6f
-    resmcu_winograd4_rows 0
+    resmcu_winograd4_rows_out 0
     j       7f
 6:  addi    a6, a6, -1
     bnez    a6, 6f
-    resmcu_winograd4_rows 1
+    resmcu_winograd4_rows_out 1
     j       7f
 6:  resmcu_tflite_constants a5, ra
-    resmcu_winograd4_rows 2
-7:  resmcu_outputs_end resmcu_rv32_winograd4_outputs, 5b, 76
+    resmcu_winograd4_rows_out 2
+7:  resmcu_outputs_end resmcu_winograd4_outputs, 5b, 76
 
 # Four outputs of a tile in \a, \b, \c, \d.
     .macro resmcu_polyphase2_places a, b, c, d, form
@@ -255,9 +255,9 @@
     resmcu_store \d, \form
     .endm
 
-# void resmcu_rv32_polyphase2_outputs(const context *)
+# void resmcu_polyphase2_outputs(const context *)
 # The sums are AA AC AB CA CC CB BA BC BB; an output is A + B or C + B in both dimensions.
-    resmcu_outputs_begin resmcu_rv32_polyphase2_outputs
+    resmcu_outputs_begin resmcu_polyphase2_outputs
 5:  lw      a6, RESMCU_CONSTANTS(sp)
     lw      a2, RESMCU_PIXEL(sp)
     lw      t0, 0(a0)
@@ -302,7 +302,7 @@
     j       7f
 6:  resmcu_tflite_constants a5, ra
     resmcu_polyphase2_places t0, t1, t3, t4, 2
-7:  resmcu_outputs_end resmcu_rv32_polyphase2_outputs, 5b, 16
+7:  resmcu_outputs_end resmcu_polyphase2_outputs, 5b, 16
 
 # One output of the direct kernel, \t, at \at(\y). t6 free.
     .macro resmcu_direct16_store t, at, y
@@ -332,15 +332,15 @@
     resmcu_tflite_round \b, t6, t0, t1
     .endm
 
-# void resmcu_rv32_direct16_outputs(const context *)
+# void resmcu_direct16_outputs(const context *)
 # context: sums, both pixels, a pair's words, pairs, bytes of a pair, form
 # a0 sums, a1, a2 pixels, a3 the pair, a4 pairs, a5 bytes of a pair, a6 form, a7 255, t0, t1 constants
 # of both channels, t2-t5 accumulators.
-    .section .text.resmcu_rv32_direct16_outputs, "ax", @progbits
+    .section .text.resmcu_direct16_outputs, "ax", @progbits
     .balign 4
-    .global resmcu_rv32_direct16_outputs
-    .type resmcu_rv32_direct16_outputs, @function
-resmcu_rv32_direct16_outputs:
+    .global resmcu_direct16_outputs
+    .type resmcu_direct16_outputs, @function
+resmcu_direct16_outputs:
     lw      a1, 4(a0)
     lw      a2, 8(a0)
     lw      a3, 12(a0)
@@ -388,4 +388,4 @@ resmcu_rv32_direct16_outputs:
 5:  resmcu_direct16_tflite t2, t3, 0
     resmcu_direct16_tflite t4, t5, 1
     j       4b
-    .size resmcu_rv32_direct16_outputs, . - resmcu_rv32_direct16_outputs
+    .size resmcu_direct16_outputs, . - resmcu_direct16_outputs

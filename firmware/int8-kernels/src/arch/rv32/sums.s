@@ -100,15 +100,15 @@
 8:
     .endm
 
-# void resmcu_rv32_sums_PAIRS(const context *)
+# void resmcu_sums_one, resmcu_sums_all(const context *)
 # context: inputs, weights, bytes from pair to pair, bytes of inputs of each sum (at least one,
 # each at least a step, a zero after the last), sums
-    .macro resmcu_sums pairs
-    .section .text.resmcu_rv32_sums_\pairs, "ax", @progbits
+    .macro resmcu_sums name, pairs
+    .section .text.resmcu_sums_\name, "ax", @progbits
     .balign 4
-    .global resmcu_rv32_sums_\pairs
-    .type resmcu_rv32_sums_\pairs, @function
-resmcu_rv32_sums_\pairs:
+    .global resmcu_sums_\name
+    .type resmcu_sums_\name, @function
+resmcu_sums_\name:
     addi    sp, sp, -64
     sw      ra, 0(sp)
     sw      s0, 4(sp)
@@ -179,8 +179,8 @@ resmcu_rv32_sums_\pairs:
     lw      s11, 48(sp)
     addi    sp, sp, 64
     ret
-    .size resmcu_rv32_sums_\pairs, . - resmcu_rv32_sums_\pairs
+    .size resmcu_sums_\name, . - resmcu_sums_\name
     .endm
 
-    resmcu_sums 4
-    resmcu_sums 1
+    resmcu_sums all, 4
+    resmcu_sums one, 1

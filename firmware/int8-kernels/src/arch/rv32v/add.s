@@ -12,14 +12,14 @@
     vssra.vx v8, v8, t0
     .endm
 
-# void resmcu_rv32v_add(const i8 *halved, const i8 *other, i8 *y, count, const constants *)
+# void resmcu_add(const i8 *halved, const i8 *other, i8 *y, count, const constants *)
 # constants: offset of the halved input; offset, multiplier, shift of the other one; multiplier,
 # shift, offset of the output, in a5, a6, a7, t1, t2, t3, t4.
-    .section .text.resmcu_rv32v_add, "ax", @progbits
+    .section .text.resmcu_add, "ax", @progbits
     .balign 4
-    .global resmcu_rv32v_add
-    .type resmcu_rv32v_add, @function
-resmcu_rv32v_add:
+    .global resmcu_add
+    .type resmcu_add, @function
+resmcu_add:
     lw      a5, 0(a4)
     lw      a6, 4(a4)
     lw      a7, 8(a4)
@@ -54,5 +54,5 @@ resmcu_rv32v_add:
     sub     a3, a3, t5
     bnez    a3, 1b
     ret
-    .size resmcu_rv32v_add, . - resmcu_rv32v_add
+    .size resmcu_add, . - resmcu_add
     .option pop

@@ -1,5 +1,6 @@
 //! The passes in assembly for RISC-V's vector extension 1.0, of 128 bits and more.
 
+#[path = "../add.rs"]
 pub(crate) mod add;
 pub(crate) mod lanes8;
 

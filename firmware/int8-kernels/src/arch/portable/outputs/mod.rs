@@ -1,5 +1,6 @@
 //! From sums to outputs in plain Rust: the output transforms, and the requantization.
 
+#[cfg(resmcu_passes = "portable")]
 pub(crate) mod winograd4;
 
 use crate::arch::block::{Outputs, Pixels};

@@ -1,11 +1,11 @@
-//! The usual add in place, behind the signatures of `model`.
+//! The usual add in place by a vector unit, whose folder defines the function: as `model::add`.
 
 use crate::ops::add::Usual;
 
 #[expect(unsafe_code, reason = "declares the assembly of this operator")]
 // SAFETY: the signature is that which its file of assembly states.
 unsafe extern "C" {
-    fn resmcu_rv32v_add(
+    fn resmcu_add(
         halved: *const i8,
         other: *const i8,
         y: *mut i8,
@@ -21,7 +21,7 @@ pub(crate) fn to_halved(usual: &Usual, other: &[i8], y: &mut [i8]) {
         #[expect(unsafe_code, reason = "calls the assembly")]
         // SAFETY: both inputs have at least `count` bytes, and `y` is read before it is written.
         unsafe {
-            resmcu_rv32v_add(y, other.as_ptr(), y, count, usual);
+            resmcu_add(y, other.as_ptr(), y, count, usual);
         }
     }
 }
@@ -33,7 +33,7 @@ pub(crate) fn to_other(usual: &Usual, halved: &[i8], y: &mut [i8]) {
         #[expect(unsafe_code, reason = "calls the assembly")]
         // SAFETY: both inputs have at least `count` bytes, and `y` is read before it is written.
         unsafe {
-            resmcu_rv32v_add(halved.as_ptr(), y, y, count, usual);
+            resmcu_add(halved.as_ptr(), y, y, count, usual);
         }
     }
 }
