@@ -304,6 +304,8 @@ struct Costs {
     generic: [usize; 2],
     /// Four channels of two tiles (or pixels) and two outputs.
     step: usize,
+    /// The same where one pair of outputs is taken at a time, as with weights on the fly.
+    step_alone: usize,
     /// What comes with each sum that is not a step.
     sum: usize,
     /// Four channels of one place in a vertical and in a horizontal pass, and in the transform of
@@ -333,6 +335,7 @@ struct Costs {
 const ARMV7EM: Costs = Costs {
     generic: [22, 40],
     step: 10,
+    step_alone: 10,
     sum: 2,
     winograd: [72, 252, 820],
     polyphase: [45, 110, 240],
@@ -348,8 +351,9 @@ const ARMV7EM: Costs = Costs {
 const ARMV7M: Costs = Costs {
     generic: [22, 43],
     step: 29,
+    step_alone: 34,
     sum: 8,
-    winograd: [84, 252, 3000],
+    winograd: [84, 252, 2600],
     polyphase: [56, 290, 1300],
     outputs: [1050, 210],
     patch: [18, 100],
@@ -363,9 +367,10 @@ const ARMV7M: Costs = Costs {
 const ARMV6M: Costs = Costs {
     generic: [55, 52],
     step: 62,
+    step_alone: 62,
     sum: 22,
-    winograd: [200, 900, 6000],
-    polyphase: [200, 1500, 2500],
+    winograd: [200, 900, 4000],
+    polyphase: [200, 1500, 3000],
     outputs: [6700, 900],
     patch: [24, 140],
     pixels: 140,
@@ -378,9 +383,10 @@ const ARMV6M: Costs = Costs {
 const RV32: Costs = Costs {
     generic: [32, 29],
     step: 43,
+    step_alone: 52,
     sum: 6,
-    winograd: [85, 445, 4000],
-    polyphase: [56, 310, 1500],
+    winograd: [85, 445, 2900],
+    polyphase: [56, 310, 1800],
     outputs: [1400, 240],
     patch: [18, 100],
     pixels: 80,
@@ -453,7 +459,8 @@ impl Costs {
         let quads = usize::from(window.input[2]).div_ceil(4);
         let outputs = usize::from(window.output[2]) / 2;
         let transform = (8 * self.winograd[0] + 2 * self.winograd[1]) * quads + 300;
-        let products = outputs * (36 * (self.step * quads + self.sum) + self.outputs[0]);
+        let step = if passes == 0 { self.step } else { self.step_alone };
+        let products = outputs * (36 * (step * quads + self.sum) + self.outputs[0]);
         pairs * (transform + products) + passes * outputs * (self.winograd[2] * quads + 60)
     }
 
@@ -462,7 +469,8 @@ impl Costs {
         let quads = usize::from(window.input[2]).div_ceil(4);
         let outputs = usize::from(window.output[2]) / 2;
         let transform = (8 * self.polyphase[0] + 2 * self.polyphase[1]) * quads + 300;
-        let products = outputs * (25 * self.step * quads + 9 * self.sum + self.outputs[1]);
+        let step = if passes == 0 { self.step } else { self.step_alone };
+        let products = outputs * (25 * step * quads + 9 * self.sum + self.outputs[1]);
         pairs * (transform + products) + passes * outputs * (self.polyphase[2] * quads + 60)
     }
 

@@ -57,26 +57,34 @@ fn for_each_block(
 
 /// Transforms the weights of a pair of outputs, `[C/4][2][9]` words of four int8, and copies the
 /// constants that follow them: what is stored for the same pair where it is stored transformed.
-fn transform_weights(method: Method, packed: &[u32], channels: usize, transformed: &mut [u32]) {
-    let (points, quads) = (method.geometry().points, channels / 4);
+///
+/// `transform`: nine weights of two channels become all points, `high * 2^16 + low` as one number
+/// before and after: sums and shifts need not know of the lanes, which are taken apart in the end.
+fn transform_weights<const POINTS: usize>(
+    packed: &[u32],
+    channels: usize,
+    transformed: &mut [u32],
+    transform: impl Fn([u32; 9]) -> [u32; POINTS],
+) {
+    let quads = channels / 4;
     let (taps, constants) = packed.split_at((18 * quads).min(packed.len()));
-    for (index, taps) in taps.chunks_exact(9).enumerate() {
+    for (index, taps) in taps.as_chunks::<9>().0.iter().enumerate() {
         for half in 0..2 {
-            let lanes = [0, 1].map(|lane| {
-                let mut nine = [0; 9];
-                let bytes =
-                    taps.iter().map(|word| i32::from((word >> (8 * (2 * lane + half))) as i8));
-                nine.iter_mut().zip(bytes).for_each(|(n, w)| *n = w);
-                nine
-            });
-            let at = 4 * (index / 2) + 2 * (index % 2) + half;
-            let slots = transformed.iter_mut().skip(at).step_by((4 * quads).max(1));
-            for (point, slot) in slots.take(points).enumerate() {
-                let [low, high] = lanes.map(|nine| method.weight(&nine, point));
-                *slot = int16_pair(low, high);
+            let number = |word: u32| {
+                let byte = |at: u32| i32::from((word >> at) as i8).cast_unsigned();
+                (byte(16 + 8 * half) << 16).wrapping_add(byte(8 * half))
+            };
+            // Not by `step_by`, which divides.
+            let mut at = 4 * (index / 2) + 2 * (index % 2) + half as usize;
+            for point in transform(taps.map(number)) {
+                let borrowed = (point & 0x8000) << 1;
+                if let Some(slot) = transformed.get_mut(at) {
+                    *slot = point.wrapping_add(borrowed);
+                }
+                at += 4 * quads;
             }
         }
     }
-    let rest = transformed.iter_mut().skip(points * channels);
+    let rest = transformed.iter_mut().skip(POINTS * channels);
     rest.zip(constants).for_each(|(slot, &word)| *slot = word);
 }

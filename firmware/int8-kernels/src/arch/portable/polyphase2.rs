@@ -4,7 +4,7 @@ use super::{for_each_block, transform_weights, widen, words};
 use crate::arch::block::Counts;
 use crate::arch::inner::{self, Sums};
 use crate::packed::dsp::int16_pair;
-use crate::packed::polyphase2::{COLUMNS, ROWS, SUMS, TERMS};
+use crate::packed::polyphase2::{COLUMNS, POINTS, ROWS, SUMS, TERMS};
 use crate::packed::tiles::{Method, Products};
 
 /// Products of each sum.
@@ -79,5 +79,20 @@ pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
 
 /// Transforms the weights of a pair of outputs, `[C/4][2][9]` words of four int8.
 pub(crate) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
-    transform_weights(Method::Polyphase2, packed, channels, transformed);
+    transform_weights(packed, channels, transformed, |taps| {
+        let [a, b, c] = *taps.as_chunks::<3>().0 else { return [0; POINTS] };
+        let columns = [0, 1, 2].map(|x| weight([a[x], b[x], c[x]]));
+        let [f, o, l, m] = [0, 1, 2, 3].map(|i| weight(columns.map(|column| column[i])));
+        // In the order of `TERMS`; both odd terms have one weight.
+        let [[ff, fo, fl, fm], [of, oo, ol, om], [lf, lo, ll, lm], [mf, mo, ml, mm]] = [f, o, l, m];
+        [
+            ff, fo, of, oo, fl, fo, ol, oo, fm, om, lf, lo, of, oo, ll, lo, ol, oo, lm, om, mf, mo,
+            ml, mo, mm,
+        ]
+    });
+}
+
+/// The weights of the first, the odd, the last and the middle term.
+fn weight([a, b, c]: [u32; 3]) -> [u32; 4] {
+    [a, b, c, a.wrapping_add(c)]
 }

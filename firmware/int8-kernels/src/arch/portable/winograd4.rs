@@ -81,5 +81,26 @@ pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
 
 /// Transforms the weights of a pair of outputs, `[C/4][2][9]` words of four int8.
 pub(crate) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) {
-    transform_weights(Method::Winograd4, packed, channels, transformed);
+    transform_weights(packed, channels, transformed, |taps| {
+        let [a, b, c] = *taps.as_chunks::<3>().0 else { return [0; POINTS] };
+        let columns = [0, 1, 2].map(|x| weight([a[x], b[x], c[x]]));
+        let rows = [0, 1, 2, 3, 4, 5].map(|i| weight(columns.map(|column| column[i])));
+        let mut points = [0; POINTS];
+        points.as_chunks_mut().0.iter_mut().zip(rows).for_each(|(points, row)| *points = row);
+        points
+    });
+}
+
+/// `G w` of F(4,3).
+fn weight([a, b, c]: [u32; 3]) -> [u32; 6] {
+    let (ends, far) = (a.wrapping_add(c), a.wrapping_add(c.wrapping_mul(4)));
+    let (triple, twice) = (|v: u32| v.wrapping_mul(3), b.wrapping_mul(2));
+    [
+        triple(a),
+        b.wrapping_add(ends).wrapping_neg(),
+        b.wrapping_sub(ends),
+        far.wrapping_add(twice),
+        far.wrapping_sub(twice),
+        triple(c),
+    ]
 }
