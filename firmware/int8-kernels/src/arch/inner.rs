@@ -1,8 +1,8 @@
-//! The inner loops in assembly of cores that multiply one pair of numbers at a time, but have assembly
-//! for outputs too (Armv7-M, RV32IM): what `portable::inner` has in Rust, behind its signatures.
+//! The inner loops in assembly of cores that multiply one pair of numbers at a time, but have
+//! assembly for outputs too (Armv7-M, RV32IM): what `portable::inner` has in Rust.
 //!
-//! Owns the proof that no loop leaves its slices. What a core's loops take at once is in its `mod.rs`,
-//! and this file a module of that, so that all is known when it is compiled.
+//! Owns the proof that no loop leaves its slices. What a core's loops take at once is in its
+//! `mod.rs`, and this file a module of that, so that all is known when it is compiled.
 
 use super::{PAIRS, TILES, moves};
 use crate::arch::block::{Block, Counts, Outputs, Pixels};

@@ -1,5 +1,5 @@
-//! The input transforms in assembly, behind the signatures of `portable`: one for all cores that have
-//! some, whose files define the same functions.
+//! The input transforms in assembly, behind the signatures of `portable`: one for all cores that
+//! have some, whose files define the same functions.
 //!
 //! Owns the proof that a pass stays inside of its slices; does not know how a core computes it.
 
@@ -16,8 +16,8 @@ struct Rows<const N: usize> {
 }
 
 impl<const N: usize> Rows<N> {
-    /// Pixels of `N` rows, from column `first` of the tiles on, into `u`: whole pixels of whole words,
-    /// of which the last quad of the last column ends inside of `u`. None where it is not so.
+    /// Pixels of `N` rows, from column `first` of the tiles on, into `u`: whole pixels of whole
+    /// words, of which the last quad of the last column ends inside of `u`. None where it is not so.
     fn new(
         method: Method,
         rows: [&[i8]; N],
