@@ -11,7 +11,10 @@ XNNPACK runs MLPerf Tiny's int8 ResNet-8, a .tflite file; onnxruntime a network 
 with random weights that its own tools quantize (int8, a scale a channel). Each runs in a process of
 its own, with the batch that is its best; rounds go A B C A B C, and a ratio is taken round by round.
 Its median is printed with the quartiles: a machine that others use makes the times worthless, the
-ratios less so.
+ratios less so. The machine's load before and after is printed too; above 1 before, the figures are
+said not to be results. For the same network on both sides give a model file as --network:
+
+    resmcu import MLPERF_RESNET8_INT8.tflite -o mlperf.rmcu
 """
 
 import argparse
@@ -22,6 +25,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+# Of the machine before the first measurement, for figures that may be cited.
+LOAD_MAX = 1.0
 
 
 def xnnpack(path, batch, threads):
@@ -168,7 +174,7 @@ def main():
     parser.add_argument("--path", help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    threads = arguments.threads
+    threads, before = arguments.threads, os.getloadavg()[0]
     if arguments.serve:
         return serve(arguments.serve, arguments.path, arguments.batch, threads)
     batches = [int(batch) for batch in arguments.batches.split(",")]
@@ -201,6 +207,9 @@ def main():
         low, middle, high = statistics.quantiles(ratios, n=4)
         speed, span = 1 / statistics.median(samples), f"{low:.2f} to {high:.2f}"
         print(f"{name:16} {peers[name][1]:6} {speed:9.0f} {middle:9.2f}x {span:>16}")
+    print(f"load of the machine over a minute: {before:.1f} before, {os.getloadavg()[0]:.1f} after")
+    if before > LOAD_MAX:
+        print("The machine was busy before it began: these are no results.")
 
 
 if __name__ == "__main__":
