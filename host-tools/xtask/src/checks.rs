@@ -20,6 +20,10 @@ const DATA_VARIABLE: &str = "RESMCU_TEST_DATA";
 const DENY_VERSION: &str = "0.20.2";
 const DENY_FETCH_LIMIT: Duration = Duration::from_secs(60);
 
+/// The host whose vector unit no machine of ours has: its kernels are compiled at least.
+const NEON_TARGET: &str = "aarch64-unknown-linux-gnu";
+const NEON_ADD_LIMIT: Duration = Duration::from_secs(60);
+
 /// Runs all stages; the first one that fails ends it.
 pub(crate) fn test(root: &Path) -> Result<(), Failure> {
     let data = test_data()?;
@@ -91,7 +95,23 @@ fn clippy(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
         println!("clippy: not run on the boards: Debian's compiler comes without it");
         return Ok(());
     }
+    neon(root, &deny)?;
     for_each_board(root, compiler, "clippy", &deny)
+}
+
+/// The kernels for NEON, where rustup has or can get their target.
+fn neon(root: &Path, deny: &[&str]) -> Result<(), Failure> {
+    let add = |rustup: PathBuf| {
+        let mut command = Command::new(rustup);
+        command.args(["target", "add", NEON_TARGET]).current_dir(root);
+        run_within(&mut command, NEON_ADD_LIMIT).is_ok()
+    };
+    if !which::which("rustup").is_ok_and(add) {
+        println!("clippy: NOT RUN ON {NEON_TARGET}, whose target rustup cannot get here");
+        return Ok(());
+    }
+    let kernels = ["clippy", "-p", "resmcu-int8-kernels", "--locked", "--target", NEON_TARGET];
+    run(cargo().args(kernels).args(deny).current_dir(root))
 }
 
 /// cargo-deny over all workspaces. What needs the advisory database is run where that can be had.
