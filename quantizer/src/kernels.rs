@@ -365,7 +365,7 @@ const ARMV7M: Costs = Costs {
 
 /// The same of `arch/armv6m`.
 const ARMV6M: Costs = Costs {
-    generic: [55, 52],
+    generic: [36, 52],
     step: 62,
     step_alone: 62,
     sum: 22,

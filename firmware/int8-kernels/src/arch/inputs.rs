@@ -17,7 +17,8 @@ struct Rows<const N: usize> {
 
 impl<const N: usize> Rows<N> {
     /// Pixels of `N` rows, from column `first` of the tiles on, into `u`: whole pixels of whole
-    /// words, of which the last quad of the last column ends inside of `u`. None where it is not so.
+    /// words, of which the last quad of the last column ends inside of `u`. None where that is
+    /// not so.
     fn new(
         method: Method,
         rows: [&[i8]; N],

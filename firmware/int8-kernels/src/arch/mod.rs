@@ -68,6 +68,8 @@ pub(crate) mod passes {
         all(feature = "rvv", target_arch = "riscv32", target_os = "none")
     )))]
     pub(crate) use super::model::add;
+    #[cfg(not(resmcu_passes = "armv6m"))]
+    pub(crate) use super::model::dot4;
     #[cfg(not(all(feature = "rvv", target_arch = "riscv32", target_os = "none")))]
     pub(crate) use super::model::lanes8;
     #[cfg(all(feature = "rvv", target_arch = "riscv32", target_os = "none"))]

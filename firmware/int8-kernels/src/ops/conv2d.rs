@@ -8,6 +8,7 @@
 //! `resmcu bench resnet8 --target qemu-mps2-an386`.) Sums are of raw bytes; zero points are in the
 //! channel's bias, where the writer folded them.
 
+use crate::arch::passes::dot4;
 use crate::requantize::Requantize;
 use crate::shape::Window;
 
@@ -205,7 +206,7 @@ impl<R: Requantize> Conv2d<'_, R> {
         match self.weights {
             Weights::Int8(weights) => {
                 let blocks = weights.chunks_exact((CHANNEL_BLOCK * words).max(1));
-                self.blocks(blocks, |w| dot(w, patch), y);
+                self.blocks(blocks, |w| dot4::sums(w, patch), y);
             }
             Weights::Int4(weights) => {
                 self.blocks(weights.chunks_exact(words), |w| dot_s4(w, patch), y);
@@ -285,20 +286,7 @@ fn fill(pad: Pad<'_>, pixels: &mut [i8]) {
     }
 }
 
-/// The products of a patch with a block of weights, `[K, 4]`, summed up.
-#[inline(never)]
-fn dot(weights: &[i8], patch: &[i8]) -> [i32; CHANNEL_BLOCK] {
-    let mut sums = [0_i32; CHANNEL_BLOCK];
-    let (weights, _) = weights.as_chunks::<CHANNEL_BLOCK>();
-    for (w, &x) in weights.iter().zip(patch) {
-        for (sum, &w) in sums.iter_mut().zip(w) {
-            *sum = sum.wrapping_add(i32::from(x) * i32::from(w));
-        }
-    }
-    sums
-}
-
-/// The same of a block of words, `[K]`, each with the four weights of one input.
+/// The products of a patch with a block of words, `[K]`, each with the four weights of one input.
 #[inline(never)]
 fn dot_s4(weights: &[u16], patch: &[i8]) -> [i32; CHANNEL_BLOCK] {
     let mut sums = [0_i32; CHANNEL_BLOCK];

@@ -1,5 +1,7 @@
 //! The inner loops in assembly for Armv6-M and Armv8-M's baseline.
 
+pub(crate) mod dot4;
+
 pub(crate) use super::portable::{direct16, pixel_pairs, polyphase2, winograd4};
 use crate::arch::block::{Block, Counts, Outputs};
 use crate::arch::portable::outputs::Scale;
@@ -27,7 +29,12 @@ impl<const N: usize> Sums<N> {
 #[expect(unsafe_code, reason = "brings in the assembly")]
 mod assembly {
     // SAFETY: defines functions, which keep the procedure call standard.
-    core::arch::global_asm!(include_str!("sums.s"), include_str!("outputs.s"), options(raw));
+    core::arch::global_asm!(
+        include_str!("sums.s"),
+        include_str!("outputs.s"),
+        include_str!("dot4.s"),
+        options(raw)
+    );
 }
 
 /// What `resmcu_armv6m_sums_1` and its like for fewer pairs read.

@@ -10,6 +10,7 @@
     expect(dead_code, reason = "computes in assembly with the same constants")
 )]
 pub(crate) mod add;
+pub(crate) mod dot4;
 #[cfg(not(all(feature = "helium", target_arch = "arm", target_os = "none")))]
 pub(crate) mod dot8;
 #[cfg(not(target_os = "none"))]
