@@ -28,8 +28,9 @@ const EVERY: [(&str, &str); 5] = [
 /// What the image of a real board holds too.
 const REAL: [(&str, &str); 2] = [("a model", "resmcu_built_in_model"), ("the log", "_SEGGER_RTT")];
 
-/// The driver of a camera, where the board has one.
+/// What brings pictures: the driver of a camera, or that of the serial line.
 const CAMERA: (&str, &str) = ("the camera's driver", "SpiCamera");
+const LINE: (&str, &str) = ("what takes pictures from the line", ">::take_input");
 
 /// Adds up the sections that are loaded: what is in flash, and what is in RAM (initialized data
 /// are in both).
@@ -64,8 +65,8 @@ pub(crate) fn check(board: &Board, image: &Path) -> Result<(), Failure> {
         .filter_map(|symbol| Some(format!("{:#}", rustc_demangle::demangle(symbol.name().ok()?))))
         .collect();
     let real = if board.is_real() { &REAL[..] } else { &[] };
-    let camera = if board.has_camera() { &[CAMERA][..] } else { &[] };
-    for (what, symbol) in EVERY.iter().chain(real).chain(camera) {
+    let source = if board.has_camera() { CAMERA } else { LINE };
+    for (what, symbol) in EVERY.iter().chain(real).chain([&source]) {
         if !names.iter().any(|name| name.contains(symbol)) {
             return Err(bad(format!("{what} is not in it: no symbol is named `{symbol}`")));
         }

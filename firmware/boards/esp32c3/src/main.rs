@@ -2,7 +2,7 @@
 #![no_main]
 //! The firmware of the ESP32-C3 (RV32IMC at 160 MHz) by `esp-hal`: the application of `device-app`.
 //!
-//! The pins are those of Espressif's DevKits: UART0 on GPIO 20 and 21, the camera's SPI on 6, 7, 2
+//! The pins are those of Espressif's boards: UART0 on GPIO 20 and 21, the camera's SPI on 6, 7, 2
 //! and 10, its I2C on 4 and 5, a light at GPIO 1. The model is a part of the image
 //! (`RESMCU_MODEL`), and updates are refused: the boot loader maps nothing else of the flash.
 

@@ -91,8 +91,9 @@ fn watchdog(wdt: pac::WDT) -> Dog {
 fn cycles(timer: TIMER0) -> impl Counter {
     timer.mode.write(|w| w.mode().timer());
     timer.bitmode.write(|w| w.bitmode()._32bit());
-    // SAFETY: any value is one of these registers: no division of the clock, and start.
+    // SAFETY: this register takes the value: no division of the clock.
     timer.prescaler.write(|w| unsafe { w.bits(0) });
+    // SAFETY: writing 1 starts the timer.
     timer.tasks_start.write(|w| unsafe { w.bits(1) });
     Cycles::new(move || {
         // SAFETY: writing 1 lets the timer keep its count.
