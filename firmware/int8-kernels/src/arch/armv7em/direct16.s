@@ -102,15 +102,15 @@ resmcu_direct16_widen_patch:
     vmov    s4, s5, r10, r11
     .endm
 
-@ All pairs of channels, of \steps steps each, in the profile `native` without a residual.
-    .macro direct16_fixed steps
+@ All pairs of channels, of \steps steps each, without a residual.
+    .macro direct16_fixed steps, form
 1:  ldm     r1!, {r2-r5}
     vmov    r0, s0
     .rept \steps
     dual_step 0
     .endr
     ldm     r1!, {r6-r9}
-    direct16_store 0
+    direct16_store \form
     vmov    r6, s3
     cmp     r1, r6
     bne.w   1b
@@ -132,14 +132,21 @@ resmcu_direct16_products:
     vldmia  r0, {s0-s7}
     vmov    r1, s2
     vmov    r2, r3, s6, s7
-    cmp     r3, #0
-    bne.w   4f
+    cmp     r3, #1
+    beq.w   4f
+    bhi.w   5f
     cmp     r2, #8
     beq.w   3f
     cmp     r2, #4
     bne.w   4f
-    direct16_fixed 4
-3:  direct16_fixed 8
+    direct16_fixed 4, 0
+3:  direct16_fixed 8, 0
+5:  cmp     r2, #8
+    beq.w   3f
+    cmp     r2, #4
+    bne.w   4f
+    direct16_fixed 4, 2
+3:  direct16_fixed 8, 2
     @ The entry: a step has 40 bytes.
 4:  adr.w   r6, 2f
     subs    r2, r2, #1
