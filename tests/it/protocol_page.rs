@@ -48,11 +48,15 @@ fn names(group: &Group) -> Vec<(String, Option<Group>)> {
 /// Names before a colon that is no path's.
 fn fields_of(group: &Group) -> Vec<String> {
     let tokens: Vec<TokenTree> = group.stream().into_iter().collect();
-    let is_colon = |token: &TokenTree| matches!(token, TokenTree::Punct(mark) if mark.as_char() == ':' && mark.spacing() == Spacing::Alone);
-    let pairs = tokens
-        .windows(2)
-        .filter(|pair| matches!(pair[0], TokenTree::Ident(_)) && is_colon(&pair[1]));
-    pairs.map(|pair| pair[0].to_string()).collect()
+    let name = |pair: &[TokenTree]| match pair {
+        [TokenTree::Ident(name), TokenTree::Punct(mark)]
+            if mark.as_char() == ':' && mark.spacing() == Spacing::Alone =>
+        {
+            Some(name.to_string())
+        }
+        _ => None,
+    };
+    tokens.windows(2).filter_map(name).collect()
 }
 
 /// Rows of the table whose heading begins with `| # | HEADING |`.

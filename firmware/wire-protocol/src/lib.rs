@@ -9,6 +9,7 @@
 pub mod cobs;
 mod frame;
 mod message;
+mod slots;
 
 pub use frame::{
     BufferTooSmall, Decoder, FRAME_BYTES_MAX, FRAME_BYTES_MIN, FRAME_OVERHEAD_BYTES, FrameFault,
@@ -16,6 +17,7 @@ pub use frame::{
 };
 pub use message::{
     CounterUnit, DeviceInfo, LoadFailure, MemoryUse, ModelInfo, ModelState, PROTOCOL_VERSION,
-    Refusal, Request, Response, SEQUENCE_NONE, SelfTestReport, Sight, SignatureFault, SlotInfo,
-    SlotState, SlotsInfo, Standing, TOP_MAX, TopClass, WRITE_BYTES_MAX, Watch, rejection,
+    Refusal, Request, Response, SEQUENCE_NONE, SelfTestReport, Sight, SignatureFault, TOP_MAX,
+    TopClass, WRITE_BYTES_MAX, Watch,
 };
+pub use slots::{SlotInfo, SlotState, SlotsInfo, Standing, rejection};
