@@ -15,7 +15,7 @@ const OUTPUT: &str = "demo-output";
 const BOARDS: [&str; 2] = ["mps2-an386", "virt-rv32imac"];
 
 /// What is run, in order: what it shows, and the arguments of `resmcu`.
-const COMMANDS: [(&str, &str); 9] = [
+const COMMANDS: [(&str, &str); 11] = [
     ("The images that the repository carries", "dataset fashion-mnist-small"),
     (
         "Train ResNet-8 in float; the best epoch is chosen on held-out training images",
@@ -35,14 +35,24 @@ const COMMANDS: [(&str, &str); 9] = [
         "validate resnet8.rmcu --float resnet8.safetensors -n 50 --trace \
          --target qemu-virt-rv32imac",
     ),
-    ("What each layer costs on the Cortex-M4", "bench resnet8.rmcu --target qemu-mps2-an386"),
     (
-        "What each layer costs on the RV32IMAC core",
+        "What each layer costs by the kernels that every core has",
         "bench resnet8.rmcu --target qemu-virt-rv32imac",
     ),
     (
+        "The same integers, packed for the Cortex-M4's own kernels",
+        "quantize resnet8.safetensors --data fashion-mnist-small --board qemu-mps2-an386 \
+         -o resnet8-m4.rmcu",
+    ),
+    (
+        "They give the same bytes",
+        "validate resnet8-m4.rmcu --float resnet8.safetensors -n 50 --trace \
+         --target qemu-mps2-an386",
+    ),
+    ("And that is what it costs there", "bench resnet8-m4.rmcu --target qemu-mps2-an386"),
+    (
         "Three images, classified by the Cortex-M4",
-        "run resnet8.rmcu --data fashion-mnist-small -n 3 --target qemu-mps2-an386",
+        "run resnet8-m4.rmcu --data fashion-mnist-small -n 3 --target qemu-mps2-an386",
     ),
 ];
 
@@ -68,7 +78,7 @@ pub(crate) fn demo(root: &Path) -> Result<(), Failure> {
             return Err(Failure::check(message));
         }
     }
-    println!("\nThe checkpoint and the model are in {OUTPUT}/; all that took");
+    println!("\nThe checkpoint and the models are in {OUTPUT}/; all that took");
     println!(
         "{:.0} s. `resmcu` above is `cargo run --release -p resmcu --`.",
         begun.elapsed().as_secs_f64()
