@@ -71,8 +71,5 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 #[cfg(any(feature = "allow-panics", debug_assertions))]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    support::fail(support::code::PANIC, || match info.location() {
-        Some(at) => defmt::error!("panic at {=str}:{=u32}", at.file(), at.line()),
-        None => defmt::error!("panic"),
-    })
+    support::panicked(info)
 }

@@ -41,15 +41,10 @@ fn main() -> ! {
 /// Nothing feeds the watchdog any more.
 #[unsafe(no_mangle)]
 fn resmcu_end(_: i32) -> ! {
-    loop {
-        core::hint::spin_loop();
-    }
+    support::wait_for_watchdog()
 }
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    support::fail(support::code::PANIC, || match info.location() {
-        Some(at) => defmt::error!("panic at {=str}:{=u32}", at.file(), at.line()),
-        None => defmt::error!("panic"),
-    })
+    support::panicked(info)
 }

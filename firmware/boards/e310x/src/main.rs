@@ -83,9 +83,7 @@ fn take() -> Parts<impl Read + Write<Error = Infallible>, impl Counter, impl Pan
 /// Nothing feeds the watchdog any more.
 #[unsafe(no_mangle)]
 fn resmcu_end(_: i32) -> ! {
-    loop {
-        core::hint::spin_loop();
-    }
+    support::wait_for_watchdog()
 }
 
 /// All traps are caught before; the runtime crate wants a handler nevertheless.
@@ -96,8 +94,5 @@ extern "C" fn ExceptionHandler() -> ! {
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    support::fail(support::code::PANIC, || match info.location() {
-        Some(at) => defmt::error!("panic at {=str}:{=u32}", at.file(), at.line()),
-        None => defmt::error!("panic"),
-    })
+    support::panicked(info)
 }

@@ -50,6 +50,21 @@ pub fn fail(code: i32, log: impl FnOnce()) -> ! {
     resmcu_end(code)
 }
 
+/// What a panic handler does: says where it was, and ends.
+pub fn panicked(info: &core::panic::PanicInfo<'_>) -> ! {
+    fail(code::PANIC, || match info.location() {
+        Some(at) => defmt::error!("panic at {=str}:{=u32}", at.file(), at.line()),
+        None => defmt::error!("panic"),
+    })
+}
+
+/// The end of a real board, whose watchdog nothing feeds any more.
+pub fn wait_for_watchdog() -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
 /// What exists once and was taken by nobody else.
 pub fn taken<T>(once: Option<T>) -> T {
     once.unwrap_or_else(|| fail(code::PANIC, || defmt::error!("a part was taken twice")))
