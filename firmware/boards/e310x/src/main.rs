@@ -33,8 +33,11 @@ const STEPS: usize = 16;
 /// The longest frame: a row of 32 RGB pixels fits.
 const FRAME_BYTES: usize = 128;
 
-/// The watchdog counts a clock of 32,768 Hz divided by two to this power, up to [`WATCHDOG_LIMIT`]:
-/// 20 seconds.
+/// The board's oscillator for the clocks that run on while the core sleeps.
+const SLOW_HZ: u32 = 32_768;
+
+/// The watchdog counts that clock divided by two to this power, up to [`WATCHDOG_LIMIT`]: 20
+/// seconds.
 const WATCHDOG_SCALE: u8 = 5;
 const WATCHDOG_LIMIT: u16 = 20_480;
 
@@ -60,7 +63,8 @@ fn take() -> Parts<impl Read + Write<Error = Infallible>, impl Counter, impl Pan
     static DOG: StaticCell<Shared<Wdog>> = StaticCell::new();
     let DeviceResources { peripherals: chip, pins, .. } = taken(DeviceResources::take());
     let core_clock = chip.PRCI.constrain().use_external(16.mhz()).coreclk(320.mhz());
-    let clocks = Clocks::freeze(core_clock, chip.AONCLK.constrain());
+    let slow_clock = chip.AONCLK.constrain().use_external(SLOW_HZ.hz());
+    let clocks = Clocks::freeze(core_clock, slow_clock);
 
     let mut watchdog = chip.WDOG.configure().enable().enable_reset().scale(WATCHDOG_SCALE).freeze();
     watchdog.set_cmp(WATCHDOG_LIMIT);

@@ -6,10 +6,10 @@ use crate::cycles::Cycles;
 use crate::{Register, code, memory};
 use core::arch::global_asm;
 use cortex_m as _;
-use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 #[cfg(target_has_atomic = "32")]
 use cortex_m::peripheral::{DCB, DWT};
+use cortex_m::peripheral::{SCB, SYST};
 use embedded_hal::delay::DelayNs;
 #[cfg(target_has_atomic = "32")]
 use resmcu_device_app::Counter; // its critical section, for the log
@@ -63,6 +63,13 @@ impl DelayNs for BusyWait {
 /// Sleeps until an event; an interrupt is one.
 pub fn sleep() {
     cortex_m::asm::wfe();
+}
+
+/// Has an interrupt end a [`sleep`] that begins with interrupts masked, too: it is taken afterwards.
+pub fn wake_if_masked(control: &mut SCB) {
+    const SEVONPEND: u32 = 1 << 4;
+    // SAFETY: this bit has no other effect.
+    unsafe { control.scr.modify(|word| word | SEVONPEND) };
 }
 
 /// Has the processor wake several times a second from [`sleep`], so that it feeds its watchdog.
