@@ -130,7 +130,7 @@ pub(crate) const BOARDS: &[Board] = &[
     board("pico2", "Cortex-M33", V8M, "pico2.x", &ARM, Built),
     board("nucleo-f446re", "Cortex-M4", V7EM, "nucleo-f446re.x", &ARM, Built),
     board("nucleo-h743zi", "Cortex-M7", V7EM, "nucleo-h743zi.x", &ARM, Built),
-    board("hifive1", "RV32IMAC", IMC, "hifive1.x", &E310X, Built),
+    board("hifive1", "RV32IMAC", IMC, "hifive1.x", &E310X, Both),
     board("pico2-riscv", "RV32IMAC", IMAC, "pico2-riscv.x", &RP235X, Built),
     board("esp32-c3", "RV32IMC", IMC, "esp32-c3.x", &ESP32C3, Built),
 ];

@@ -1,14 +1,17 @@
-//! The real micro:bit's image, with its vendor's HAL, on the emulated chip: what a user flashes.
+//! Real boards' images, with their vendors' HALs, on the chips that QEMU has: what a user flashes.
 //!
 //! Needs QEMU and the images that `cargo xtask boards` builds.
 
-use crate::devices::{IMAGE, OUTPUT};
+use crate::devices::{IMAGE, OUTPUT, images};
 use crate::probe_board::Bench;
 use crate::rings_on_boards::{SMALL_RAM_BYTES, resnet8_for};
 use crate::slots::model;
+use resmcu_device_app::model_slots::HEADER_BYTES;
 use resmcu_device_link::probe::{WrittenModel, monitor};
 use resmcu_device_link::wire_protocol::CounterUnit;
-use resmcu_device_link::{LogLevel, LogLine, Updated};
+use resmcu_device_link::{
+    Client, Emulator, Firmware, LogLevel, LogLine, Qemu, Target, Updated, find_target,
+};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,27 +20,69 @@ const IMAGES: usize = 50;
 
 /// Answers to other images than the suite's own: the largest of each channel, as two pools give it.
 #[track_caller]
-fn check_answers(bench: &mut Bench) {
+fn check_answers(client: &mut Client<Qemu>) {
     for seed in 0..IMAGES {
         let image: Vec<u8> = (0..48).map(|i| (i * 37 + seed * 11) as u8).collect();
         let largest = |channel: usize| (0..16).map(|p| image[3 * p + channel] as i8).max();
         let expected = [0, 1, 2].map(|channel| largest(channel).expect("sixteen") as u8);
-        let output = bench.client.infer(&image).expect("an inference").output;
+        let output = client.infer(&image).expect("an inference").output;
         assert_eq!(output, expected, "image {seed}");
     }
 }
 
 /// As it comes out of the box: no slot is written, and the model that came with the firmware runs.
-#[test]
-fn the_real_image_answers_by_the_model_that_came_with_it() {
-    let mut bench = Bench::of("microbit-v1", None);
-    assert_eq!(bench.client.summary().board, "microbit-v1");
-    assert_eq!(bench.client.summary().unit, CounterUnit::Cycles);
-    assert_eq!(bench.client.model().expect("its own").name, "two pools");
-    assert_eq!(bench.client.infer(&IMAGE).expect("an inference").output, OUTPUT);
-    check_answers(&mut bench);
-    let memory = bench.client.memory().expect("its memory");
+#[track_caller]
+fn check_its_own_model(client: &mut Client<Qemu>, board: &str) {
+    assert_eq!(client.summary().board, board);
+    assert_eq!(client.summary().unit, CounterUnit::Cycles);
+    assert_eq!(client.model().expect("its own").name, "two pools");
+    assert_eq!(client.infer(&IMAGE).expect("an inference").output, OUTPUT);
+    check_answers(client);
+    let memory = client.memory().expect("its memory");
     assert!(memory.stack > 256 && memory.stack < memory.stack_capacity, "{memory:?}");
+}
+
+/// With its vendor's HAL and the buffer of its log, too, the chip's 16 KiB hold a ResNet-8.
+#[track_caller]
+fn check_resnet8(client: &mut Client<Qemu>, image: &[u8], output: &[u8]) {
+    for _ in 0..2 {
+        let answer = client.infer_rows(image.chunks(96)).expect("an inference");
+        assert_eq!(answer.output, output);
+    }
+    let memory = client.memory().expect("its memory");
+    let ram = memory.arena + memory.scratch + memory.plan + memory.statics + memory.stack;
+    assert!(memory.stack < memory.stack_capacity, "{memory:?}");
+    assert!(ram <= SMALL_RAM_BYTES, "{ram} bytes of RAM: {memory:?}");
+}
+
+/// The HiFive1 Rev B, whose image begins where the boot loader of that revision ends.
+fn hifive1(model: Option<&[u8]>) -> Client<Qemu> {
+    let target = find_target("qemu-sifive-e").unwrap();
+    let emulator = Emulator { machine: "sifive_e,revb=true", ..target.emulator };
+    let slot_bytes = (1536 << 10) - HEADER_BYTES as u64;
+    let target = Target { slot_address: 0x2010_0000, slot_bytes, emulator, ..*target };
+    let firmware = Firmware::open(images().join("hifive1.elf"));
+    let firmware = firmware.unwrap_or_else(|error| panic!("{error}; {}", error.help()));
+    let device = Qemu::start(&target, &firmware, model, |_| {});
+    device.and_then(Client::connect).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn real_images_answer_by_the_model_that_came_with_them() {
+    check_its_own_model(&mut Bench::of("microbit-v1", None).client, "microbit-v1");
+    check_its_own_model(&mut hifive1(None), "hifive1");
+}
+
+#[test]
+fn resnet8_runs_in_the_ram_of_real_images() {
+    let (file, image, output) = resnet8_for("qemu-microbit");
+    let mut bench = Bench::of("microbit-v1", None);
+    let client = &mut bench.client;
+    assert_eq!(client.update(&file, &[], |_, _| {}), Ok(Updated { slot: 0, sequence: 1 }));
+    check_resnet8(client, &image, &output);
+
+    let (file, image, output) = resnet8_for("qemu-sifive-e");
+    check_resnet8(&mut hifive1(Some(&file)), &image, &output);
 }
 
 #[test]
@@ -47,23 +92,7 @@ fn the_real_image_takes_updates_over_its_serial_line() {
     bench.check_runs(&old);
     assert_eq!(bench.client.update(&new, &[], |_, _| {}), Ok(Updated { slot: 1, sequence: 2 }));
     bench.check_runs(&new);
-    check_answers(&mut bench);
-}
-
-/// With its vendor's HAL and the buffer of its log, too, the chip's 16 KiB hold a ResNet-8.
-#[test]
-fn a_resnet8_runs_in_the_ram_of_the_real_image() {
-    let (file, image, output) = resnet8_for("qemu-microbit");
-    let mut bench = Bench::of("microbit-v1", None);
-    assert_eq!(bench.client.update(&file, &[], |_, _| {}), Ok(Updated { slot: 0, sequence: 1 }));
-    for _ in 0..2 {
-        let answer = bench.client.infer_rows(image.chunks(96)).expect("an inference");
-        assert_eq!(answer.output, output);
-    }
-    let memory = bench.client.memory().expect("its memory");
-    let ram = memory.arena + memory.scratch + memory.plan + memory.statics + memory.stack;
-    assert!(memory.stack < memory.stack_capacity, "{memory:?}");
-    assert!(ram <= SMALL_RAM_BYTES, "{ram} bytes of RAM: {memory:?}");
+    check_answers(&mut bench.client);
 }
 
 /// `resmcu flash` and `resmcu monitor`, as on a real board.
@@ -91,5 +120,5 @@ fn the_real_image_is_flashed_by_a_probe_and_its_log_decoded() {
     let first = format!("resmcu {version} on microbit-v1, thumbv6m");
     assert_eq!(*lines.lock().unwrap(), [info(first), info("model ready".into())]);
     bench.check_runs(&model);
-    check_answers(&mut bench);
+    check_answers(&mut bench.client);
 }
