@@ -5,9 +5,10 @@
 
 use crate::panel::{Answer, Panel};
 use core::fmt::Write;
-use ssd1306::Ssd1306;
+use embedded_hal::i2c::I2c;
 use ssd1306::mode::{DisplayConfig, TerminalMode};
-use ssd1306::prelude::{DisplayRotation, DisplaySize128x64, WriteOnlyDataCommand};
+use ssd1306::prelude::{DisplayRotation, DisplaySize128x64, I2CInterface, WriteOnlyDataCommand};
+use ssd1306::{I2CDisplayInterface, Ssd1306};
 
 const COLUMNS: usize = 16;
 
@@ -18,6 +19,13 @@ pub struct Oled<DI, P> {
     light: P,
     /// It answered when it was set up: otherwise nothing is sent to it.
     is_there: bool,
+}
+
+impl<B: I2c, P> Oled<I2CInterface<B>, P> {
+    /// The display at the address 0x3C of a bus; see [`Self::new`].
+    pub fn on_i2c(bus: B, light: P) -> Self {
+        Self::new(I2CDisplayInterface::new(bus), light)
+    }
 }
 
 impl<DI: WriteOnlyDataCommand, P> Oled<DI, P> {
@@ -91,9 +99,8 @@ impl<DI: WriteOnlyDataCommand, P: Panel> Panel for Oled<DI, P> {
 mod tests {
     extern crate std;
     use super::*;
-    use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, Operation};
+    use embedded_hal::i2c::{ErrorKind, ErrorType, Operation};
     use embedded_hal_mock::eh1::i2c::{Mock, Transaction};
-    use ssd1306::I2CDisplayInterface;
     use std::cell::RefCell;
     use std::rc::Rc;
     use std::vec::Vec;
@@ -135,7 +142,7 @@ mod tests {
     /// Columns of pixels that a display is sent for an answer.
     fn columns(answer: &Answer<'_>) -> Vec<u8> {
         let bus = Bus::default();
-        let mut oled = Oled::new(I2CDisplayInterface::new(bus.clone()), Light::default());
+        let mut oled = Oled::on_i2c(bus.clone(), Light::default());
         assert!(oled.is_there());
         bus.0.borrow_mut().clear();
         oled.show(answer);
@@ -165,7 +172,7 @@ mod tests {
         let mut bus = Mock::new(&[failed]);
         let light = Light::default();
         let seen = Rc::clone(&light.0);
-        let mut oled = Oled::new(I2CDisplayInterface::new(bus.clone()), light);
+        let mut oled = Oled::on_i2c(bus.clone(), light);
         assert!(!oled.is_there());
         oled.busy(true);
         oled.show(&ANSWER);

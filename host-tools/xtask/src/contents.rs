@@ -28,8 +28,10 @@ const EVERY: [(&str, &str); 5] = [
 /// What the image of a real board holds too.
 const REAL: [(&str, &str); 2] = [("a model", "resmcu_built_in_model"), ("the log", "_SEGGER_RTT")];
 
-/// What brings pictures: the driver of a camera, or that of the serial line.
+/// What brings pictures and shows answers: drivers of a camera and a display, or that of the serial
+/// line.
 const CAMERA: (&str, &str) = ("the camera's driver", "SpiCamera");
+const DISPLAY: (&str, &str) = ("the display's driver", "ssd1306::mode::terminal");
 const LINE: (&str, &str) = ("what takes pictures from the line", ">::take_input");
 
 /// Adds up the sections that are loaded: what is in flash, and what is in RAM (initialized data
@@ -65,8 +67,8 @@ pub(crate) fn check(board: &Board, image: &Path) -> Result<(), Failure> {
         .filter_map(|symbol| Some(format!("{:#}", rustc_demangle::demangle(symbol.name().ok()?))))
         .collect();
     let real = if board.is_real() { &REAL[..] } else { &[] };
-    let source = if board.has_camera() { CAMERA } else { LINE };
-    for (what, symbol) in EVERY.iter().chain(real).chain([&source]) {
+    let drivers = if board.has_camera() { &[CAMERA, DISPLAY][..] } else { &[LINE] };
+    for (what, symbol) in EVERY.iter().chain(real).chain(drivers) {
         if !names.iter().any(|name| name.contains(symbol)) {
             return Err(bad(format!("{what} is not in it: no symbol is named `{symbol}`")));
         }

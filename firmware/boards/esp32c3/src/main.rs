@@ -6,11 +6,13 @@
 //! and 10, its I2C on 4 and 5, a light at GPIO 1. The model is a part of the image
 //! (`RESMCU_MODEL`), and updates are refused: the boot loader maps nothing else of the flash.
 
+use core::cell::RefCell;
 use defmt_rtt as _; // the log
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
 use embedded_hal::spi::SpiDevice;
 use embedded_hal_bus::spi::ExclusiveDevice;
+use esp_hal::Blocking;
 use esp_hal::clock::CpuClock;
 use esp_hal::delay::Delay;
 use esp_hal::gpio::{Level, Output, OutputConfig};
@@ -26,6 +28,7 @@ use resmcu_device_app::{Counter, Light, Panel, Watched};
 use static_cell::StaticCell;
 use support::camera::ArduCam;
 use support::cycles::Cycles;
+use support::display;
 use support::line::{Ready, Serial};
 use support::service::{self, Device, Parts};
 use support::watchdog::Shared;
@@ -67,6 +70,7 @@ fn take() -> (
     ArduCam<impl SpiDevice, impl I2c, impl DelayNs + Clone>,
 ) {
     static DOG: StaticCell<Shared<Dog>> = StaticCell::new();
+    static BUS: StaticCell<RefCell<i2c::I2c<'static, Blocking>>> = StaticCell::new();
     let config = esp_hal::Config::default().with_cpu_clock(CpuClock::max());
     let chip = esp_hal::init(config);
     let mut watchdog = TimerGroup::new(chip.TIMG0).wdt;
@@ -85,10 +89,11 @@ fn take() -> (
     let select = Output::new(chip.GPIO10, Level::High, OutputConfig::default());
     let i2c = taken(i2c::I2c::new(chip.I2C0, i2c::Config::default()).ok());
     let i2c = i2c.with_sda(chip.GPIO4).with_scl(chip.GPIO5);
+    let (i2c, panel) = display::share(i2c, &BUS, Light(light));
     let parts = Parts {
         serial: Ready::new(serial, || dog.feed()),
         counter: cycles(),
-        panel: Watched { panel: Light(light), feed: || dog.feed() },
+        panel: Watched { panel, feed: || dog.feed() },
         flash: (),
     };
     let eye = ArduCam {

@@ -7,6 +7,7 @@
 //! on 4 and 5. The HAL has no driver of the flash, which the code runs from: the slots are read,
 //! and updates refused.
 
+use core::cell::RefCell;
 use defmt_rtt as _; // the log
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
@@ -19,9 +20,13 @@ use riscv as _; // its critical section, for the log
 use rp235x_hal as hal;
 use rp235x_hal::Clock;
 use rp235x_hal::fugit::{ExtU32, RateExtU32};
+use rp235x_hal::gpio::bank0::{Gpio4, Gpio5};
+use rp235x_hal::gpio::{FunctionI2c, Pin, PullUp};
+use rp235x_hal::pac::I2C0;
 use rp235x_hal::uart::{DataBits, StopBits, UartConfig, UartPeripheral};
 use static_cell::StaticCell;
 use support::camera::ArduCam;
+use support::display;
 use support::line::{Ready, Serial};
 use support::rom_flash::RomFlash;
 use support::service::{self, Device, Parts};
@@ -44,6 +49,10 @@ const WATCHDOG_SECONDS: u32 = 8;
 #[unsafe(link_section = ".init.rust")]
 #[used]
 static IMAGE: hal::block::ImageDef = hal::block::ImageDef::secure_exe();
+
+/// A line of the bus, with the pad's pull-up.
+type Line<P> = Pin<P, FunctionI2c, PullUp>;
+type Bus = hal::I2C<I2C0, (Line<Gpio4>, Line<Gpio5>)>;
 
 support::memories!(ARENA_BYTES, STEPS);
 
@@ -71,6 +80,7 @@ fn take() -> (
     ArduCam<impl SpiDevice, impl I2c, impl DelayNs + Clone>,
 ) {
     static DOG: StaticCell<Shared<hal::Watchdog>> = StaticCell::new();
+    static BUS: StaticCell<RefCell<Bus>> = StaticCell::new();
     let mut chip = taken(hal::pac::Peripherals::take());
     let mut watchdog = hal::Watchdog::new(chip.WATCHDOG);
     let clocks = hal::clocks::init_clocks_and_plls(
@@ -115,11 +125,12 @@ fn take() -> (
         &mut chip.RESETS,
         &clocks.system_clock,
     );
+    let (i2c, panel) = display::share(i2c, &BUS, Light(light));
     let (start, [a, b]) = memory::slots();
     let parts = Parts {
         serial: Ready::new(taken(serial.ok()), || dog.feed()),
         counter: cpu::cycles(),
-        panel: Watched { panel: Light(light), feed: || dog.feed() },
+        panel: Watched { panel, feed: || dog.feed() },
         // SAFETY: the memory map gives these bytes to the slots, and they are flash.
         flash: unsafe { RomFlash::new(start, (a.bytes + b.bytes) as usize) },
     };

@@ -9,6 +9,8 @@
 pub mod arm;
 pub mod camera;
 pub mod cycles;
+#[cfg(feature = "display")]
+pub mod display;
 pub mod flash;
 pub mod light;
 pub mod line;

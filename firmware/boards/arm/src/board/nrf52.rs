@@ -4,6 +4,7 @@
 //! sleeps between them. The camera's pins are those that Arduino shields have for SPI and I2C on
 //! the DK, and pins 13 to 16, 19 and 20 of the micro:bit's edge.
 
+use core::cell::RefCell;
 use embassy_futures::block_on;
 use embassy_nrf::buffered_uarte::{self, BufferedUarte};
 use embassy_nrf::config::{Config, HfclkSource};
@@ -24,6 +25,7 @@ use resmcu_device_app::{Counter, Light, Panel, Watched};
 use static_cell::StaticCell;
 use support::arm::{BusyWait, cycles, sleep};
 use support::camera::ArduCam;
+use support::display;
 use support::flash::Region;
 use support::light::Led;
 use support::line::{Ready, Serial};
@@ -71,6 +73,7 @@ pub(crate) fn take() -> (
 ) {
     static BUFFERS: StaticCell<([u8; FRAME_BYTES], [u8; FRAME_BYTES], [u8; 16])> =
         StaticCell::new();
+    static BUS: StaticCell<RefCell<twim::Twim<'static>>> = StaticCell::new();
     let mut config = Config::default();
     config.hfclk_source = HfclkSource::ExternalXtal; // for the serial line's rate
     let chip = embassy_nrf::init(config);
@@ -111,21 +114,24 @@ pub(crate) fn take() -> (
         config,
     );
     let select = Output::new(pin!(chip: P1_02, P1_12), Level::High, OutputDrive::Standard);
+    let mut config = twim::Config::default();
+    (config.sda_pullup, config.scl_pullup) = (true, true);
     let i2c = twim::Twim::new(
         chip.TWISPI0,
         Interrupts,
         pin!(chip: P1_00, P0_26),
         pin!(chip: P0_26, P0_27),
-        twim::Config::default(),
+        config,
         registers,
     );
+    let (i2c, panel) = display::share(i2c, &BUS, Light(Led { pin, is_active_high }));
     let parts = Parts {
         serial: Ready::new(Blocking(serial), || {
             dog.feed();
             sleep();
         }),
         counter: cycles(core.DCB, core.DWT),
-        panel: Watched { panel: Light(Led { pin, is_active_high }), feed: || dog.feed() },
+        panel: Watched { panel, feed: || dog.feed() },
         flash: Region::slots(Nvmc::new(chip.NVMC), 0, || dog.feed()),
     };
     let eye = ArduCam {

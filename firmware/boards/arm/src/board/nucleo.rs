@@ -5,9 +5,11 @@
 //! Arduino shields have for SPI and I2C, but for the F446RE's SPI, whose clock there is its light:
 //! PB12 to PB15.
 
+use core::cell::RefCell;
 use embassy_stm32::flash::Flash;
 use embassy_stm32::gpio::{Level, Output, Speed};
 use embassy_stm32::i2c;
+use embassy_stm32::mode::Blocking;
 use embassy_stm32::spi::{self, Spi};
 use embassy_stm32::time::Hertz;
 use embassy_stm32::usart::{self, BufferedUart};
@@ -24,6 +26,7 @@ use resmcu_device_app::{Counter, Light, Panel, Watched};
 use static_cell::StaticCell;
 use support::arm::{BusyWait, cycles, sleep, wake_regularly};
 use support::camera::ArduCam;
+use support::display;
 use support::flash::Region;
 use support::line::{Ready, Serial};
 use support::service::Parts;
@@ -60,6 +63,7 @@ bind_interrupts!(struct Interrupts {
     USART3 => usart::BufferedInterruptHandler<Usart>;
 });
 
+type Bus = i2c::I2c<'static, Blocking, i2c::Master>;
 type Dog = IndependentWatchdog<'static, Watchdog>;
 
 /// Picks a peripheral by the board: the F446RE's, or the H743ZI's.
@@ -124,6 +128,7 @@ pub(crate) fn take() -> (
 ) {
     static DOG: StaticCell<Shared<Dog>> = StaticCell::new();
     static BUFFERS: StaticCell<[[u8; FRAME_BYTES]; 2]> = StaticCell::new();
+    static BUS: StaticCell<RefCell<Bus>> = StaticCell::new();
     let mut config = Config::default();
     let mhz = clocks(&mut config.rcc);
     let chip = embassy_stm32::init(config);
@@ -157,14 +162,17 @@ pub(crate) fn take() -> (
         config,
     );
     let select = Output::new(pick!(chip: PB12, PD14), Level::High, Speed::Low);
-    let i2c = i2c::I2c::new_blocking(chip.I2C1, chip.PB8, chip.PB9, i2c::Config::default());
+    let mut config = i2c::Config::default();
+    (config.sda_pullup, config.scl_pullup) = (true, true);
+    let i2c = i2c::I2c::new_blocking(chip.I2C1, chip.PB8, chip.PB9, config);
+    let (i2c, panel) = display::share(i2c, &BUS, Light(light));
     let parts = Parts {
         serial: Ready::new(serial, || {
             dog.feed();
             sleep();
         }),
         counter: cycles(core.DCB, core.DWT),
-        panel: Watched { panel: Light(light), feed: || dog.feed() },
+        panel: Watched { panel, feed: || dog.feed() },
         flash: Region::slots(Flash::new_blocking(chip.FLASH), FLASH, || dog.feed()),
     };
     let eye = ArduCam {

@@ -4,11 +4,12 @@
 //! The serial line is UART0 on GPIO 0 and 1, the camera's pins are GPIO 16 to 19 (SPI) and 4 and 5
 //! (I2C). The flash stands still while it is written: what does that runs from RAM, in the HAL.
 
+use core::cell::RefCell;
 use embassy_rp::bind_interrupts;
 use embassy_rp::flash::{self, Flash};
 use embassy_rp::gpio::{Level, Output};
 use embassy_rp::i2c;
-use embassy_rp::peripherals::UART0;
+use embassy_rp::peripherals::{I2C0, UART0};
 use embassy_rp::spi::{self, Spi};
 use embassy_rp::uart::{self, BufferedInterruptHandler, BufferedUart};
 use embassy_rp::watchdog::Watchdog;
@@ -24,6 +25,7 @@ use resmcu_device_app::{Counter, Light, Panel, Watched};
 use static_cell::StaticCell;
 use support::arm::{BusyWait, sleep, wake_regularly};
 use support::camera::ArduCam;
+use support::display;
 use support::flash::Region;
 use support::line::{Ready, Serial};
 use support::service::Parts;
@@ -57,6 +59,7 @@ pub(crate) fn take() -> (
 ) {
     static DOG: StaticCell<Shared<Watchdog>> = StaticCell::new();
     static BUFFERS: StaticCell<[[u8; FRAME_BYTES]; 2]> = StaticCell::new();
+    static BUS: StaticCell<RefCell<i2c::I2c<'static, I2C0, i2c::Blocking>>> = StaticCell::new();
     let chip = embassy_rp::init(embassy_rp::config::Config::default());
     let core = taken(cortex_m::Peripherals::take());
     wake_regularly(core.SYST);
@@ -79,6 +82,7 @@ pub(crate) fn take() -> (
     let select = Output::new(chip.PIN_17, Level::High);
     let (clock, data) = (chip.PIN_5, chip.PIN_4);
     let i2c = i2c::I2c::new_blocking(chip.I2C0, clock, data, i2c::Config::default());
+    let (i2c, panel) = display::share(i2c, &BUS, Light(light));
 
     #[cfg(feature = "board-pico")]
     let counter = support::cycles::Cycles::new(timer_cycles);
@@ -91,7 +95,7 @@ pub(crate) fn take() -> (
             sleep();
         }),
         counter,
-        panel: Watched { panel: Light(light), feed: || dog.feed() },
+        panel: Watched { panel, feed: || dog.feed() },
         flash: Region::slots(flash, flash::FLASH_BASE as usize, || dog.feed()),
     };
     let eye = ArduCam {
