@@ -212,8 +212,8 @@ fn constants(reached: &mut Reached) {
     reached.records(&conv, "step 0 asks for kernel 77, which this build does not", |r| {
         r.steps[0].kernel = 77;
     });
-    reached.records(&conv, "step 0 asks for kernel 2, which does not compute such", |r| {
-        r.steps[0].kernel = 2;
+    reached.records(&conv, "step 0 asks for kernel 7, which does not compute such", |r| {
+        r.steps[0].kernel = 7;
     });
     reached.records(&conv, "step 0: the requantization of channel 0 is outside", |r| {
         if let Op::Conv2d(conv) = r.steps[0].op {

@@ -40,7 +40,7 @@ pub enum Kernel {
     /// Any shape: patches and weights as int16, two pixels and two channels at once.
     Direct16 = 1,
     /// 3x3, stride 1: Winograd F(4x4,3x3), weights stored transformed (8 bytes for one).
-    Winograd4 = 2,
+    Winograd4 = 7,
     /// The same with int8 weights that are transformed on the fly.
     Winograd4OnTheFly = 3,
     /// 3x3, stride 2: F(2x2,3x3) of the phases, weights stored transformed (50 bytes for nine).

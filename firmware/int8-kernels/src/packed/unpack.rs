@@ -146,10 +146,11 @@ impl Method {
         match self {
             // The points that are one weight.
             Self::Polyphase2 => [0, 1, 4, 2, 3, 6, 10, 11, 14].map(transformed),
-            // Of the rows of `G` the first is 3 w0, the third less the second 2 w1, the last 3 w2.
+            // Of the rows of `G` the first and the second add up to -2 w1; the third is 6 w2, the
+            // last 6 w0.
             Self::Winograd4 => {
                 let one =
-                    |values: [i32; 6]| [values[0] / 3, (values[2] - values[1]) / 2, values[5] / 3];
+                    |m: [i32; 6]| [m[5] / 6, (m[0] + m[1]) / -2, m[2] / 6];
                 let rows: [[i32; 3]; 6] = core::array::from_fn(|row| {
                     one(core::array::from_fn(|column| transformed(6 * row + column)))
                 });

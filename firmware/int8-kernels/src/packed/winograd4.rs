@@ -3,14 +3,28 @@
 //! A tile of 4x4 outputs costs 36 products a channel instead of 144. The transforms are scaled so
 //! that all numbers are integers, and every sum is modulo 2^32, so that the result is the direct
 //! convolution's to the bit:
-//! - Weights: `U = G w G^T`, rows of `G`: `[3,0,0]`, `[-1,-1,-1]`, `[-1,1,-1]`, `[1,2,4]`,
-//!   `[1,-2,4]`, `[0,0,3]`. `|U| <= 49 * 128 = 6272`: int16.
+//! - Points, in the order in which they are stored: 1, -1, infinity, 2, -2, 0.
+//! - Weights: `U = G w G^T`, rows of `G`: `[-1,-1,-1]`, `[1,-1,1]`, `[0,0,6]`, `[1,2,4]`,
+//!   `[1,-2,4]`, `[6,0,0]`. `|U| <= 49 * 128 = 6272`: int16.
 //! - Inputs: `V = B^T (x + 128) B`, `B` as in the paper. `-12750 <= V <= 17340`; [`EPSILON`] is
 //!   added to the lower of two lanes in a word, which keeps it positive: `V + EPSILON <= 30652`.
 //! - Outputs: `A^T (U * V) A`, rows of `A^T` scaled by 24, 12, 6 and 6, give `9 * 2^k * a` with
 //!   `k = 2..6`. Times `9^-1 * 2^(j - k)` modulo 2^32 that is `a << j`, which is below 2^31 by the
 //!   profile's own bound. So `j >= 6` is needed, and nothing else.
-//! - What 128, [`EPSILON`] and `bias` add is one constant for each of the sixteen places.
+//! - What 128, [`EPSILON`] and `bias` add is one constant for each of the sixteen places. That of
+//!   [`EPSILON`] is zero but in the last two rows and columns: all transformed inputs are 1 where
+//!   the last two of the six are 1 and the rest 0, and only outputs 2 and 3 read those.
+//!
+//! Order, signs and scales are such that sums need not begin at zero. With `A^T` as it is here,
+//!
+//! ```text
+//! y0 = m5 + (m3 + m4) + 4 (m0 - m1)      y2 = (m3 + m4) + (m0 - m1)
+//! y1 = (m3 - m4) + 2 (m0 + m1)           y3 = m2 + (m0 + m1) + 2 (m3 - m4)
+//! ```
+//!
+//! and a core whose accumulators go on from one point to the next has the sums `m0`, `d = m0 + m1`,
+//! `e = d + m2` and `m3`, `s = m3 + m4`, `z = s + m5` for nothing. Then six additions are enough:
+//! `t = 2 m0 - d`, `f = 2 m3 - s`, `y0 = z + 4 t`, `y1 = f + 2 d`, `y2 = s + t`, `y3 = e + 2 f`.
 //!
 //! Stored transformed, nine weights take 72 bytes. Owns the transforms as matrices and the
 //! constants; does not know the walk, nor how a pass is computed.
@@ -80,11 +94,11 @@ pub(super) fn pack_constants(row: &[i8], channel: &Constants, depth: usize, slot
 
 /// `A^T`, scaled.
 const OUTPUT: [[i32; 6]; 4] =
-    [[2, 4, 4, 1, 1, 0], [0, 2, -2, 1, -1, 0], [0, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 2]];
+    [[4, -4, 0, 1, 1, 1], [2, 2, 0, 1, -1, 0], [1, -1, 0, 1, 1, 0], [1, 1, 1, 2, -2, 0]];
 
 /// `G`, scaled.
 const WEIGHTS: [[i32; 3]; 6] =
-    [[3, 0, 0], [-1, -1, -1], [-1, 1, -1], [1, 2, 4], [1, -2, 4], [0, 0, 3]];
+    [[-1, -1, -1], [1, -1, 1], [0, 0, 6], [1, 2, 4], [1, -2, 4], [6, 0, 0]];
 
 /// The rows of `G` that make a point, vertically and horizontally.
 pub(super) fn weight_rows(point: usize) -> [[i32; 3]; 2] {

@@ -5,23 +5,23 @@
 @   r8 where a loop ends, r9 sums, r10 output, r11 bytes from tile to tile, then 0
 @   r12, lr  upper and lower half of m in the profile `tflite`
 
-@ One dimension of the output transform, in place: A^T m, of which row i is 3 * 2^(3,2,1,1) times
-@ too large. Results: y0 in \m0, y1 in \m4, y2 in \m2, y3 in \m3; \m1, \m5, \t are free.
+@ One dimension of the output transform of the points \m0 to \m5, in place: A^T m, of which row i is
+@ 3 * 2^(3,2,1,1) times too large. Results: y0 in \m5, y1 in \m4, y2 in \m1, y3 in \m3; \m0, \m2, \t
+@ are free.
     .macro resmcu_winograd4_output m0, m1, m2, m3, m4, m5, t
-    adds    \t, \m1, \m2
-    subs    \m1, \m1, \m2
-    adds    \m2, \m3, \m4
+    subs    \t, \m0, \m1
+    adds    \m0, \m0, \m1
+    adds    \m1, \m3, \m4
     subs    \m3, \m3, \m4
-    lsls    \m4, \t, #1
-    adds    \m0, \m0, \m4
-    lsls    \m0, \m0, #1
-    adds    \m0, \m0, \m2
-    adds    \m2, \m2, \t
-    lsls    \m4, \m1, #1
+    lsls    \m4, \t, #2
+    adds    \m5, \m5, \m4
+    adds    \m5, \m5, \m1
+    adds    \m1, \m1, \t
+    lsls    \m4, \m0, #1
     adds    \m4, \m4, \m3
-    adds    \m3, \m3, \m5
     lsls    \m3, \m3, #1
-    adds    \m3, \m3, \m1
+    adds    \m3, \m3, \m2
+    adds    \m3, \m3, \m0
     .endm
 
     .equ RESMCU_Y, 4
@@ -172,10 +172,10 @@ resmcu_armv6m_winograd4_outputs:
     ldr     r5, [r7, #96]
     resmcu_winograd4_output r0, r1, r2, r3, r4, r5, r6
     subs    r7, #192
-    str     r2, [r7]
+    str     r1, [r7]
     str     r3, [r7, #96]
     subs    r7, #192
-    str     r0, [r7]
+    str     r5, [r7]
     str     r4, [r7, #96]
     adds    r7, #16
     cmp     r7, r8
@@ -192,9 +192,9 @@ resmcu_armv6m_winograd4_outputs:
     ldr     r4, [r7, #64]
     ldr     r5, [r7, #80]
     resmcu_winograd4_output r0, r1, r2, r3, r4, r5, r6
-    str     r0, [sp, #RESMCU_VALUES]
+    str     r5, [sp, #RESMCU_VALUES]
     str     r4, [sp, #RESMCU_VALUES+4]
-    str     r2, [sp, #RESMCU_VALUES+8]
+    str     r1, [sp, #RESMCU_VALUES+8]
     str     r3, [sp, #RESMCU_VALUES+12]
     mov     r1, r10
     ldr     r2, [sp, #RESMCU_SCALE]

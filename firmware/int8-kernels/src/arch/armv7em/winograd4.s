@@ -5,11 +5,13 @@
 @ of a load. The accumulators are pushed, so that the stack pointer is valid for interrupts at
 @ every instruction.
 @
-@ Sums lie where one LDM reads a row of six points of both tiles. Those of the pair's first output
-@ are pushed, those of the second go 288 bytes further up, where a push leaves room for them too:
+@ Accumulators begin at zero with every third point, so that the sums of a row are those of the
+@ header of `packed/winograd4.rs`: m0, d, e, m3, s, z. They lie where one LDM reads a row of six of
+@ both tiles. Those of the pair's first output are pushed, those of the second go 288 bytes further
+@ up, where a push leaves room for them too:
 @   sp       sums of the first output, points 35 to 0, [point][tile]
 @   sp+288   sums of the second one
-@   sp+576   a pass over rows: [column of outputs][row of points, 5 to 0][tile]
+@   sp+576   a pass over rows: [column of outputs][row of points 2, 4, 3, 1, 0, 5][tile]
 @   sp+768   where the weights go on
     .equ WINOGRAD4_SUMS, 288
     .equ WINOGRAD4_ROWS, 576
@@ -64,12 +66,12 @@ resmcu_winograd4_rows:
     sxtab16 r12, lr, r12
     .endif
     winograd4_input r7, r8, r9, r10, r11, r12, lr
-    str     r7, [r6, #240*\half]
-    str     r8, [r6, #240*\half+40]
-    str     r11, [r6, #240*\half+80]
+    str     r8, [r6, #240*\half]
+    str     r11, [r6, #240*\half+40]
+    str     r12, [r6, #240*\half+80]
     str     r10, [r6, #240*\half+120]
     str     r9, [r6, #240*\half+160]
-    str     r12, [r6, #240*\half+200]
+    str     r7, [r6, #240*\half+200]
     .endr
     add     r6, r6, #480
     vmov    lr, s0
@@ -89,15 +91,21 @@ resmcu_winograd4_rows:
     strd    r4, r5, [sp, #WINOGRAD4_SUMS]
     .endm
 
-@ All points, \steps steps each, \unroll at a time.
-    .macro winograd4_points steps, unroll
+@ All points, \steps steps each, \threes times three at a time.
+    .macro winograd4_points steps, threes
 7:
-    .rept \unroll
+    .rept \threes
     dual_step 1
     .rept \steps-1
     dual_step 0
     .endr
     winograd4_keep
+    .rept 2
+    .rept \steps
+    dual_step 0
+    .endr
+    winograd4_keep
+    .endr
     .endr
     vmov    r6, s5
     cmp     r0, r6
@@ -105,24 +113,40 @@ resmcu_winograd4_rows:
     b.w     resmcu_winograd4_outputs
     .endm
 
-@ One dimension of the output transform, in place: A^T m, of which row i is 3 * 2^(3,2,1,1) times
-@ too large. Results: y0 in \m0, y1 in \m4, y2 in \m2, y3 in \m1; \m3, \m5, \t are free.
-    .macro winograd4_output m0, m1, m2, m3, m4, m5, t
-    add     \t, \m1, \m2
-    sub     \m1, \m1, \m2
-    add     \m2, \m3, \m4
-    sub     \m3, \m3, \m4
-    add     \m0, \m2, \m0, lsl #1
-    add     \m0, \m0, \t, lsl #2
-    add     \m2, \t, \m2
-    add     \m4, \m3, \m1, lsl #1
-    add     \m1, \m1, \m3, lsl #1
-    add     \m1, \m1, \m5, lsl #1
+@ The output transform of a row of sums, in place: A^T m, of which row i is 3 * 2^(3,2,1,1) times too
+@ large. Results: y0 in \z, y1 in \d, y2 in \s, y3 in \e; \m0, \m3 are free.
+    .macro winograd4_output_row m0, d, e, m3, s, z
+    rsb     \m0, \d, \m0, lsl #1
+    rsb     \m3, \s, \m3, lsl #1
+    add     \z, \z, \m0, lsl #2
+    add     \s, \s, \m0
+    add     \d, \m3, \d, lsl #1
+    add     \e, \e, \m3, lsl #1
     .endm
 
-@ One pixel of both tiles: \a and \b become `t`, then int8, at r1 and four pixels on. \c: constant.
-    .macro winograd4_store a, b, c, form
+@ The same of a column of points. Results: y0 in \m5, y1 in \m4, y2 in \m1, y3 in \m0; \m2, \m3, \t
+@ are free.
+    .macro winograd4_output_column m0, m1, m2, m3, m4, m5, t
+    sub     \t, \m0, \m1
+    add     \m0, \m0, \m1
+    add     \m1, \m3, \m4
+    sub     \m3, \m3, \m4
+    add     \m5, \m5, \m1
+    add     \m5, \m5, \t, lsl #2
+    add     \m1, \t, \m1
+    add     \m4, \m3, \m0, lsl #1
+    add     \m0, \m0, \m3, lsl #1
+    add     \m0, \m0, \m2
+    .endm
+
+@ One pixel of both tiles: \a and \b become `t`, then int8, at r1 and four pixels on. \c: its
+@ constant, unless lr still holds it.
+    .macro winograd4_store a, b, form, c
+    .ifnb \c
     vmov    lr, \c
+    .elseif \form
+    vmov    lr, s18
+    .endif
     mla     \a, \a, r5, lr
     mla     \b, \b, r5, lr
     .if \form == 1
@@ -148,27 +172,31 @@ resmcu_winograd4_rows:
     .endm
 
 @ One column of four pixels of both tiles. r5 multiplier that undoes the scale, r6 scale of the
-@ output, r2 four pixels in bytes, r0 last word, r1 output, r11 its row once that is free.
-    .macro winograd4_column k, shift, c0, c1, c2, c3, form
+@ output, r2 four pixels in bytes, r0 last word, r1 output, r11 its row once that is free. \c2, \c3:
+@ constants of the last two pixels, where they are not those of the others.
+    .macro winograd4_column k, shift, form, c2, c3
     add     r0, sp, #WINOGRAD4_ROWS+48*\k
     ldm     r0, {r0, r2-r12}
-    winograd4_output r11, r9, r7, r5, r3, r0, lr
-    winograd4_output r12, r10, r8, r6, r4, r2, lr
-    vmov    r5, r6, s7, s8
-    vmov    r0, r2, s9, s10
+    winograd4_output_column r9, r7, r0, r5, r3, r11, lr
+    winograd4_output_column r10, r8, r2, r6, r4, r12, lr
+    vmov    r5, r6, s22, s23
+    .if \form
+    vmov    r0, s24
+    .endif
+    vmov    r2, s10
     .if \shift
     lsl     r5, r5, #\shift
     .endif
-    winograd4_store r11, r12, \c0, \form
+    winograd4_store r11, r12, \form, s18
     vmov    r11, s12
     add     r1, r1, r11
     lsl     r5, r5, #1
-    winograd4_store r3, r4, \c1, \form
+    winograd4_store r3, r4, \form
     add     r1, r1, r11
     lsl     r5, r5, #1
-    winograd4_store r7, r8, \c2, \form
+    winograd4_store r7, r8, \form, \c2
     add     r1, r1, r11
-    winograd4_store r9, r10, \c3, \form
+    winograd4_store r9, r10, \form, \c3
     .if \k-3
     vmov    lr, s11
     add     r1, r1, lr
@@ -176,19 +204,20 @@ resmcu_winograd4_rows:
     .endm
 
     .macro winograd4_columns_out form
-    winograd4_column 0, 0, s16, s20, s24, s28, \form
-    winograd4_column 1, 1, s17, s21, s25, s29, \form
-    winograd4_column 2, 2, s18, s22, s26, s30, \form
-    winograd4_column 3, 2, s19, s23, s27, s31, \form
+    winograd4_column 0, 0, \form
+    winograd4_column 1, 1, \form
+    winograd4_column 2, 2, \form, s16, s20
+    winograd4_column 3, 2, \form, s17, s21
     .endm
 
 @ void products(const context *)
 @ context: v, end of the weights, y, loop, bytes of a point, end of v, entry of a chunk, weights,
 @          form, -, four pixels in bytes, a pixel less three rows of y, row of y
 @ s0 v, s1 end of the weights, s2 y, s3 loop, s4 bytes of a point, s5 end of v, s6 entry of a chunk,
-@ s7-s9 multiplier, scale and last word, s10 four pixels, s11 from the last row of a column to the
-@ next column, s12 a row, s13 end of the point, then the shift of the profile `tflite`, s14 sums of
-@ the output, s15 form, s16-s31 constants of the 16 places.
+@ s7 end of three points, s10 four pixels, s11 from the last row of a column to the next column, s12 a
+@ row, s13 end of the point, then the shift of the profile `tflite`, s14 sums of the output, s15
+@ form, s16, s17 and s20, s21 constants of rows 2 and 3 in columns 2 and 3, s18 that of all other
+@ places, s22-s24 multiplier, scale and last word.
     .section .text.resmcu_winograd4_products, "ax", %progbits
     .balign 4
     .global resmcu_winograd4_products
@@ -196,7 +225,7 @@ resmcu_winograd4_rows:
     .thumb_func
 resmcu_winograd4_products:
     push    {r4-r11, lr}
-    vpush   {s16-s31}
+    vpush   {s16-s25}
     sub     sp, sp, #WINOGRAD4_FRAME
     vldmia  r0, {s0-s12}
     vmov.f32 s15, s8
@@ -237,11 +266,11 @@ resmcu_winograd4_pair:
     vmov    r6, s3
     bx      r6
     .balign 4
-2:  winograd4_points 1, 12
+2:  winograd4_points 1, 4
     .balign 4
-4:  winograd4_points 4, 3
+4:  winograd4_points 4, 1
     .balign 4
-5:  winograd4_points 8, 2
+5:  winograd4_points 8, 1
     .balign 4
 6:  winograd4_points 16, 1
     .balign 4
@@ -250,6 +279,10 @@ resmcu_winograd4_pair:
     mov     r4, r2
     mov     r5, r2
     vmov    r6, s4
+    add     r6, r6, r6, lsl #1
+    add     r6, r6, r0
+    vmov    s7, r6
+10: vmov    r6, s4
     add     r6, r6, r0
     vmov    s13, r6
     vmov    r6, s6
@@ -262,6 +295,9 @@ resmcu_winograd4_pair:
     cmp     r0, r6
     bne.w   9b
     winograd4_keep
+    vmov    r6, s7
+    cmp     r0, r6
+    bne.w   10b
     vmov    r6, s5
     cmp     r0, r6
     bne.w   8b
@@ -269,18 +305,18 @@ resmcu_winograd4_outputs:
     mov     r0, sp
     vmov    s14, r0
     @ Both outputs of the pair, one after another.
-3:  vldmia  r1!, {s16-s31}
-    vldmia  r1!, {s7-s9}
+3:  add     r1, r1, #40
+    vldmia  r1!, {s16-s24}
     str     r1, [sp, #WINOGRAD4_WEIGHTS]
     vmov    r1, s14
-    .irp i, 0, 1, 2, 3, 4, 5
+    .irp place, 5, 1, 2, 0, 3, 4
     ldm     r1!, {r0, r2-r12}
-    winograd4_output r11, r9, r7, r5, r3, r0, lr
-    winograd4_output r12, r10, r8, r6, r4, r2, lr
-    strd    r11, r12, [sp, #WINOGRAD4_ROWS+8*\i]
-    strd    r3, r4, [sp, #WINOGRAD4_ROWS+8*\i+48]
-    strd    r7, r8, [sp, #WINOGRAD4_ROWS+8*\i+96]
-    strd    r9, r10, [sp, #WINOGRAD4_ROWS+8*\i+144]
+    winograd4_output_row r11, r9, r7, r5, r3, r0
+    winograd4_output_row r12, r10, r8, r6, r4, r2
+    strd    r0, r2, [sp, #WINOGRAD4_ROWS+8*\place]
+    strd    r9, r10, [sp, #WINOGRAD4_ROWS+8*\place+48]
+    strd    r3, r4, [sp, #WINOGRAD4_ROWS+8*\place+96]
+    strd    r7, r8, [sp, #WINOGRAD4_ROWS+8*\place+144]
     .endr
     vmov    r1, s2
     add     r0, r1, #1
@@ -293,9 +329,9 @@ resmcu_winograd4_outputs:
 2:  bne.w   2f
     winograd4_columns_out 1
     b.w     1f
-2:  vmov    r2, s9
+2:  vmov    r2, s24
     tflite_constants r2, r0
-    vmov    s9, r2
+    vmov    s24, r2
     vmov    s13, r0
     winograd4_columns_out 2
 1:  ldr     r1, [sp, #WINOGRAD4_WEIGHTS]
@@ -309,25 +345,27 @@ resmcu_winograd4_outputs:
     cmp     r1, r6
     bne.w   resmcu_winograd4_pair
     add     sp, sp, #WINOGRAD4_FRAME
-    vpop    {s16-s31}
+    vpop    {s16-s25}
     pop     {r4-r11, pc}
     .size resmcu_winograd4_products, . - resmcu_winograd4_products
 
 @ One dimension of the weight transform, two channels in two lanes: \a, \b, \c become
-@ 3a, -a-b-c, -a+b-c, a+2b+4c, a-2b+4c, 3c in \a, \x, \s, \z, \y, \c. \b is lost.
+@ -a-b-c, a-b+c, 6c, a+2b+4c, a-2b+4c, 6a in \x, \s, \c, \z, \y, \a. \b is lost.
     .macro winograd4_weight a, b, c, s, x, y, z
     sadd16  \s, \a, \c
-    ssub16  \s, \b, \s
+    sadd16  \x, \s, \s
+    ssub16  \s, \s, \b
+    ssub16  \x, \s, \x
     sadd16  \b, \b, \b
-    ssub16  \x, \s, \b
     sadd16  \y, \c, \c
-    sadd16  \c, \c, \y
-    sadd16  \y, \y, \y
-    sadd16  \y, \y, \a
-    sadd16  \z, \a, \a
-    sadd16  \a, \a, \z
+    sadd16  \z, \y, \y
+    sadd16  \c, \y, \z
+    sadd16  \y, \z, \a
     sadd16  \z, \y, \b
     ssub16  \y, \y, \b
+    sadd16  \b, \a, \a
+    sadd16  \a, \a, \b
+    sadd16  \a, \a, \a
     .endm
 
 @ void weights(const u32 *packed, u32 *transformed, quads, bytes of a point)
@@ -360,24 +398,24 @@ resmcu_winograd4_weights:
     sxtb16  r5, r5
     .endif
     winograd4_weight r3, r4, r5, r6, r7, r8, r9
-    str     r3, [sp, #4*\x]
-    str     r7, [sp, #4*\x+12]
-    str     r6, [sp, #4*\x+24]
+    str     r7, [sp, #4*\x]
+    str     r6, [sp, #4*\x+12]
+    str     r5, [sp, #4*\x+24]
     str     r9, [sp, #4*\x+36]
     str     r8, [sp, #4*\x+48]
-    str     r5, [sp, #4*\x+60]
+    str     r3, [sp, #4*\x+60]
     .endr
     add     r10, r1, #4*\part
     .irp i, 0, 1, 2, 3, 4, 5
     ldrd    r3, r4, [sp, #12*\i]
     ldr     r5, [sp, #12*\i+8]
     winograd4_weight r3, r4, r5, r6, r7, r8, r9
-    str     r3, [r10]
-    str     r7, [r10, r11]
-    str     r6, [r10, r11, lsl #1]
+    str     r7, [r10]
+    str     r6, [r10, r11]
+    str     r5, [r10, r11, lsl #1]
     str     r9, [r10, r12]
     str     r8, [r10, r11, lsl #2]
-    str     r5, [r10, lr]
+    str     r3, [r10, lr]
     .if \i-5
     add     r10, r10, r12, lsl #1
     .endif

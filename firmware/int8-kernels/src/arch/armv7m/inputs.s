@@ -52,12 +52,12 @@ resmcu_winograd4_rows:
     resmcu_winograd4_widen 0, 0
     .endif
     winograd4_input r7, r8, r9, r10, r11, r12, lr
-    str     r7, [r6, #240*\half]
-    str     r8, [r6, #240*\half+40]
-    str     r11, [r6, #240*\half+80]
+    str     r8, [r6, #240*\half]
+    str     r11, [r6, #240*\half+40]
+    str     r12, [r6, #240*\half+80]
     str     r10, [r6, #240*\half+120]
     str     r9, [r6, #240*\half+160]
-    str     r12, [r6, #240*\half+200]
+    str     r7, [r6, #240*\half+200]
     .endr
     add     r6, r6, #480
     ldr     lr, [sp]

@@ -57,19 +57,20 @@
     .size \name, . - \name
     .endm
 
-@ One dimension of the output transform, in place: A^T m, of which row i is 3 * 2^(3,2,1,1) times
-@ too large. Results: y0 in \m0, y1 in \m4, y2 in \m2, y3 in \m1; \m3, \m5, \t are free.
+@ One dimension of the output transform of the points \m0 to \m5, in place: A^T m, of which row i is
+@ 3 * 2^(3,2,1,1) times too large. Results: y0 in \m5, y1 in \m4, y2 in \m1, y3 in \m0; \m2, \m3, \t
+@ are free.
     .macro resmcu_winograd4_output m0, m1, m2, m3, m4, m5, t
-    add     \t, \m1, \m2
-    sub     \m1, \m1, \m2
-    add     \m2, \m3, \m4
+    sub     \t, \m0, \m1
+    add     \m0, \m0, \m1
+    add     \m1, \m3, \m4
     sub     \m3, \m3, \m4
-    add     \m0, \m2, \m0, lsl #1
-    add     \m0, \m0, \t, lsl #2
-    add     \m2, \t, \m2
-    add     \m4, \m3, \m1, lsl #1
-    add     \m1, \m1, \m3, lsl #1
-    add     \m1, \m1, \m5, lsl #1
+    add     \m5, \m5, \m1
+    add     \m5, \m5, \t, lsl #2
+    add     \m1, \t, \m1
+    add     \m4, \m3, \m0, lsl #1
+    add     \m0, \m0, \m3, lsl #1
+    add     \m0, \m0, \m2
     .endm
 
 @ The profile `tflite`, by the header of `packed/constants.rs`. The last word of a channel in \last
@@ -132,30 +133,30 @@
     add     lr, #512
     ldrd    r0, r7, [lr, #192*\i-512]
     ldrd    r2, r8, [lr, #192*\i+32-512]
-    ldrd    r3, r9, [lr, #192*\i+64-512]
     ldrd    r4, r10, [lr, #192*\i+96-512]
     ldrd    r5, r11, [lr, #192*\i+128-512]
+    ldrd    r3, r9, [lr, #192*\i+160-512]
     .if \i
     str     r12, [sp, #RESMCU_PLACE]
     .endif
-    ldrd    r6, r12, [lr, #192*\i+160-512]
-    resmcu_winograd4_output r0, r2, r3, r4, r5, r6, lr
-    resmcu_winograd4_output r7, r8, r9, r10, r11, r12, lr
+    ldrd    r6, r12, [lr, #192*\i+64-512]
+    resmcu_winograd4_output r0, r2, r6, r4, r5, r3, lr
+    resmcu_winograd4_output r7, r8, r12, r10, r11, r9, lr
     ldrd    r4, r6, [sp, #RESMCU_MULTIPLIER]
     ldr     r10, [sp, #RESMCU_TILE]
     ldr     r12, [sp, #RESMCU_PLACE]
     .if \shift
     lsl     r4, r4, #\shift
     .endif
-    resmcu_winograd4_place r0, r7, \form
+    resmcu_winograd4_place r3, r9, \form
     add     r1, r1, r10, lsr #2
     lsl     r4, r4, #1
     resmcu_winograd4_place r5, r11, \form
     add     r1, r1, r10, lsr #2
     lsl     r4, r4, #1
-    resmcu_winograd4_place r3, r9, \form
-    add     r1, r1, r10, lsr #2
     resmcu_winograd4_place r2, r8, \form
+    add     r1, r1, r10, lsr #2
+    resmcu_winograd4_place r0, r7, \form
     .if \i-3
     ldr     lr, [sp, #RESMCU_NEXT_ROW]
     add     r1, r1, lr
@@ -183,10 +184,10 @@
     ldrd    r6, r12, [r1, #32*\j+960-512]
     resmcu_winograd4_output r0, r2, r3, r4, r5, r6, lr
     resmcu_winograd4_output r7, r8, r9, r10, r11, r12, lr
-    strd    r0, r7, [r1, #32*\j-512]
+    strd    r6, r12, [r1, #32*\j-512]
     strd    r5, r11, [r1, #32*\j+192-512]
-    strd    r3, r9, [r1, #32*\j+384-512]
-    strd    r2, r8, [r1, #32*\j+576-512]
+    strd    r2, r8, [r1, #32*\j+384-512]
+    strd    r0, r7, [r1, #32*\j+576-512]
     .endr
     ldr     r12, [sp, #RESMCU_CONSTANTS]
     str     r12, [sp, #RESMCU_PLACE]

@@ -2,7 +2,7 @@
 @ `portable::winograd4`, which need no DSP extension.
 
 @ One dimension of the input transform, in place: \u0..\u5 become B^T u. \t is free.
-@ Results: t0 in \u0, t1 in \u1, t2 in \u4, t3 in \u3, t4 in \u2, t5 in \u5.
+@ Results, in the order of points: \u1, \u4, \u5, \u3, \u2, \u0.
 @ A word is two lanes as one number, high * 65536 + low: no step needs to know where they meet.
     .macro winograd4_input u0, u1, u2, u3, u4, u5, t
     sub     \u0, \u0, \u2
@@ -41,12 +41,12 @@ resmcu_winograd4_columns:
     add     r7, r7, #0x3400
     add     r8, r8, #0x3400
     winograd4_input r3, r4, r5, r6, r7, r8, r9
-    str     r3, [r10]
-    str     r4, [r10, r11]
-    str     r7, [r10, r11, lsl #1]
+    str     r4, [r10]
+    str     r7, [r10, r11]
+    str     r8, [r10, r11, lsl #1]
     str     r6, [r10, r12]
     str     r5, [r10, r11, lsl #2]
-    str     r8, [r10, lr]
+    str     r3, [r10, lr]
     add     r10, r10, r12, lsl #1
     .endr
     .if \half

@@ -15,12 +15,12 @@ fn input(u: [u32; 6]) -> [u32; 6] {
     let c = u3.wrapping_sub(four(u1));
     let d = u3.wrapping_sub(u1).wrapping_mul(2);
     [
-        a.wrapping_add(four(u0.wrapping_sub(u2))),
         b.wrapping_add(c),
         b.wrapping_sub(c),
+        u5.wrapping_sub(u3).wrapping_sub(four(u3.wrapping_sub(u1))),
         a.wrapping_add(d),
         a.wrapping_sub(d),
-        u5.wrapping_sub(u3).wrapping_sub(four(u3.wrapping_sub(u1))),
+        a.wrapping_add(four(u0.wrapping_sub(u2))),
     ]
 }
 
@@ -95,13 +95,13 @@ pub(crate) fn weights(packed: &[u32], channels: usize, transformed: &mut [u32]) 
 /// `G w` of F(4,3).
 fn weight([a, b, c]: [u32; 3]) -> [u32; 6] {
     let (ends, far) = (a.wrapping_add(c), a.wrapping_add(c.wrapping_mul(4)));
-    let (triple, twice) = (|v: u32| v.wrapping_mul(3), b.wrapping_mul(2));
+    let (six_times, twice) = (|v: u32| v.wrapping_mul(6), b.wrapping_mul(2));
     [
-        triple(a),
         b.wrapping_add(ends).wrapping_neg(),
-        b.wrapping_sub(ends),
+        ends.wrapping_sub(b),
+        six_times(c),
         far.wrapping_add(twice),
         far.wrapping_sub(twice),
-        triple(c),
+        six_times(a),
     ]
 }

@@ -1,8 +1,7 @@
 # The input transforms on RV32IM: the passes `rows` and `columns` of `portable`.
 
 # One dimension, in place: \u0..\u5 become B^T u. A word is two lanes as one number: no step needs
-# to know where they meet. Results: t0 in \u0, t1 in \u1, t2 in \u4, t3 in \u3, t4 in \t, t5 in \u5;
-# \u2 is free.
+# to know where they meet. Results, in the order of points: \u1, \u4, \u5, \u3, \t, \u0; \u2 is free.
     .macro resmcu_winograd4_input u0, u1, u2, u3, u4, u5, t
     sub     \u0, \u0, \u2
     sub     \u5, \u5, \u3
@@ -26,12 +25,12 @@
 # Transforms six words and stores them 40 bytes apart, from \at(a6) on. t6 is free.
     .macro resmcu_winograd4_column_of_rows at
     resmcu_winograd4_input s0, s1, s2, s3, s4, s5, t6
-    sw      s0, \at(a6)
-    sw      s1, \at+40(a6)
-    sw      s4, \at+80(a6)
+    sw      s1, \at(a6)
+    sw      s4, \at+40(a6)
+    sw      s5, \at+80(a6)
     sw      s3, \at+120(a6)
     sw      t6, \at+160(a6)
-    sw      s5, \at+200(a6)
+    sw      s0, \at+200(a6)
     .endm
 
 # void resmcu_winograd4_rows(const context *)
@@ -148,7 +147,7 @@ resmcu_winograd4_columns:
     add     t4, t4, a4
     add     t5, t5, a4
     resmcu_winograd4_input t0, t1, t2, t3, t4, t5, t6
-    .irp term, t0, t1, t4, t3, t6, t5
+    .irp term, t1, t4, t5, t3, t6, t0
     sw      \term, \half(a5)
     add     a5, a5, a3
     .endr

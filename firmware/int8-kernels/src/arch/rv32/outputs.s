@@ -148,35 +148,35 @@
     add     a1, a1, a2
     .endm
 
-# One dimension of the output transform, in place: A^T m, of which row i is 3 * 2^(3,2,1,1) times
-# too large. Results: y0 in \m0, y1 in \m4, y2 in \m2, y3 in \m3; \m1, \m5, \t are free.
+# One dimension of the output transform of the points \m0 to \m5, in place: A^T m, of which row i is
+# 3 * 2^(3,2,1,1) times too large. Results: y0 in \m5, y1 in \m4, y2 in \m1, y3 in \m3; \m0, \m2, \t
+# are free.
     .macro resmcu_winograd4_output m0, m1, m2, m3, m4, m5, t
-    add     \t, \m1, \m2
-    sub     \m1, \m1, \m2
-    add     \m2, \m3, \m4
+    sub     \t, \m0, \m1
+    add     \m0, \m0, \m1
+    add     \m1, \m3, \m4
     sub     \m3, \m3, \m4
-    slli    \m4, \t, 1
-    add     \m0, \m0, \m4
-    slli    \m0, \m0, 1
-    add     \m0, \m0, \m2
-    add     \m2, \m2, \t
-    slli    \m4, \m1, 1
+    slli    \m4, \t, 2
+    add     \m5, \m5, \m4
+    add     \m5, \m5, \m1
+    add     \m1, \m1, \t
+    slli    \m4, \m0, 1
     add     \m4, \m4, \m3
-    add     \m3, \m3, \m5
     slli    \m3, \m3, 1
-    add     \m3, \m3, \m1
+    add     \m3, \m3, \m2
+    add     \m3, \m3, \m0
     .endm
 
 # Column \j, of which rows 0 to 2 become \a, \b and \c, and row 3 is put aside. a0: 1024 bytes
 # behind the first sum.
     .macro resmcu_winograd4_column j, a, b, c
-    lw      \a, 64*\j-1024(a0)
-    lw      s11, 64*(\j+6)-1024(a0)
-    lw      \c, 64*(\j+12)-1024(a0)
+    lw      s11, 64*\j-1024(a0)
+    lw      \c, 64*(\j+6)-1024(a0)
+    lw      a6, 64*(\j+12)-1024(a0)
     lw      ra, 64*(\j+18)-1024(a0)
     lw      \b, 64*(\j+24)-1024(a0)
-    lw      a6, 64*(\j+30)-1024(a0)
-    resmcu_winograd4_output \a, s11, \c, ra, \b, a6, a7
+    lw      \a, 64*(\j+30)-1024(a0)
+    resmcu_winograd4_output s11, \c, a6, ra, \b, \a, a7
     sw      ra, RESMCU_ASIDE+4*\j(sp)
     .endm
 
@@ -197,11 +197,11 @@
     add     a1, a1, a6
     slli    a3, a3, \shift
     .endif
-    resmcu_winograd4_place \m0, 4*\i, \form
+    resmcu_winograd4_place \m5, 4*\i, \form
     slli    a3, a3, 1
     resmcu_winograd4_place \m4, 4*\i+1, \form
     slli    a3, a3, 1
-    resmcu_winograd4_place \m2, 4*\i+2, \form
+    resmcu_winograd4_place \m1, 4*\i+2, \form
     resmcu_winograd4_place \m3, 4*\i+3, \form
     .endm
 

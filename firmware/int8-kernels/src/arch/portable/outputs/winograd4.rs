@@ -8,14 +8,14 @@ use crate::packed::winograd4::{CONSTANTS, POINTS, SHIFTS};
 /// `A^T m` of F(4,3); row `i` is `3 * 2^(3,2,1,1)[i]` times too large.
 fn transform(m: [i32; 6]) -> [i32; 4] {
     let [m0, m1, m2, m3, m4, m5] = m;
-    let (sum, difference) = (m1.wrapping_add(m2), m1.wrapping_sub(m2));
+    let (sum, difference) = (m0.wrapping_sub(m1), m0.wrapping_add(m1));
     let (far_sum, far_difference) = (m3.wrapping_add(m4), m3.wrapping_sub(m4));
     let twice = |v: i32| v.wrapping_mul(2);
     [
-        far_sum.wrapping_add(twice(m0)).wrapping_add(sum.wrapping_mul(4)),
+        far_sum.wrapping_add(m5).wrapping_add(sum.wrapping_mul(4)),
         far_difference.wrapping_add(twice(difference)),
         sum.wrapping_add(far_sum),
-        difference.wrapping_add(twice(far_difference)).wrapping_add(twice(m5)),
+        difference.wrapping_add(twice(far_difference)).wrapping_add(m2),
     ]
 }
 
