@@ -16,8 +16,9 @@ mod assembly {
         include_str!("dual_step.s"),
         include_str!("add.s"),
         include_str!("direct16.s"),
+        include_str!("../armv7m/winograd4_input.s"),
+        include_str!("columns.s"),
         include_str!("polyphase2.s"),
-        include_str!("../armv7m/winograd4_columns.s"),
         include_str!("winograd4.s"),
         options(raw)
     );

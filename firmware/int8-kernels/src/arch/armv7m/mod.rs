@@ -37,6 +37,7 @@ mod assembly {
     core::arch::global_asm!(
         include_str!("sums.s"),
         include_str!("outputs.s"),
+        include_str!("winograd4_input.s"),
         include_str!("winograd4_columns.s"),
         include_str!("inputs.s"),
         options(raw)
