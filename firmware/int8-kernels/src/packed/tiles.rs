@@ -301,13 +301,14 @@ pub(super) fn run(
             pixels.for_each(|pixel| pixel.iter_mut().zip(values).for_each(|(x, &v)| *x = v));
         }
     }
+    let mut place = Place { row: 0, column: 0, lines: Default::default() };
     let (mut first, total) = (0, method.tile_pairs(&layer.window));
     let pair_words = memory.pair.max(1);
     let group = (v.len() / pair_words).max(1);
     while first < total {
         let pairs = first..(first + group).min(total);
-        for (pair, v) in pairs.clone().zip(v.chunks_exact_mut(pair_words)) {
-            walk.transform(pair, x, [fill, padded], u, v);
+        for (_, v) in pairs.clone().zip(v.chunks_exact_mut(pair_words)) {
+            walk.transform(&mut place, x, [fill, padded], u, v);
         }
         match kind {
             Weights::Stored => walk.products(pairs.clone(), v, layer.packed, 0, y),
@@ -369,22 +370,53 @@ struct Walk<'a, 'p> {
     pairs_a_row: NonZero<usize>,
 }
 
+/// The next pair of tiles.
+struct Place<'x> {
+    row: usize,
+    column: usize,
+    /// The image's lines that it reads; those outside of it are empty.
+    lines: [&'x [i8]; ROWS_MAX],
+}
+
 impl Walk<'_, '_> {
-    /// Transforms a pair of tiles into `v`. `u` holds the vertical pass of the pair before, of
-    /// which the last columns are this one's first.
-    fn transform(
+    /// The lines of a row of tiles.
+    fn lines<'x>(&self, row: usize, x: &'x [i8]) -> [&'x [i8]; ROWS_MAX] {
+        let [height, width, depth] = self.layer.window.input.map(usize::from);
+        let pitch = width * depth;
+        let first = (STEP[0] * row).wrapping_sub(self.layer.window.padding[0].into());
+        core::array::from_fn(|i| {
+            let line = first.wrapping_add(i);
+            if line >= height {
+                return Default::default();
+            }
+            x.get(line * pitch..).and_then(|x| x.get(..pitch)).unwrap_or_default()
+        })
+    }
+
+    /// Transforms the pair of tiles at `place` into `v`, and moves on. `u` holds the vertical pass
+    /// of the pair before, of which the last columns are this one's first.
+    fn transform<'x>(
         &self,
-        pair: usize,
-        x: &[i8],
+        place: &mut Place<'x>,
+        x: &'x [i8],
         [fill, padded]: [&mut [i8]; 2],
         u: &mut [u32],
         v: &mut [u32],
     ) {
-        let (row, column) = (pair / self.pairs_a_row, pair % self.pairs_a_row);
+        let column = place.column;
         let (columns, depth) = (self.geometry.columns, usize::from(self.layer.window.input[2]));
-        let mut done = if column == 0 { 0 } else { self.method.carry(u) };
-        let [top, left] = self.layer.window.padding.map(usize::from);
-        let [height, width, _] = self.layer.window.input.map(usize::from);
+        let mut done = if column == 0 {
+            place.lines = self.lines(place.row, x);
+            0
+        } else {
+            self.method.carry(u)
+        };
+        place.column += 1;
+        if place.column == self.pairs_a_row.get() {
+            (place.row, place.column) = (place.row + 1, 0);
+        }
+        let left = usize::from(self.layer.window.padding[1]);
+        let width = usize::from(self.layer.window.input[1]);
         while done < columns {
             // The next columns that lie wholly before, in or behind the image.
             let at = STEP[1] * column + done;
@@ -397,12 +429,14 @@ impl Walk<'_, '_> {
             };
             let count = count.min(columns - done);
             let (bytes, filled) = (count * depth, count * self.channels);
-            let rows: [&[i8]; ROWS_MAX] = core::array::from_fn(|i| {
-                let line = (STEP[0] * row + i).checked_sub(top).filter(|&line| line < height);
-                let start = line.zip(inside).map(|(line, c)| (line * width + c) * depth);
-                let pixels = start.and_then(|start| x.get(start..start + bytes));
-                pixels.or_else(|| fill.get(..filled)).unwrap_or_default()
-            });
+            let padding = fill.get(..filled).unwrap_or_default();
+            let rows = match inside {
+                None => [padding; ROWS_MAX],
+                Some(first) => place.lines.map(|line| {
+                    let pixels = line.get(first * depth..).and_then(|line| line.get(..bytes));
+                    pixels.unwrap_or(padding)
+                }),
+            };
             let rows = if depth == self.channels || inside.is_none() {
                 rows
             } else {

@@ -109,7 +109,12 @@ resmcu_direct16_widen_patch:
     .rept \steps
     dual_step 0
     .endr
+    .if \form == 0
+    @ The last words are of no use then.
+    ldrd    r6, r7, [r1], #16
+    .else
     ldm     r1!, {r6-r9}
+    .endif
     direct16_store \form
     vmov    r6, s3
     cmp     r1, r6

@@ -85,10 +85,12 @@ resmcu_winograd4_rows:
     pop     {r4-r11, pc}
     .size resmcu_winograd4_rows, . - resmcu_winograd4_rows
 
-@ Keeps the sums of a point.
+@ Keeps the sums of a point. Four single stores take four cycles, where PUSH and STRD take six.
     .macro winograd4_keep
-    push    {r2, r3}
-    strd    r4, r5, [sp, #WINOGRAD4_SUMS]
+    str     r2, [sp, #-8]!
+    str     r3, [sp, #4]
+    str     r4, [sp, #WINOGRAD4_SUMS]
+    str     r5, [sp, #WINOGRAD4_SUMS+4]
     .endm
 
 @ All points, \steps steps each, \threes times three at a time.
@@ -140,20 +142,27 @@ resmcu_winograd4_rows:
     .endm
 
 @ One pixel of both tiles: \a and \b become `t`, then int8, at r1 and four pixels on. \c: its
-@ constant, unless lr still holds it.
-    .macro winograd4_store a, b, form, c
+@ constant, unless lr still holds it. \s, \t: free registers for the residuals, of which two
+@ together take a cycle less.
+    .macro winograd4_store a, b, form, s, t, c
     .ifnb \c
     vmov    lr, \c
-    .elseif \form
+    .elseif \form == 2
     vmov    lr, s18
     .endif
     mla     \a, \a, r5, lr
     mla     \b, \b, r5, lr
     .if \form == 1
-    ldrsb   lr, [r1]
-    mla     \a, lr, r0, \a
-    ldrsb   lr, [r1, r2]
-    mla     \b, lr, r0, \b
+    ldrsb   \s, [r1]
+    .ifb \t
+    mla     \a, \s, r0, \a
+    ldrsb   \s, [r1, r2]
+    mla     \b, \s, r0, \b
+    .else
+    ldrsb   \t, [r1, r2]
+    mla     \a, \s, r0, \a
+    mla     \b, \t, r0, \b
+    .endif
     .endif
     .if \form == 2
     tflite_scale \a, r6, r0, lr
@@ -180,23 +189,26 @@ resmcu_winograd4_rows:
     winograd4_output_column r9, r7, r0, r5, r3, r11, lr
     winograd4_output_column r10, r8, r2, r6, r4, r12, lr
     vmov    r5, r6, s22, s23
+    vmov    r2, s10
     .if \form
     vmov    r0, s24
     .endif
-    vmov    r2, s10
     .if \shift
     lsl     r5, r5, #\shift
     .endif
-    winograd4_store r11, r12, \form, s18
+    winograd4_store r11, r12, \form, s=lr, c=s18
     vmov    r11, s12
+    .if \form == 1
+    vmov    lr, s18
+    .endif
     add     r1, r1, r11
     lsl     r5, r5, #1
-    winograd4_store r3, r4, \form
+    winograd4_store r3, r4, \form, r12
     add     r1, r1, r11
     lsl     r5, r5, #1
-    winograd4_store r7, r8, \form, \c2
+    winograd4_store r7, r8, \form, r3, r4, \c2
     add     r1, r1, r11
-    winograd4_store r9, r10, \form, \c3
+    winograd4_store r9, r10, \form, r3, r4, \c3
     .if \k-3
     vmov    lr, s11
     add     r1, r1, lr
@@ -313,10 +325,14 @@ resmcu_winograd4_outputs:
     ldm     r1!, {r0, r2-r12}
     winograd4_output_row r11, r9, r7, r5, r3, r0
     winograd4_output_row r12, r10, r8, r6, r4, r2
-    strd    r0, r2, [sp, #WINOGRAD4_ROWS+8*\place]
-    strd    r9, r10, [sp, #WINOGRAD4_ROWS+8*\place+48]
-    strd    r3, r4, [sp, #WINOGRAD4_ROWS+8*\place+96]
-    strd    r7, r8, [sp, #WINOGRAD4_ROWS+8*\place+144]
+    str     r0, [sp, #WINOGRAD4_ROWS+8*\place]
+    str     r2, [sp, #WINOGRAD4_ROWS+8*\place+4]
+    str     r9, [sp, #WINOGRAD4_ROWS+8*\place+48]
+    str     r10, [sp, #WINOGRAD4_ROWS+8*\place+52]
+    str     r3, [sp, #WINOGRAD4_ROWS+8*\place+96]
+    str     r4, [sp, #WINOGRAD4_ROWS+8*\place+100]
+    str     r7, [sp, #WINOGRAD4_ROWS+8*\place+144]
+    str     r8, [sp, #WINOGRAD4_ROWS+8*\place+148]
     .endr
     vmov    r1, s2
     add     r0, r1, #1
@@ -325,15 +341,6 @@ resmcu_winograd4_outputs:
     cmp     r0, #1
     bhs.w   2f
     winograd4_columns_out 0
-    b.w     1f
-2:  bne.w   2f
-    winograd4_columns_out 1
-    b.w     1f
-2:  vmov    r2, s24
-    tflite_constants r2, r0
-    vmov    s24, r2
-    vmov    s13, r0
-    winograd4_columns_out 2
 1:  ldr     r1, [sp, #WINOGRAD4_WEIGHTS]
     vmov    r0, s14
     cmp     sp, r0
@@ -347,6 +354,15 @@ resmcu_winograd4_outputs:
     add     sp, sp, #WINOGRAD4_FRAME
     vpop    {s16-s25}
     pop     {r4-r11, pc}
+2:  bne.w   2f
+    winograd4_columns_out 1
+    b.w     1b
+2:  vmov    r2, s24
+    tflite_constants r2, r0
+    vmov    s24, r2
+    vmov    s13, r0
+    winograd4_columns_out 2
+    b.w     1b
     .size resmcu_winograd4_products, . - resmcu_winograd4_products
 
 @ One dimension of the weight transform, two channels in two lanes: \a, \b, \c become
