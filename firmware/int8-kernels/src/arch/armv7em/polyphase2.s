@@ -92,38 +92,16 @@ resmcu_polyphase2_rows:
     push    {r2-r5}
     .endm
 
-@ All sums of points of \steps steps. s10, s11: where the first two sums of a third end, and bytes of
-@ a third.
+@ All sums of points of \steps steps. The first two thirds are alike: 4, 4 and 2 points a sum.
     .macro polyphase2_fixed steps
-    vmov    r6, s4
-    add     r7, r0, r6, lsl #1
-    lsl     r8, r6, #1
-    add     r6, r8, r6, lsr #1
-    vmov    s10, s11, r7, r6
 6:  polyphase2_fixed_sum 4*\steps
-    vmov    r6, r7, s10, s11
-    cmp     r0, r6
-    bne.w   6b
+    polyphase2_fixed_sum 4*\steps
     polyphase2_fixed_sum 2*\steps
-    vmov    r6, r7, s10, s11
-    add     r6, r6, r7
-    vmov    s10, r6
     vmov    r6, s22
     cmp     r0, r6
     bne.w   6b
-    .if \steps > 4
-    @ Both sums of two products by the same code: between their ends lie 23 points.
-    vmov    r6, r7, s10, s11
-    sub     r6, r6, r7, lsr #1
-    vmov    s10, r6
-5:  polyphase2_fixed_sum 2*\steps
-    vmov    r6, s10
-    cmp     r0, r6
-    bls.w   5b
-    .else
     polyphase2_fixed_sum 2*\steps
     polyphase2_fixed_sum 2*\steps
-    .endif
     polyphase2_fixed_sum \steps
     .endm
 

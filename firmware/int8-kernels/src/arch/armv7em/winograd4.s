@@ -232,6 +232,10 @@ resmcu_winograd4_rows:
 @ places, s22-s24 multiplier, scale and last word.
     .section .text.resmcu_winograd4_products, "ax", %progbits
     .balign 4
+    @ Loops of 1, 4, 8, 16 and any number of steps, and the last one's chunk, too far away for ADR.
+resmcu_winograd4_loops:
+    .word   resmcu_winograd4_1, resmcu_winograd4_4, resmcu_winograd4_8, resmcu_winograd4_16
+    .word   resmcu_winograd4_any, resmcu_winograd4_chunk
     .global resmcu_winograd4_products
     .type resmcu_winograd4_products, %function
     .thumb_func
@@ -242,35 +246,31 @@ resmcu_winograd4_products:
     vldmia  r0, {s0-s12}
     vmov.f32 s15, s8
     vmov    r1, s7
-    @ The loop for the number of steps: 1, 4, 8, 16, or any.
+    @ The loop for the number of steps.
     vmov    r2, s4
-    adr.w   r7, 2f
-    adr.w   r3, 4f
-    adr.w   r4, 5f
-    adr.w   r5, 6f
-    adr.w   r6, 8f
+    adr.w   r7, resmcu_winograd4_loops
+    ldm     r7, {r3-r8}
     cmp     r2, #16
     it      eq
-    moveq   r6, r7
+    moveq   r7, r3
     cmp     r2, #64
     it      eq
-    moveq   r6, r3
+    moveq   r7, r4
     cmp     r2, #128
     it      eq
-    moveq   r6, r4
+    moveq   r7, r5
     cmp     r2, #256
     it      eq
-    moveq   r6, r5
-    orr     r6, r6, #1
-    vmov    s3, r6
+    moveq   r7, r6
+    orr     r7, r7, #1
+    vmov    s3, r7
     @ The entry into a chunk of 16 steps of 40 bytes each.
-    adr.w   r6, 9f
     lsr     r2, r2, #4
     subs    r2, r2, #1
     and     r2, r2, #15
     rsb     r2, r2, #15
     mov     r3, #40
-    mla     r6, r2, r3, r6
+    mla     r6, r2, r3, r8
     orr     r6, r6, #1
     vmov    s6, r6
 resmcu_winograd4_pair:
@@ -278,14 +278,19 @@ resmcu_winograd4_pair:
     vmov    r6, s3
     bx      r6
     .balign 4
-2:  winograd4_points 1, 4
+resmcu_winograd4_1:
+    winograd4_points 1, 4
     .balign 4
-4:  winograd4_points 4, 1
+resmcu_winograd4_4:
+    winograd4_points 4, 4
     .balign 4
-5:  winograd4_points 8, 1
+resmcu_winograd4_8:
+    winograd4_points 8, 2
     .balign 4
-6:  winograd4_points 16, 1
+resmcu_winograd4_16:
+    winograd4_points 16, 1
     .balign 4
+resmcu_winograd4_any:
 8:  mov     r2, #0
     mov     r3, r2
     mov     r4, r2
@@ -300,6 +305,7 @@ resmcu_winograd4_pair:
     vmov    r6, s6
     bx      r6
     .balign 4
+resmcu_winograd4_chunk:
 9:  .rept 16
     dual_step 0
     .endr
