@@ -59,27 +59,36 @@ resmcu_direct16_widen_patch:
 9:  pop     {r4-r11, pc}
     .size resmcu_direct16_widen_patch, . - resmcu_direct16_widen_patch
 
-@ Two pixels of a channel of the profile `tflite`: \scale, \last its last word. r0, r12 free.
+@ Two pixels of a channel of the profile `tflite`: \scale, \last its last word. r12, lr free.
     .macro direct16_tflite a, b, scale, last
-    tflite_constants \last, r0
+    tflite_constants \last, lr
     tflite_scale \a, \scale, \last, r12
     tflite_scale \b, \scale, \last, r12
-    asr     \a, \a, r0
-    asr     \b, \b, r0
+    asr     \a, \a, lr
+    asr     \b, \b, lr
     .endm
 
-@ Two channels of two pixels, r2-r5, become outputs: scales in r6, r7, last words in r8, r9. r0, r12
-@ free; s4, s5 outputs, which move on.
-    .macro direct16_store form
-    vmov    r10, r11, s4, s5
+@ The scales of a pair of channels, r6 and r7, and its last words, r8 and r9, which are of no use in
+@ form 0.
+    .macro direct16_scales form
+    .if \form == 0
+    ldrd    r6, r7, [r1], #16
+    .else
+    ldm     r1!, {r6-r9}
+    .endif
+    .endm
+
+@ Two channels of two pixels, r2-r5, become outputs at \y0 and \y1, which move on: scales in r6, r7,
+@ last words in r8, r9. r12, lr free.
+    .macro direct16_store form, y0, y1
     .if \form == 1
-    ldrsb   r0, [r10]
-    ldrsb   r12, [r11]
-    mla     r2, r0, r8, r2
+    ldrsb   lr, [\y0]
+    ldrsb   r12, [\y1]
+    mla     r2, lr, r8, r2
     mla     r3, r12, r8, r3
-    ldrsb   r0, [r10, #1]
-    ldrsb   r12, [r11, #1]
-    mla     r4, r0, r9, r4
+    ldrsb   lr, [\y0, #1]
+    ldrsb   r12, [\y1, #1]
+    mla     r4, lr, r9, r4
     mla     r5, r12, r9, r5
     .endif
     .if \form == 2
@@ -95,11 +104,56 @@ resmcu_direct16_widen_patch:
     ssat    r3, #8, r3
     ssat    r4, #8, r4
     ssat    r5, #8, r5
-    strb    r4, [r10, #1]
-    strb    r2, [r10], #2
-    strb    r5, [r11, #1]
-    strb    r3, [r11], #2
+    strb    r4, [\y0, #1]
+    strb    r2, [\y0], #2
+    strb    r5, [\y1, #1]
+    strb    r3, [\y1], #2
+    .endm
+
+@ The same where outputs wait in s4 and s5.
+    .macro direct16_store_waiting form
+    vmov    r10, r11, s4, s5
+    direct16_store \form, r10, r11
     vmov    s4, s5, r10, r11
+    .endm
+
+@ All pairs of channels, of 4 steps each, without a residual: the patches wait in s8-s23, from where
+@ a word takes one cycle. r0 first output, s5 second one.
+    .macro direct16_held form
+    vpush   {s16-s23}
+    vmov    r0, s0
+    vldmia  r0, {s8-s23}
+    vmov    r0, s4
+1:  ldm     r1!, {r2-r5}
+    .irp half, 0, 1
+    .if \half
+    vmov    r6, r7, s16, s17
+    vmov    r8, r9, s18, s19
+    .else
+    vmov    r6, r7, s8, s9
+    vmov    r8, r9, s10, s11
+    .endif
+    ldm     r1!, {r10-r12, lr}
+    dual_multiply 0
+    .if \half
+    vmov    r6, r7, s20, s21
+    vmov    r8, r9, s22, s23
+    .else
+    vmov    r6, r7, s12, s13
+    vmov    r8, r9, s14, s15
+    .endif
+    ldm     r1!, {r10-r12, lr}
+    dual_multiply 0
+    .endr
+    direct16_scales \form
+    vmov    r11, s5
+    direct16_store \form, r0, r11
+    vmov    s5, r11
+    vmov    r6, s3
+    cmp     r1, r6
+    bne.w   1b
+    vpop    {s16-s23}
+    pop     {r4-r11, pc}
     .endm
 
 @ All pairs of channels, of \steps steps each, without a residual.
@@ -109,13 +163,8 @@ resmcu_direct16_widen_patch:
     .rept \steps
     dual_step 0
     .endr
-    .if \form == 0
-    @ The last words are of no use then.
-    ldrd    r6, r7, [r1], #16
-    .else
-    ldm     r1!, {r6-r9}
-    .endif
-    direct16_store \form
+    direct16_scales \form
+    direct16_store_waiting \form
     vmov    r6, s3
     cmp     r1, r6
     bne.w   1b
@@ -144,13 +193,13 @@ resmcu_direct16_products:
     beq.w   3f
     cmp     r2, #4
     bne.w   4f
-    direct16_fixed 4, 0
+    direct16_held 0
 3:  direct16_fixed 8, 0
 5:  cmp     r2, #8
     beq.w   3f
     cmp     r2, #4
     bne.w   4f
-    direct16_fixed 4, 2
+    direct16_held 2
 3:  direct16_fixed 8, 2
     @ The entry: a step has 40 bytes.
 4:  adr.w   r6, 2f
@@ -177,13 +226,13 @@ resmcu_direct16_products:
     cbz     r0, 3f
     cmp     r0, #1
     bne.w   5f
-    direct16_store 1
+    direct16_store_waiting 1
     b       4f
-3:  direct16_store 0
+3:  direct16_store_waiting 0
 4:  vmov    r6, s3
     cmp     r1, r6
     bne.w   1b
     pop     {r4-r11, pc}
-5:  direct16_store 2
+5:  direct16_store_waiting 2
     b.w     4b
     .size resmcu_direct16_products, . - resmcu_direct16_products

@@ -4,11 +4,9 @@
     .fpu fpv4-sp-d16
     .thumb
 
-@ Four channels of two tiles and two outputs: r0 inputs, r1 weights, r2-r5 accumulators (output 0
-@ of tiles 0 and 1, output 1 of tiles 0 and 1), r6-r9 inputs, r10-r12, lr weights. 40 bytes.
-    .macro dual_step first
-    ldm     r0!, {r6-r9}
-    ldm     r1!, {r10-r12, lr}
+@ Four channels of two tiles and two outputs: r2-r5 accumulators (output 0 of tiles 0 and 1, output 1
+@ of tiles 0 and 1), r6-r9 inputs, r10-r12, lr weights.
+    .macro dual_multiply first
     .if \first
     smuad   r2, r6, r10
     smuad   r3, r8, r10
@@ -24,6 +22,13 @@
     smlad   r3, r9, r11, r3
     smlad   r4, r7, lr, r4
     smlad   r5, r9, lr, r5
+    .endm
+
+@ The same of the next inputs at r0 and weights at r1. 40 bytes.
+    .macro dual_step first
+    ldm     r0!, {r6-r9}
+    ldm     r1!, {r10-r12, lr}
+    dual_multiply \first
     .endm
 
 @ The profile `tflite`, by the header of `packed/constants.rs`. The last word of a channel in \last

@@ -117,17 +117,18 @@ resmcu_polyphase2_rows:
     orr     r6, r6, #1
     .endm
 
-@ Four pixels of a row of outputs, in \a, \b, \c, \d: r0 output, r4 a pixel, r1 three, r3 scale, r5
-@ last word, r2 free. s15: the shift of the profile `tflite`.
+@ Four pixels of a row of outputs, in \a, \b, \c, \d: r0 output, r4 a pixel, r1 the third output (two
+@ stores, of which the second has a register as offset, take two cycles), r3 scale, r5 last word, r2
+@ free. s15: the shift of the profile `tflite`.
     .macro polyphase2_store a, b, c, d, form
     .if \form == 1
     ldrsb   r2, [r0]
     mla     \a, r2, r5, \a
     ldrsb   r2, [r0, r4]
     mla     \b, r2, r5, \b
-    ldrsb   r2, [r0, r4, lsl #1]
+    ldrsb   r2, [r1]
     mla     \c, r2, r5, \c
-    ldrsb   r2, [r0, r1]
+    ldrsb   r2, [r1, r4]
     mla     \d, r2, r5, \d
     .endif
     .if \form == 2
@@ -152,14 +153,15 @@ resmcu_polyphase2_rows:
     ssat    \d, #8, \d
     strb    \a, [r0]
     strb    \b, [r0, r4]
-    strb    \c, [r0, r4, lsl #1]
-    strb    \d, [r0, r1]
+    strb    \c, [r1]
+    strb    \d, [r1, r4]
     .endm
 
     .macro polyphase2_rows_out form
     polyphase2_store r6, r8, r7, r9, \form
     vmov    r2, s8
     add     r0, r0, r2
+    add     r1, r1, r2
     polyphase2_store r10, r12, r11, lr, \form
     .endm
 
@@ -270,7 +272,7 @@ resmcu_polyphase2_pair:
     vmov    r0, s2
     add     r1, r0, #1
     vmov    s2, r1
-    add     r1, r4, r4, lsl #1
+    add     r1, r0, r4, lsl #1
     vmov    r2, s6
     cmp     r2, #1
     bhs.w   4f
