@@ -279,7 +279,7 @@ resmcu_winograd4_pair:
     bx      r6
     .balign 4
 resmcu_winograd4_1:
-    winograd4_points 1, 4
+    winograd4_points 1, 12
     .balign 4
 resmcu_winograd4_4:
     winograd4_points 4, 4
