@@ -149,8 +149,7 @@ impl Method {
             // Of the rows of `G` the first and the second add up to -2 w1; the third is 6 w2, the
             // last 6 w0.
             Self::Winograd4 => {
-                let one =
-                    |m: [i32; 6]| [m[5] / 6, (m[0] + m[1]) / -2, m[2] / 6];
+                let one = |m: [i32; 6]| [m[5] / 6, (m[0] + m[1]) / -2, m[2] / 6];
                 let rows: [[i32; 3]; 6] = core::array::from_fn(|row| {
                     one(core::array::from_fn(|column| transformed(6 * row + column)))
                 });
