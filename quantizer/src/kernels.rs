@@ -9,7 +9,7 @@ use crate::plan::search::Memory;
 use crate::quantized::{Channels, QuantizedGraph, QuantizedOp, TensorId};
 use resmcu_int8_kernels::host::{HOST_KERNEL, HOST_KERNEL_NAME};
 use resmcu_int8_kernels::ops::conv2d;
-use resmcu_int8_kernels::packed::{self, Kernel, pixel_pairs_segment};
+use resmcu_int8_kernels::packed::{self, Kernel, pixel_pairs_segments};
 use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::Isa;
 
@@ -277,7 +277,7 @@ fn packed(kernel: Kernel, layer: &Layer<'_>, costs: &Costs, limits: &Limits) -> 
             costs.polyphase2(window, pairs, passes) + unpacking(window, passes)
         }
         Kernel::PixelPairs => {
-            costs.pixel_pairs(window, pixel_pairs_segment(window.patch_len(), layer.weights))
+            costs.pixel_pairs(window, pixel_pairs_segments(window.patch_len(), layer.weights))
         }
         Kernel::Dot8 => costs.dot8(window),
         Kernel::Lanes8 => costs.lanes8(window),
@@ -390,7 +390,7 @@ const RV32: Costs = Costs {
     outputs: [1400, 240],
     patch: [18, 100],
     pixels: 80,
-    pixel_pairs: ([115, 131, 163, 700], 8, 220),
+    pixel_pairs: ([115, 126, 152, 205], 8, 340),
     dot: None,
     lanes: None,
 };
@@ -475,17 +475,12 @@ impl Costs {
     }
 
     /// Four pixels at a time; each widens its patch, and multiplies it for each pair of channels.
-    fn pixel_pairs(&self, window: &Window, segment: usize) -> usize {
+    /// `groups`: how many eights of weights have segments of 8, 4, 2 and 1.
+    fn pixel_pairs(&self, window: &Window, groups: [usize; 4]) -> usize {
         let (eights, byte, outputs) = self.pixel_pairs;
-        let eight = match segment {
-            8 => eights[0],
-            4 => eights[1],
-            2 => eights[2],
-            _ => eights[3],
-        };
         let patch = window.patch_len();
-        let products =
-            usize::from(window.output[2]).div_ceil(2) * (outputs + eight * patch.div_ceil(8));
+        let weights: usize = eights.iter().zip(groups).map(|(eight, groups)| eight * groups).sum();
+        let products = usize::from(window.output[2]).div_ceil(2) * outputs + weights;
         window.positions().div_ceil(4) * (4 * (40 + byte * patch) + products)
     }
 }

@@ -30,7 +30,7 @@ use crate::ops::conv2d::Pad;
 use crate::requantize::{Form, TFLITE_ACCUMULATOR_MAX};
 use crate::shape::Window;
 pub use constants::{Channels, TFLITE_PACKED_ACCUMULATOR_MAX};
-pub use pixel_pairs::segment as pixel_pairs_segment;
+pub use pixel_pairs::segments as pixel_pairs_segments;
 use tiles::{Method, Weights};
 
 /// The kernels that have a packing of their own, with their numbers in model files.
@@ -41,14 +41,14 @@ pub enum Kernel {
     Direct16 = 1,
     /// 3x3, stride 1: Winograd F(4x4,3x3), weights stored transformed (8 bytes for one).
     Winograd4 = 7,
+    /// Any layer: int8 weights, two pixels in one product.
+    PixelPairs = 8,
     /// The same with int8 weights that are transformed on the fly.
     Winograd4OnTheFly = 3,
     /// 3x3, stride 2: F(2x2,3x3) of the phases, weights stored transformed (50 bytes for nine).
     Polyphase2 = 4,
     /// The same with int8 weights that are transformed on the fly.
     Polyphase2OnTheFly = 5,
-    /// Any layer: int8 weights, two pixels in one product.
-    PixelPairs = 6,
     /// Any shape: int8 as it is, by dot products of sixteen.
     Dot8 = 10,
     /// Any shape: int8 as it is, a vector of output channels at a time.

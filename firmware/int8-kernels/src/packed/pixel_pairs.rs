@@ -4,8 +4,9 @@
 //! multiplication makes the products of two pixels, as long as their sum over `w x0` stays inside
 //! of `L` bits. Where a core multiplies into 64 bits, `L` is 23 and 248 weights always fit; else
 //! `L` is 16, and a segment of weights fits whose absolute values add up to at most 255: `|sum of w
-//! x0| <= 255 * 128 < 2^15`. How many weights that are, eight, four, two or one, is found when a
-//! layer is packed, and written before its weights: each core's sums are exact for any weights.
+//! x0| <= 255 * 128 < 2^15`. How many weights that are, eight, four, two or one, is found for each
+//! eight of a pair of outputs when a layer is packed, and written before their weights: each core's
+//! sums are exact for any weights.
 //!
 //! Four pixels and two outputs at a time. A patch is read as it lies, row by row, and filled up
 //! with zeros to a multiple of eight. Nothing is asked of shapes, constants, clamps or the number
@@ -33,19 +34,33 @@ const SEGMENT_SUM_MAX: u32 = 255;
 /// Pixels at once.
 const PIXELS: usize = 4;
 
+/// Weights that have segments of one length.
+pub(crate) const GROUP: usize = 8;
+
 /// Weights of an output, filled up.
 fn padded(window: &Window) -> usize {
-    window.patch_len().next_multiple_of(8)
+    groups(window) * GROUP
+}
+
+/// Groups of eight weights of an output.
+fn groups(window: &Window) -> usize {
+    window.patch_len().div_ceil(GROUP)
+}
+
+/// Words of a pair of outputs before its weights: constants, and a byte for each group, which says
+/// how many of its weights are a segment.
+pub(super) fn header_words(window: &Window) -> usize {
+    CONSTANTS + groups(window).div_ceil(4)
 }
 
 /// Words of a pair of outputs.
 fn pair_words(window: &Window) -> usize {
-    CONSTANTS + padded(window) / 2
+    header_words(window) + padded(window) / 2
 }
 
-/// Length in words of the packed weights: the segment's length, and all pairs.
+/// Length in words of the packed weights.
 pub(crate) fn packed_words(window: &Window) -> usize {
-    1 + usize::from(window.output[2]).div_ceil(2) * pair_words(window)
+    usize::from(window.output[2]).div_ceil(2) * pair_words(window)
 }
 
 /// Words of scratch memory: four patches, outputs that nobody wants, a gathered patch.
@@ -55,27 +70,49 @@ pub(crate) fn scratch_words(window: &Window) -> usize {
         + window.patch_len().div_ceil(4)
 }
 
-/// How many weights of `[O][patch]` a segment may have.
+/// How many weights a segment may have.
+const SEGMENTS: [u8; 4] = [8, 4, 2, 1];
+
+/// The length of the segments of each group of a pair of outputs, `[1 or 2][patch]`: an index of
+/// [`SEGMENTS`].
+fn pair_segments(patch: usize, pair: &[i8]) -> impl Iterator<Item = usize> {
+    let rows = move || pair.chunks_exact(patch.max(1));
+    (0..patch.div_ceil(GROUP)).map(move |group| {
+        let fits = |length: u8| {
+            let groups = rows().filter_map(|row| row.chunks(GROUP).nth(group));
+            let sum = |segment: &[i8]| segment.iter().map(|w| u32::from(w.unsigned_abs())).sum();
+            let mut sums = groups.flat_map(|group| group.chunks(length.into())).map(sum);
+            sums.all(|sum: u32| sum <= SEGMENT_SUM_MAX)
+        };
+        SEGMENTS.into_iter().position(fits).unwrap_or(SEGMENTS.len() - 1)
+    })
+}
+
+/// Of weights `[O][patch]`, how many groups of eight of a pair of outputs have segments of eight,
+/// four, two and one.
 #[must_use]
-pub fn segment(patch: usize, weights: &[i8]) -> usize {
-    let fits = |&length: &usize| {
-        let segments = weights.chunks_exact(patch.max(1)).flat_map(|row| row.chunks(length));
-        let sum = |segment: &[i8]| segment.iter().map(|w| u32::from(w.unsigned_abs())).sum::<u32>();
-        segments.map(sum).all(|sum| sum <= SEGMENT_SUM_MAX)
-    };
-    [8, 4, 2].into_iter().find(fits).unwrap_or(1)
+pub fn segments(patch: usize, weights: &[i8]) -> [usize; 4] {
+    let mut counts = [0; SEGMENTS.len()];
+    let pairs = weights.chunks((2 * patch).max(1));
+    pairs.flat_map(|pair| pair_segments(patch, pair)).for_each(|length| counts[length] += 1);
+    counts
 }
 
 /// Packs `weights`, `[O,KH,KW,I]`, with the constants of their channels as their profile has them;
 /// a missing output is zero.
 pub(crate) fn pack(window: &Window, channels: Channels<'_>, weights: &[i8], packed: &mut [u32]) {
     let patch = window.patch_len();
-    let Some((length, pairs)) = packed.split_first_mut() else { return };
-    *length = segment(patch, weights) as u32;
-    pairs.fill(0);
+    packed.fill(0);
+    for (pair, rows) in packed.chunks_exact_mut(pair_words(window)).zip(weights.chunks(2 * patch)) {
+        let slots = pair.as_mut_bytes().iter_mut().skip(4 * CONSTANTS);
+        let lengths = pair_segments(patch, rows).map(|length| SEGMENTS[length]);
+        slots.zip(lengths).for_each(|(slot, length)| *slot = length);
+    }
     for (index, row) in weights.chunks_exact(patch).enumerate() {
-        let pair = pairs.chunks_exact_mut(pair_words(window)).nth(index / 2).unwrap_or_default();
-        let Some((constants, words)) = pair.split_at_mut_checked(CONSTANTS) else { return };
+        let pair = packed.chunks_exact_mut(pair_words(window)).nth(index / 2).unwrap_or_default();
+        let Some((constants, words)) = pair.split_at_mut_checked(header_words(window)) else {
+            return;
+        };
         let record = match channels {
             Channels::Native(channels) => channels.get(index).map(IntoBytes::as_bytes),
             Channels::Tflite { channels, .. } => channels.get(index).map(IntoBytes::as_bytes),
@@ -137,36 +174,47 @@ fn widen(patch: &Patch, bytes: &[i8], pixel: usize, patches: &mut [[u32; 2]]) {
 
 /// All output channels of four pixels.
 fn products(layer: &PackedConv2d<'_>, patches: &[[u32; 2]], y: &mut [i8]) {
-    let Some((&segment, pairs)) = layer.packed.split_first() else { return };
     let outputs = usize::from(layer.window.output[2]);
-    for (index, pair) in pairs.chunks_exact(pair_words(&layer.window)).enumerate() {
-        let Some((constants, weights)) = pair.split_at_checked(CONSTANTS) else { return };
+    let (header, groups) = (header_words(&layer.window), groups(&layer.window));
+    let (clamp, zero_point) = (layer.clamp, layer.zero_point.into());
+    let mut sums = [[0; PIXELS]; 2];
+    for (index, pair) in layer.packed.chunks_exact(pair_words(&layer.window)).enumerate() {
+        let Some((constants, weights)) = pair.split_at_checked(header) else { return };
+        let Some((constants, segments)) = constants.split_at_checked(CONSTANTS) else { return };
+        let segments = segments.as_bytes().get(..groups).unwrap_or_default();
         let weights = <[i8]>::ref_from_bytes(weights.as_bytes()).unwrap_or_default();
-        let sums = passes::sums(patches, weights.as_chunks().0, segment as usize);
-        for ((record, sums), output) in constants.chunks(CONSTANTS / 2).zip(sums).zip([0, 1]) {
+        passes::sums(patches, weights.as_chunks().0, segments, &mut sums);
+        for ((record, sums), output) in constants.chunks(CONSTANTS / 2).zip(&sums).zip([0, 1]) {
             let output = 2 * index + output;
             if output >= outputs {
                 break;
             }
-            let (clamp, zero_point) = (layer.clamp, layer.zero_point.into());
-            let places = y.iter_mut().skip(output).step_by(outputs).zip(sums);
+            let y = y.get_mut(output..).unwrap_or_default();
             match layer.form {
-                Form::Native => requantize(Native { clamp }, record, places),
-                Form::NativeJoin => requantize(NativeJoin { clamp }, record, places),
-                Form::Tflite => requantize(Tflite { zero_point, clamp }, record, places),
+                Form::Native => requantize(Native { clamp }, record, sums, outputs, y),
+                Form::NativeJoin => requantize(NativeJoin { clamp }, record, sums, outputs, y),
+                Form::Tflite => requantize(Tflite { zero_point, clamp }, record, sums, outputs, y),
             }
         }
     }
 }
 
-/// Makes outputs of the sums of a channel, of which `record` are the constants.
+/// Makes outputs of the sums of a channel, of which `record` are the constants: one every `outputs`
+/// bytes.
 #[inline]
-fn requantize<'y, R: Requantize>(
+fn requantize<R: Requantize>(
     requantize: R,
     record: &[u32],
-    places: impl Iterator<Item = (&'y mut i8, i32)>,
+    sums: &[i32; PIXELS],
+    outputs: usize,
+    y: &mut [i8],
 ) {
-    if let Ok(channel) = R::Channel::ref_from_bytes(record.as_bytes()) {
-        places.for_each(|(y, sum)| requantize.requantize(sum, channel, y));
+    let Ok(channel) = R::Channel::ref_from_bytes(record.as_bytes()) else { return };
+    let mut at = 0;
+    for &sum in sums {
+        if let Some(y) = y.get_mut(at) {
+            requantize.requantize(sum, channel, y);
+        }
+        at += outputs;
     }
 }

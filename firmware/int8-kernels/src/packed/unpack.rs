@@ -80,11 +80,10 @@ fn lanes8(window: &Window, mut packed: &[u32], weights: &mut [i8]) {
 }
 
 fn pixel_pairs(window: &Window, packed: &[u32], weights: &mut [i8]) {
-    let pairs = packed.get(1..).unwrap_or_default();
-    let pair = pairs.len() / usize::from(window.output[2]).div_ceil(2).max(1);
+    let pair = packed.len() / usize::from(window.output[2]).div_ceil(2).max(1);
     for (o, weights) in weights.chunks_exact_mut(window.patch_len()).enumerate() {
-        let pair = pairs.chunks_exact(pair.max(1)).nth(o / 2).unwrap_or_default();
-        let taps = pair.get(pixel_pairs::CONSTANTS..).unwrap_or_default();
+        let pair = packed.chunks_exact(pair.max(1)).nth(o / 2).unwrap_or_default();
+        let taps = pair.get(pixel_pairs::header_words(window)..).unwrap_or_default();
         let places = weights.iter_mut().enumerate();
         places.for_each(|(i, w)| *w = byte(taps, 2 * i + o % 2));
     }

@@ -26,10 +26,15 @@ unsafe extern "C" {
 }
 
 /// As `portable::pixel_pairs::sums`; exact for any weights, so that their segments do not matter.
-pub(crate) fn sums(x: &[[u32; 2]], weights: &[[i8; 2]], _segment: usize) -> [[i32; 4]; 2] {
-    let mut sums = [[0; 4]; 2];
+pub(crate) fn sums(
+    x: &[[u32; 2]],
+    weights: &[[i8; 2]],
+    _segments: &[u8],
+    sums: &mut [[i32; 4]; 2],
+) {
     if x.is_empty() || !x.len().is_multiple_of(8) || x.len() != weights.len() {
-        return sums;
+        *sums = [[0; 4]; 2];
+        return;
     }
     #[expect(unsafe_code, reason = "calls the assembly")]
     // SAFETY: inputs and weights are as many, a multiple of eight that is not zero.
@@ -38,8 +43,7 @@ pub(crate) fn sums(x: &[[u32; 2]], weights: &[[i8; 2]], _segment: usize) -> [[i3
             x.as_ptr().cast(),
             weights.as_ptr().cast(),
             x.as_ptr_range().end.cast(),
-            &raw mut sums,
+            sums,
         );
     }
-    sums
 }

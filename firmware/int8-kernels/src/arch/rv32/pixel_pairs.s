@@ -10,11 +10,12 @@
 #   a1       weights of two outputs
 #   a2       where the inputs end
 #   a3       sums
-#   a4       2^15, which rounds
+#   a4       lengths of segments, a byte for each eight weights
 #   t0-t3    a segment's words: output 0 of both inputs, output 1 of both
 #   s0-s3    the sums of all words
 #   s4-s7    the sums of the second pixels
-#   a5, a6   inputs, a7 weight, t4 free
+#   s8       2^15, which rounds; s9, s10, s11: 4, 8, 2
+#   a5, a6   inputs, a7 weight, t4, t5 free
 
 # Adds \weight(a1) times both inputs to \a and \b.
     .macro resmcu_pixel_pairs_output weight, a, b, first
@@ -41,7 +42,7 @@
 # The end of a segment.
     .macro resmcu_pixel_pairs_spill word, all, second
     add     \all, \all, \word
-    add     \word, \word, a4
+    add     \word, \word, s8
     srai    \word, \word, 16
     add     \second, \second, \word
     .endm
@@ -49,7 +50,9 @@
 # \count weights from \at on.
     .macro resmcu_pixel_pairs_segment at, count
     resmcu_pixel_pairs_weight \at, 1
+    .if \count > 1
     resmcu_pixel_pairs_weight \at+1, 0
+    .endif
     .if \count > 2
     resmcu_pixel_pairs_weight \at+2, 0
     resmcu_pixel_pairs_weight \at+3, 0
@@ -66,26 +69,16 @@
     resmcu_pixel_pairs_spill t3, s3, s7
     .endm
 
-# void resmcu_rv32_pixel_pairs_COUNT(const u32 *x, const i8 *weights, const u32 *end, i32 *sums)
-# Eight sums, `[output][pixel]`; a multiple of eight weights for each output, in segments of COUNT.
-    .macro resmcu_pixel_pairs count
-    .section .text.resmcu_rv32_pixel_pairs_\count, "ax", @progbits
-    .balign 4
-    .global resmcu_rv32_pixel_pairs_\count
-    .type resmcu_rv32_pixel_pairs_\count, @function
-resmcu_rv32_pixel_pairs_\count:
-    addi    sp, sp, -32
-    .irp i, 0, 1, 2, 3, 4, 5, 6, 7
-    sw      s\i, 4*\i(sp)
-    li      s\i, 0
+# Eight weights of both outputs, in segments of \count; \loop with the next ones, or on to 9.
+    .macro resmcu_pixel_pairs_group count, loop
+    .if \count == 1
+    .irp at, 0, 1, 2, 3, 4, 5, 6, 7
+    resmcu_pixel_pairs_segment \at, 1
     .endr
-    li      a4, 0x8000
-1:
-    .if \count == 2
-    resmcu_pixel_pairs_segment 0, 2
-    resmcu_pixel_pairs_segment 2, 2
-    resmcu_pixel_pairs_segment 4, 2
-    resmcu_pixel_pairs_segment 6, 2
+    .elseif \count == 2
+    .irp at, 0, 2, 4, 6
+    resmcu_pixel_pairs_segment \at, 2
+    .endr
     .elseif \count == 4
     resmcu_pixel_pairs_segment 0, 4
     resmcu_pixel_pairs_segment 4, 4
@@ -94,7 +87,41 @@ resmcu_rv32_pixel_pairs_\count:
     .endif
     addi    a0, a0, 64
     addi    a1, a1, 16
-    bne     a0, a2, 1b
+    bne     a0, a2, \loop
+    j       9f
+    .endm
+
+# void resmcu_rv32_pixel_pairs(const u32 *x, const i8 *weights, const u32 *end, i32 *sums,
+#                              const u8 *segments)
+# Eight sums, `[output][pixel]`; a multiple of eight weights for each output.
+    .section .text.resmcu_rv32_pixel_pairs, "ax", @progbits
+    .balign 4
+    .global resmcu_rv32_pixel_pairs
+    .type resmcu_rv32_pixel_pairs, @function
+resmcu_rv32_pixel_pairs:
+    addi    sp, sp, -48
+    .irp i, 0, 1, 2, 3, 4, 5, 6, 7
+    sw      s\i, 4*\i(sp)
+    li      s\i, 0
+    .endr
+    sw      s8, 32(sp)
+    sw      s9, 36(sp)
+    sw      s10, 40(sp)
+    sw      s11, 44(sp)
+    li      s8, 0x8000
+    li      s9, 4
+    li      s10, 8
+    li      s11, 2
+1:  lbu     t5, 0(a4)
+    addi    a4, a4, 1
+    bne     t5, s9, 2f
+    resmcu_pixel_pairs_group 4, 1b
+2:  bne     t5, s10, 3f
+    resmcu_pixel_pairs_group 8, 1b
+3:  bne     t5, s11, 4f
+    resmcu_pixel_pairs_group 2, 1b
+4:  resmcu_pixel_pairs_group 1, 1b
+9:
     slli    t0, s4, 16
     sub     s0, s0, t0
     sw      s0, 0(a3)
@@ -111,14 +138,9 @@ resmcu_rv32_pixel_pairs_\count:
     sub     s3, s3, t0
     sw      s3, 24(a3)
     sw      s7, 28(a3)
-    .irp i, 0, 1, 2, 3, 4, 5, 6, 7
+    .irp i, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
     lw      s\i, 4*\i(sp)
     .endr
-    addi    sp, sp, 32
+    addi    sp, sp, 48
     ret
-    .size resmcu_rv32_pixel_pairs_\count, . - resmcu_rv32_pixel_pairs_\count
-    .endm
-
-    resmcu_pixel_pairs 2
-    resmcu_pixel_pairs 4
-    resmcu_pixel_pairs 8
+    .size resmcu_rv32_pixel_pairs, . - resmcu_rv32_pixel_pairs
