@@ -32,8 +32,9 @@ pub(crate) fn sums(
     _segments: &[u8],
     sums: &mut [[i32; 4]; 2],
 ) {
+    // The assembly adds to them.
+    *sums = [[0; 4]; 2];
     if x.is_empty() || !x.len().is_multiple_of(8) || x.len() != weights.len() {
-        *sums = [[0; 4]; 2];
         return;
     }
     #[expect(unsafe_code, reason = "calls the assembly")]
