@@ -5,8 +5,8 @@
 //! into the queue and the sleep ends the sleep: both are one critical section, in which the
 //! interrupt stays pending, and that wakes a core as well (`wfi` of Arm and of RISC-V, and Arm's
 //! `wfe` where SEVONPEND is set). A queue that holds a frame is never full: the host waits for its
-//! answer. What finds one full is dropped and counted: the frame that it belonged to fails its CRC, and the host
-//! sends it again.
+//! answer. What finds one full is dropped and counted: the frame that it belonged to fails its CRC,
+//! and the host sends it again.
 
 use embedded_io::{ErrorType, Read, ReadReady, Write};
 use heapless::spsc::{Consumer, Producer, Queue};

@@ -198,6 +198,7 @@ fn print_table(table: &[[String; 8]]) {
     println!("in bytes; RAM without the arena and the stack");
     println!("seen by its symbols: each image holds the application, the runtime, and what brings");
     println!(
-        "its pictures (drivers of a camera and a display, or the line's); a real board's also a model and its log"
+        "its pictures (drivers of a camera and a display, or the line's); a real board's also a \
+         model and its log"
     );
 }

@@ -65,7 +65,7 @@ pub fn sleep() {
     cortex_m::asm::wfe();
 }
 
-/// Has an interrupt end a [`sleep`] that begins with interrupts masked, too: it is taken afterwards.
+/// Has an interrupt end a [`sleep`] that begins with interrupts masked, too, and is taken after it.
 pub fn wake_if_masked(control: &mut SCB) {
     const SEVONPEND: u32 = 1 << 4;
     // SAFETY: this bit has no other effect.

@@ -8,8 +8,8 @@ use embedded_hal_bus::i2c::RefCellDevice;
 use resmcu_device_app::{Oled, Panel};
 use static_cell::StaticCell;
 
-/// The bus for the camera's sensor, and a display on it beside `light`. Whether one is there is seen
-/// now: the bus needs its pull-up resistors, so that nobody's silence is heard.
+/// The bus for the camera's sensor, and a display on it beside `light`. Whether one is there is
+/// seen now: the bus needs its pull-up resistors, so that nobody's silence is heard.
 pub fn share<B: I2c + 'static, L: Panel>(
     bus: B,
     place: &'static StaticCell<RefCell<B>>,

@@ -95,8 +95,8 @@ pub(crate) fn take() -> (
 
 /// From now on a byte that came is an interrupt, though a boot loader may have left them masked.
 fn listen() {
-    // SAFETY: the sender, which owns the port, leaves this register alone; the handler finds its end
-    // of the queue where it looks, and no critical section is open.
+    // SAFETY: the sender, which owns the port, leaves this register alone; the handler finds its
+    // end of the queue where it looks, and no critical section is open.
     unsafe {
         (*pac::UART0::ptr()).intenset.write(|w| w.rxdrdy().set());
         NVIC::unmask(pac::Interrupt::UART0);
@@ -112,7 +112,7 @@ fn UART0() {
     critical_section::with(|cs| {
         let mut received = RECEIVED.borrow_ref_mut(cs);
         while port.events_rxdrdy.read().bits() != 0 {
-            port.events_rxdrdy.reset(); // before the byte is taken: it is set again for the next one
+            port.events_rxdrdy.reset(); // first, since taking a byte sets it for the next one
             let byte = port.rxd.read().rxd().bits();
             if let Some(received) = &mut *received {
                 received.push(byte);

@@ -81,8 +81,7 @@ pub(crate) fn take() -> (
     let (received, sent, registers) = BUFFERS.init(([0; _], [0; _], [0; _]));
 
     let dog = watchdog(chip.WDT);
-    let mut config = uarte::Config::default();
-    config.baudrate = uarte::Baudrate::Baud115200;
+    let (line, spi, bus) = settings();
     let serial = BufferedUarte::new(
         chip.UARTE0,
         chip.TIMER1,
@@ -92,7 +91,7 @@ pub(crate) fn take() -> (
         pin!(chip: P1_08, P0_08),
         pin!(chip: P0_06, P0_06),
         Interrupts,
-        config,
+        line,
         received,
         sent,
     );
@@ -103,25 +102,21 @@ pub(crate) fn take() -> (
     let dark = if is_active_high { Level::Low } else { Level::High };
     let pin = Output::new(pin!(chip: P0_21, P0_13), dark, OutputDrive::Standard);
 
-    let mut config = spim::Config::default();
-    config.frequency = spim::Frequency::M4;
     let spi = spim::Spim::new(
         chip.SPI3,
         Interrupts,
         pin!(chip: P0_17, P1_15),
         pin!(chip: P0_01, P1_14),
         pin!(chip: P0_13, P1_13),
-        config,
+        spi,
     );
     let select = Output::new(pin!(chip: P1_02, P1_12), Level::High, OutputDrive::Standard);
-    let mut config = twim::Config::default();
-    (config.sda_pullup, config.scl_pullup) = (true, true);
     let i2c = twim::Twim::new(
         chip.TWISPI0,
         Interrupts,
         pin!(chip: P1_00, P0_26),
         pin!(chip: P0_26, P0_27),
-        config,
+        bus,
         registers,
     );
     let (i2c, panel) = display::share(i2c, &BUS, Light(Led { pin, is_active_high }));
@@ -140,6 +135,17 @@ pub(crate) fn take() -> (
         delay: BusyWait { mhz: MHZ },
     };
     (parts, eye)
+}
+
+/// Of the serial line, of the camera's SPI, and of the I2C.
+fn settings() -> (uarte::Config, spim::Config, twim::Config) {
+    let mut line = uarte::Config::default();
+    line.baudrate = uarte::Baudrate::Baud115200;
+    let mut spi = spim::Config::default();
+    spi.frequency = spim::Frequency::M4;
+    let mut bus = twim::Config::default();
+    (bus.sda_pullup, bus.scl_pullup) = (true, true);
+    (line, spi, bus)
 }
 
 /// The running watchdog, which a reset of the chip by its own software does not stop.
