@@ -44,7 +44,8 @@ impl Board {
         if ["microbit", "microbit-v1"].contains(&self.name) { "small" } else { "release" }
     }
 
-    /// Whether it has a camera; the others get their pictures over the serial line.
+    /// Whether it has a camera, and a display beside it; the others get their pictures over the
+    /// serial line.
     pub(crate) fn has_camera(&self) -> bool {
         self.is_real() && !["microbit-v1", "hifive1"].contains(&self.name)
     }

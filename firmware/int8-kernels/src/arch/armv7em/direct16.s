@@ -117,6 +117,14 @@ resmcu_direct16_widen_patch:
     vmov    s4, s5, r10, r11
     .endm
 
+@ A step whose inputs wait in four registers of the FPU.
+    .macro direct16_held_step a, b, c, d
+    vmov    r6, r7, \a, \b
+    vmov    r8, r9, \c, \d
+    ldm     r1!, {r10-r12, lr}
+    dual_multiply 0
+    .endm
+
 @ All pairs of channels, of 4 steps each, without a residual: the patches wait in s8-s23, from where
 @ a word takes one cycle. r0 first output, s5 second one.
     .macro direct16_held form
@@ -125,26 +133,10 @@ resmcu_direct16_widen_patch:
     vldmia  r0, {s8-s23}
     vmov    r0, s4
 1:  ldm     r1!, {r2-r5}
-    .irp half, 0, 1
-    .if \half
-    vmov    r6, r7, s16, s17
-    vmov    r8, r9, s18, s19
-    .else
-    vmov    r6, r7, s8, s9
-    vmov    r8, r9, s10, s11
-    .endif
-    ldm     r1!, {r10-r12, lr}
-    dual_multiply 0
-    .if \half
-    vmov    r6, r7, s20, s21
-    vmov    r8, r9, s22, s23
-    .else
-    vmov    r6, r7, s12, s13
-    vmov    r8, r9, s14, s15
-    .endif
-    ldm     r1!, {r10-r12, lr}
-    dual_multiply 0
-    .endr
+    direct16_held_step s8, s9, s10, s11
+    direct16_held_step s12, s13, s14, s15
+    direct16_held_step s16, s17, s18, s19
+    direct16_held_step s20, s21, s22, s23
     direct16_scales \form
     vmov    r11, s5
     direct16_store \form, r0, r11

@@ -19,6 +19,7 @@ mod assembly {
         include_str!("../armv7m/winograd4_input.s"),
         include_str!("columns.s"),
         include_str!("polyphase2.s"),
+        include_str!("../armv7m/winograd4_output.s"),
         include_str!("winograd4.s"),
         options(raw)
     );

@@ -117,6 +117,21 @@ resmcu_polyphase2_rows:
     orr     r6, r6, #1
     .endm
 
+@ Adds the sums at \at to those 32 bytes on, \a and \b, and 16 bytes on, \c and \d. r0, r1 free. Six
+@ single loads take seven cycles, three of two registers nine.
+    .macro polyphase2_sums at, a, b, c, d
+    ldr     r0, [sp, #\at]
+    ldr     r1, [sp, #\at+4]
+    ldr     \a, [sp, #\at+32]
+    ldr     \b, [sp, #\at+36]
+    ldr     \c, [sp, #\at+16]
+    ldr     \d, [sp, #\at+20]
+    add     \a, \a, r0
+    add     \b, \b, r1
+    add     \c, \c, r0
+    add     \d, \d, r1
+    .endm
+
 @ Four pixels of a row of outputs, in \a, \b, \c, \d: r0 output, r4 a pixel, r1 the third output (two
 @ stores, of which the second has a register as offset, take two cycles), r3 scale, r5 last word, r2
 @ free. s15: the shift of the profile `tflite`.
@@ -229,41 +244,13 @@ resmcu_polyphase2_pair:
     vmov    s14, r0
 3:  vldmia  r1!, {s24-s27}
     vmov    s3, r1
-    @ Six single loads take seven cycles, three of two registers nine.
-    ldr     r0, [sp, #0]
-    ldr     r1, [sp, #4]
-    ldr     r2, [sp, #32]
-    ldr     r3, [sp, #36]
-    ldr     r4, [sp, #16]
-    ldr     r5, [sp, #20]
-    add     r2, r2, r0
-    add     r3, r3, r1
-    add     r4, r4, r0
-    add     r5, r5, r1
-    ldr     r0, [sp, #96]
-    ldr     r1, [sp, #100]
-    ldr     r6, [sp, #128]
-    ldr     r7, [sp, #132]
-    ldr     r8, [sp, #112]
-    ldr     r9, [sp, #116]
-    add     r6, r6, r0
-    add     r7, r7, r1
-    add     r8, r8, r0
-    add     r9, r9, r1
+    polyphase2_sums 0, r2, r3, r4, r5
+    polyphase2_sums 96, r6, r7, r8, r9
     add     r6, r6, r2
     add     r7, r7, r3
     add     r8, r8, r4
     add     r9, r9, r5
-    ldr     r0, [sp, #48]
-    ldr     r1, [sp, #52]
-    ldr     r10, [sp, #80]
-    ldr     r11, [sp, #84]
-    ldr     r12, [sp, #64]
-    ldr     lr, [sp, #68]
-    add     r10, r10, r0
-    add     r11, r11, r1
-    add     r12, r12, r0
-    add     lr, lr, r1
+    polyphase2_sums 48, r10, r11, r12, lr
     add     r10, r10, r2
     add     r11, r11, r3
     add     r12, r12, r4

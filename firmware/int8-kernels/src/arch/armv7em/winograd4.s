@@ -126,21 +126,6 @@ resmcu_winograd4_rows:
     add     \e, \e, \m3, lsl #1
     .endm
 
-@ The same of a column of points. Results: y0 in \m5, y1 in \m4, y2 in \m1, y3 in \m0; \m2, \m3, \t
-@ are free.
-    .macro winograd4_output_column m0, m1, m2, m3, m4, m5, t
-    sub     \t, \m0, \m1
-    add     \m0, \m0, \m1
-    add     \m1, \m3, \m4
-    sub     \m3, \m3, \m4
-    add     \m5, \m5, \m1
-    add     \m5, \m5, \t, lsl #2
-    add     \m1, \t, \m1
-    add     \m4, \m3, \m0, lsl #1
-    add     \m0, \m0, \m3, lsl #1
-    add     \m0, \m0, \m2
-    .endm
-
 @ One pixel of both tiles: \a and \b become `t`, then int8, at r1 and four pixels on. \c: its
 @ constant, unless lr still holds it. \s, \t: free registers for the residuals, of which two
 @ together take a cycle less.
@@ -186,8 +171,8 @@ resmcu_winograd4_rows:
     .macro winograd4_column k, shift, form, c2, c3
     add     r0, sp, #WINOGRAD4_ROWS+48*\k
     ldm     r0, {r0, r2-r12}
-    winograd4_output_column r9, r7, r0, r5, r3, r11, lr
-    winograd4_output_column r10, r8, r2, r6, r4, r12, lr
+    resmcu_winograd4_output r9, r7, r0, r5, r3, r11, lr
+    resmcu_winograd4_output r10, r8, r2, r6, r4, r12, lr
     vmov    r5, r6, s22, s23
     vmov    r2, s10
     .if \form

@@ -36,6 +36,7 @@ mod assembly {
     // SAFETY: defines functions, which keep the procedure call standard.
     core::arch::global_asm!(
         include_str!("sums.s"),
+        include_str!("winograd4_output.s"),
         include_str!("outputs.s"),
         include_str!("winograd4_input.s"),
         include_str!("winograd4_columns.s"),
