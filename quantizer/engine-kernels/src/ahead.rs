@@ -14,11 +14,16 @@ pub(super) const PRODUCTS_LINE: usize = 16;
 
 /// A processor's way of asking.
 pub(super) trait Prefetch {
-    /// Asks for a cache line at any address, readable or not.
+    /// Asks for a cache line at any address, readable or not, into the second-level cache.
     ///
     /// # Safety
     /// The processor has the implementation's instruction set.
     unsafe fn prefetch(at: *const f32);
+    /// The same into the first-level cache.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn prefetch_near(at: *const f32);
 }
 
 /// Blocks of memory, in the order in which they will be used. Asking for memory neither reads nor

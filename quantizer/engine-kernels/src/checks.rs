@@ -103,7 +103,7 @@ impl Kernels {
         unsafe { (self.winograd_weights)(shape, g.as_ptr(), u.as_mut_ptr()) }
     }
 
-    /// `dw = Cᵀ m C` of a row of 3x3 kernels.
+    /// `dw = Cᵀ m C` of a row of 3x3 kernels, or added to it.
     pub fn winograd_weight_gradient(&self, shape: &WeightShape, m: &[f32], dw: &mut [f32]) {
         shape.check(dw, m);
         // SAFETY: as above.

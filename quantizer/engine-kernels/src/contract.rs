@@ -12,6 +12,9 @@ pub const PANEL: usize = 2 * LANES;
 /// Values of `a` that stay in the second-level cache while the panels of `b` pass.
 const BLOCK_VALUES: usize = 32 * 1024;
 
+/// Terms after which a panel of `b` is asked for: many weights come from far away, and once only.
+const TERMS_AHEAD: usize = 16;
+
 /// `c[f,m,n] = Σ_s Σ_k a[f,s,m,k] · b[f,s,k,n]`, or added to what `c` has.
 ///
 /// An element's index is `start` plus, for each axis, its position times the axis's stride. `n` is
@@ -306,6 +309,7 @@ unsafe fn tile<L: Lanes, const VECTORS: usize, const ROWS: usize, const A_ROW: u
             let mut left = shape.k;
             while A_ROW != SIDE_BY_SIDE && left >= unroll {
                 for offset in 0..unroll {
+                    L::prefetch_near(b.wrapping_add((offset + TERMS_AHEAD) * b_k));
                     add_term(&mut sums, a.add(offset), a_m, b.add(offset * b_k));
                 }
                 a = a.wrapping_add(unroll);

@@ -46,6 +46,8 @@ impl<const FUSED: bool> Portable<FUSED> {
 impl<const FUSED: bool> Prefetch for Portable<FUSED> {
     #[inline(always)]
     unsafe fn prefetch(_at: *const f32) {}
+    #[inline(always)]
+    unsafe fn prefetch_near(_at: *const f32) {}
 }
 
 impl<const FUSED: bool> Lanes for Portable<FUSED> {
@@ -119,6 +121,11 @@ mod x86_64 {
         unsafe fn prefetch(at: *const f32) {
             // SAFETY: the instruction may have any address.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch_near(at: *const f32) {
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
         }
     }
 
@@ -197,6 +204,11 @@ mod x86_64 {
         unsafe fn prefetch(at: *const f32) {
             // SAFETY: the instruction may have any address.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch_near(at: *const f32) {
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
         }
     }
 

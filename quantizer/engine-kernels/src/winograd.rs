@@ -200,7 +200,8 @@ pub(super) unsafe fn weights<L: Lanes>(shape: &WeightShape, g: *const f32, u: *m
     }
 }
 
-/// `dw = Cᵀ m C` of one input channel's kernels, from the sums of the weight gradient.
+/// `dw = Cᵀ m C` of one input channel's kernels, or added to it, from the sums of the weight
+/// gradient.
 ///
 /// # Safety
 /// As [`weights`], the other way.
@@ -216,7 +217,9 @@ pub(super) unsafe fn weight_gradient<L: Lanes>(shape: &WeightShape, m: *const f3
             for j in 0..3 {
                 let values = ct(column(&half, j));
                 for (i, value) in values.into_iter().enumerate() {
-                    value.store(dw.add((i * 3 + j) * shape.tap + lane));
+                    let dw = dw.add((i * 3 + j) * shape.tap + lane);
+                    let value = if shape.accumulate { value.add(L::load(dw)) } else { value };
+                    value.store(dw);
                 }
             }
         }
@@ -232,6 +235,8 @@ pub struct WeightShape {
     pub tap: usize,
     /// From one frequency to the next.
     pub frequency: usize,
+    /// Whether the weight gradient is added to what is there.
+    pub accumulate: bool,
 }
 
 /// `Bᵀ d`.

@@ -9,6 +9,9 @@ use super::program::{Kind, Operation, Program, Sink};
 /// stay in the second-level cache from one operation to the next.
 const CHUNK_VALUES: usize = 64 * 1024;
 
+/// Weights are read once a call: a call's images may have this share of their values.
+const WEIGHTS_SHARE: usize = 16;
+
 /// How long activations are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
@@ -212,14 +215,20 @@ pub(super) fn is_store(operation: &Operation) -> bool {
     matches!(operation.kind, Kind::Store { .. })
 }
 
-/// Images of one call at a level: as many as fill the kernels, if they stay in the cache.
+/// Images of one call at a level: as many as fill the kernels, if they stay in the cache, or if the
+/// weights are the more memory to pass through it.
 fn chunk(program: &Program, operations: &[Operation]) -> usize {
-    let wanted = operations.iter().map(|operation| match &operation.kind {
-        Kind::Convolution(convolution) => convolution.images_wanted(),
-        _ => 1,
-    });
+    let convolutions = || {
+        operations.iter().filter_map(|operation| match &operation.kind {
+            Kind::Convolution(convolution) => Some(convolution),
+            _ => None,
+        })
+    };
+    let wanted = convolutions().map(|convolution| convolution.images_wanted());
+    let weights = convolutions().map(|convolution| convolution.packed_values());
     let values = operations.iter().map(|operation| program.tensors[operation.output].values());
-    let affordable = CHUNK_VALUES / values.max().unwrap_or(1).max(1);
+    let memory = CHUNK_VALUES.max(weights.max().unwrap_or(0) / WEIGHTS_SHARE);
+    let affordable = memory / values.max().unwrap_or(1).max(1);
     wanted.max().unwrap_or(1).min(affordable.max(1))
 }
 

@@ -3,7 +3,7 @@
 
 use crate::graph::Padding;
 
-/// Channels that are looked at together: their marks need no memory of their own.
+/// Channels that are looked at together: what is left of them needs no memory of its own.
 const CHANNELS: usize = 64;
 
 /// The shapes of one pooling.
@@ -62,14 +62,17 @@ pub(super) fn backward(geometry: &Geometry, x: &[f32], y: &[f32], dy: &[f32], dx
     for ((x, y), (dy, dx)) in images(geometry, x).zip(y.chunks_exact(outputs)).zip(gradients) {
         for (to, pixels) in geometry.windows() {
             for start in (0..channels).step_by(CHANNELS) {
-                let mut taken = [false; CHANNELS];
                 let count = CHANNELS.min(channels - start);
+                let of = |values: usize| values + start..values + start + count;
+                // What no pixel has had yet: nothing is left after the first maximum.
+                let mut left = [0.0; CHANNELS];
+                left[..count].copy_from_slice(&dy[of(to)]);
                 for from in pixels.clone() {
-                    for (c, taken) in (start..).zip(&mut taken[..count]) {
-                        if !*taken && x[from + c] == y[to + c] {
-                            dx[from + c] += dy[to + c];
-                            *taken = true;
-                        }
+                    let values = x[of(from)].iter().zip(&y[of(to)]).zip(&mut left);
+                    for (dx, ((x, y), left)) in dx[of(from)].iter_mut().zip(values) {
+                        let is_maximum = x == y;
+                        *dx += if is_maximum { *left } else { 0.0 };
+                        *left = if is_maximum { 0.0 } else { *left };
                     }
                 }
             }

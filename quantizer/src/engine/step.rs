@@ -46,8 +46,6 @@ pub struct TrainStep {
     weight_sums: Vec<f32>,
     origins: Vec<Origin>,
     gradients: Vec<Vec<f32>>,
-    /// Scratch memory of each gradient's last transform.
-    taps: Vec<Vec<f32>>,
 }
 
 /// Where a gradient comes from.
@@ -205,7 +203,6 @@ impl TrainStep {
         self.shards.resize_with(images.div_ceil(shard_images), Shard::default);
         let trained = graph.parameters().into_iter().filter(|p| p.kind.is_trained());
         self.gradients = trained.map(|p| vec![0.0; p.values.len()]).collect();
-        self.taps.resize_with(self.gradients.len(), Vec::new);
     }
 
     /// Calls `work` for each shard, with its images.
@@ -328,7 +325,7 @@ impl TrainStep {
 
     /// The gradient of each trained parameter over all shards, in their order.
     fn reduce(&mut self) {
-        let Self { shared, shards, weight_sums, origins, gradients, taps, .. } = self;
+        let Self { shared, shards, weight_sums, origins, gradients, .. } = self;
         let blocks = weight_sums.par_chunks_mut(REDUCE_VALUES).enumerate();
         blocks.for_each(|(block, total)| {
             let start = block * REDUCE_VALUES;
@@ -338,12 +335,12 @@ impl TrainStep {
                 total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
             }
         });
-        let gradients = gradients.par_iter_mut().zip(taps).zip(origins);
-        gradients.for_each(|((gradient, taps), origin)| match *origin {
+        let gradients = gradients.par_iter_mut().zip(origins);
+        gradients.for_each(|(gradient, origin)| match *origin {
             Origin::Weights(index) => {
                 if let Kind::Convolution(conv) = &shared.program.operations[index].kind {
                     let sums = &weight_sums[shared.layout.weight_sums[index]..][..conv.sums()];
-                    conv.weight_gradient(sums, taps, gradient);
+                    conv.weight_gradient(sums, gradient);
                 }
             }
             Origin::Bias(index) => {

@@ -5,6 +5,13 @@ use resmcu_engine_kernels::{
     AStrides, Ahead, Arena, BStrides, CStrides, Contraction, PANEL, kernels,
 };
 
+/// Pixels of a 1x1 convolution whose products the weight gradient sums at a time: each of its tiles
+/// passes over all of them, so they have to stay in the cache.
+const BLOCK_PIXELS: usize = 256;
+
+/// The same of other kernels, in values of the larger operand's rows.
+const BLOCK_VALUES: usize = 96 * 1024;
+
 /// One axis of the data gradient: the input positions `first + stride · j`, `j < count`, get
 /// `taps` terms each, the last from output position `from + j`.
 ///
@@ -204,13 +211,25 @@ pub(super) fn backward_weights(
         accumulate,
     };
     if is_pointwise {
-        (shape.segments, shape.k) = (1, x.len() / inputs);
-        return kernels().contract(&shape, x, dy, sums, ahead);
+        shape.segments = 1;
+        for (x, dy) in x.chunks(BLOCK_PIXELS * inputs).zip(dy.chunks(BLOCK_PIXELS * n)) {
+            shape.k = x.len() / inputs;
+            kernels().contract(&shape, x, dy, sums, ahead);
+            shape.accumulate = true;
+        }
+        return;
     }
+    let [x_start, dy_start] = [shape.a.start, shape.b.start];
+    let block = (BLOCK_VALUES / (columns * inputs.max(n))).max(1);
     let images = x.chunks_exact(x_border.pixels() * inputs);
     for (x, dy) in images.zip(dy.chunks_exact(dy_border.pixels() * n)) {
-        kernels().contract(&shape, x, dy, sums, ahead);
-        shape.accumulate = true;
+        for first in (0..rows).step_by(block) {
+            shape.segments = block.min(rows - first);
+            shape.a.start = x_start + first * shape.a.segment;
+            shape.b.start = dy_start + first * shape.b.segment;
+            kernels().contract(&shape, x, dy, sums, ahead);
+            shape.accumulate = true;
+        }
     }
 }
 

@@ -52,7 +52,7 @@ impl Border {
 }
 
 /// Weights of one convolution as the kernels want them.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Packed {
     pub(super) forward: Arena,
     pub(super) backward: Arena,
@@ -66,17 +66,14 @@ pub(super) struct Convolution {
     pub(super) geometry: Geometry,
     /// Input and output channels without padding.
     channels: [usize; 2],
-    /// Winograd's for forward and data gradient, else direct.
+    /// Winograd's, else direct.
     winograd: bool,
-    /// Winograd's for the weight gradient, else direct.
-    winograd_weights: bool,
 }
 
 impl Convolution {
     pub(super) fn new(geometry: Geometry, channels: [usize; 2]) -> Self {
         let winograd = winograd::suits(&geometry);
-        let winograd_weights = winograd && winograd::suits_weights(&geometry);
-        Self { geometry, channels, winograd, winograd_weights }
+        Self { geometry, channels, winograd }
     }
 
     /// A 1x1 convolution with stride 1 and no padding: all pixels are one long row.
@@ -93,6 +90,13 @@ impl Convolution {
         } else {
             LANES.div_ceil(h * w)
         }
+    }
+
+    /// Values of the packed weights of one pass.
+    pub(super) fn packed_values(&self) -> usize {
+        let Geometry { input: [.., inputs], output: [.., outputs], kernel: [kh, kw], .. } =
+            self.geometry;
+        inputs * outputs * if self.winograd { resmcu_engine_kernels::FREQUENCIES } else { kh * kw }
     }
 
     /// The border around the input.
@@ -115,11 +119,7 @@ impl Convolution {
 
     /// Values of scratch memory.
     pub(super) fn scratch_values(&self) -> usize {
-        if self.winograd {
-            winograd::scratch_values(&self.geometry, self.winograd_weights)
-        } else {
-            0
-        }
+        if self.winograd { winograd::scratch_values(&self.geometry) } else { 0 }
     }
 
     /// Packs weights `[O,KH,KW,I]`, for the data gradient too where `backward` says so.
@@ -205,8 +205,7 @@ impl Convolution {
     pub(super) fn sums(&self) -> usize {
         let Geometry { input: [.., inputs], output: [.., outputs], kernel: [kh, kw], .. } =
             self.geometry;
-        let taps = if self.winograd_weights { resmcu_engine_kernels::FREQUENCIES } else { kh * kw };
-        taps * inputs * outputs
+        kh * kw * inputs * outputs
     }
 
     /// The gradient of the weights, or it added to `sums`. `x` and `dy` have their borders.
@@ -219,7 +218,7 @@ impl Convolution {
         scratch: &mut [f32],
         ahead: &mut Ahead,
     ) {
-        if self.winograd_weights {
+        if self.winograd {
             winograd::backward_weights(&self.geometry, x, dy, sums, accumulate, scratch, ahead);
         } else {
             let borders = [self.input_border(), self.gradient_border()];
@@ -235,22 +234,15 @@ impl Convolution {
         }
     }
 
-    /// The gradient of the weights, `[O,KH,KW,I]`, from complete sums. `taps` is scratch memory.
-    pub(super) fn weight_gradient(&self, sums: &[f32], taps: &mut Vec<f32>, dw: &mut [f32]) {
+    /// The gradient of the weights, `[O,KH,KW,I]`, from complete sums.
+    pub(super) fn weight_gradient(&self, sums: &[f32], dw: &mut [f32]) {
         let [inputs, outputs] = [self.geometry.input[2], self.geometry.output[2]];
-        let sums = if self.winograd_weights {
-            winograd::weight_gradient(sums, inputs, outputs, taps);
-            taps
-        } else {
-            sums
-        };
         let [i, o] = self.channels;
-        let (outputs_padded, terms) = (outputs, dw.len() / o.max(1));
+        let terms = dw.len() / o.max(1);
         for (o, dw) in dw.chunks_exact_mut(terms.max(1)).enumerate() {
-            for (dw, sums) in
-                dw.chunks_exact_mut(i.max(1)).zip(sums.chunks_exact(inputs * outputs_padded))
+            for (dw, sums) in dw.chunks_exact_mut(i.max(1)).zip(sums.chunks_exact(inputs * outputs))
             {
-                let column = sums.iter().skip(o).step_by(outputs_padded);
+                let column = sums.iter().skip(o).step_by(outputs);
                 dw.iter_mut().zip(column).for_each(|(dw, sum)| *dw = *sum);
             }
         }

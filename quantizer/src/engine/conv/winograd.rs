@@ -4,6 +4,8 @@
 //! deviation in f32. Tiles are taken in groups, so that a group's transformed values stay in the
 //! cache; the products over channels are one batched contraction a group.
 
+use std::ops::Range;
+
 use super::{Border, Geometry, panel_columns, panels};
 use crate::graph::Padding;
 use resmcu_engine_kernels::{
@@ -11,16 +13,19 @@ use resmcu_engine_kernels::{
     TileRow, WeightShape, kernels,
 };
 
-/// Tiles of a group, or one row of tiles where that is more.
+/// Tiles of a group at least, or one row of tiles where that is more.
 const GROUP_TILES: usize = 16;
 
-/// The same of the weight gradient. Its sums, one for each frequency and pair of channels, pass
-/// through the cache once a group.
+/// The transformed weights pass through the cache once a group: a group may have this share of
+/// their values.
+const WEIGHTS_SHARE: usize = 8;
+
+/// The same of the weight gradient, whose sums are transformed once a group.
 pub(super) const WEIGHT_GROUP_TILES: usize = 64;
 
-/// Input times output channels up to which the sums of the weight gradient, one for each
-/// frequency, stay in the cache.
-const WEIGHT_SUMS_MAX: usize = 64 * 64;
+/// Sums of the weight gradient, one for each frequency and pair of channels, that are taken at a
+/// time, so that they stay in the second-level cache until they are transformed.
+const WEIGHT_BLOCK_VALUES: usize = 320 * 1024;
 
 /// Whether the transforms pay: a tile costs 36 products where the direct way has 144, but borders
 /// are computed in vain and the transforms themselves take a third more.
@@ -33,11 +38,6 @@ pub(super) fn suits(geometry: &Geometry) -> bool {
         && [h, w] == [oh, ow]
         && i.is_multiple_of(LANES)
         && 3 * FREQUENCIES * tiles <= 2 * 9 * h * w
-}
-
-/// Whether the weight gradient's sums are small enough, [`suits`] given.
-pub(super) fn suits_weights(geometry: &Geometry) -> bool {
-    geometry.input[2] * geometry.output[2] <= WEIGHT_SUMS_MAX
 }
 
 /// Rows and columns of tiles.
@@ -58,11 +58,26 @@ fn frequency(group: usize, channels: usize) -> usize {
     group * channels + LANES
 }
 
-/// Both transformed operands of a group, the weight gradient's where `weights` says so.
-pub(super) fn scratch_values(geometry: &Geometry, weights: bool) -> usize {
-    let tiles = if weights { WEIGHT_GROUP_TILES } else { GROUP_TILES };
-    let group = Groups::new(geometry, 1, tiles).tiles_max();
-    FREQUENCIES * (frequency(group, geometry.input[2]) + frequency(group, geometry.output[2]))
+/// Tiles of a group of the forward pass and of the data gradient.
+fn group_tiles(geometry: &Geometry) -> usize {
+    GROUP_TILES.max(geometry.input[2].min(geometry.output[2]) / WEIGHTS_SHARE)
+}
+
+/// Both transformed operands of a group, and the weight gradient's sums of a block.
+pub(super) fn scratch_values(geometry: &Geometry) -> usize {
+    let [inputs, outputs] = [geometry.input[2], geometry.output[2]];
+    let operands = |tiles: usize| {
+        let group = Groups::new(geometry, 1, tiles).tiles_max();
+        FREQUENCIES * (frequency(group, inputs) + frequency(group, outputs))
+    };
+    let sums = FREQUENCIES * block_channels(geometry) * outputs;
+    operands(group_tiles(geometry)).max(operands(WEIGHT_GROUP_TILES) + sums)
+}
+
+/// Input channels whose sums of the weight gradient are taken at a time.
+fn block_channels(geometry: &Geometry) -> usize {
+    let affordable = WEIGHT_BLOCK_VALUES / (FREQUENCIES * geometry.output[2]);
+    (affordable / LANES * LANES).clamp(LANES, geometry.input[2])
 }
 
 /// The sizes of one pass.
@@ -122,7 +137,7 @@ pub(super) fn pack(taps: &[f32], inputs: usize, outputs: usize, packed: &mut Are
     let columns = panel_columns(outputs);
     let frequency = panels(outputs) * inputs * columns;
     packed.resize(FREQUENCIES * frequency);
-    let shape = WeightShape { lanes: columns, tap: inputs * columns, frequency };
+    let shape = WeightShape { lanes: columns, tap: inputs * columns, frequency, accumulate: false };
     for (panel, taps) in taps.chunks_exact(9 * inputs * columns).enumerate() {
         for i in 0..inputs {
             let to = (panel * inputs + i) * columns;
@@ -148,7 +163,7 @@ pub(super) fn convolve(
     let Shape { geometry, inputs, outputs } = *shape;
     let border = border(&geometry);
     let [h, w, _] = geometry.output;
-    let groups = Groups::new(&geometry, y.len() / (h * w * outputs), GROUP_TILES);
+    let groups = Groups::new(&geometry, y.len() / (h * w * outputs), group_tiles(&geometry));
     let [tiles_column, group] = [groups.tiles[1], groups.tiles_max()];
     let (v, m) = scratch.split_at_mut(FREQUENCIES * frequency(group, inputs));
     let input = TileRow {
@@ -218,7 +233,10 @@ fn products(shape: &Shape, group: usize, count: usize) -> Contraction {
     }
 }
 
-/// The weight gradient, `[frequencies,I,O]`, or it added to `sums`. `x` and `dy` have [`border`].
+/// The weight gradient, `[taps,I,O]`, or it added to `sums`. `x` and `dy` have [`border`].
+///
+/// A block of input channels at a time, because of the sums: there are four times as many as
+/// weights.
 pub(super) fn backward_weights(
     geometry: &Geometry,
     x: &[f32],
@@ -233,7 +251,8 @@ pub(super) fn backward_weights(
     let images = x.len() / (border.pixels() * inputs);
     let groups = Groups::new(geometry, images, WEIGHT_GROUP_TILES);
     let [tiles_column, group] = [groups.tiles[1], groups.tiles_max()];
-    let (v, d) = scratch.split_at_mut(FREQUENCIES * frequency(group, inputs));
+    let (v, rest) = scratch.split_at_mut(FREQUENCIES * frequency(group, inputs));
+    let (d, block_sums) = rest.split_at_mut(FREQUENCIES * frequency(group, outputs));
     let row = |channels: usize| TileRow {
         tiles: tiles_column,
         channels,
@@ -244,6 +263,7 @@ pub(super) fn backward_weights(
         block: LANES,
         accumulate: false,
     };
+    let block = block_channels(geometry);
     for rows in groups.each() {
         let mut count = 0;
         for (slot, image, tile) in rows {
@@ -254,34 +274,70 @@ pub(super) fn backward_weights(
             kernels().winograd_gradient(&row(outputs), dy, &mut d[to * outputs..]);
             count += tiles_column;
         }
-        let contraction = Contraction {
-            batch: FREQUENCIES,
-            m: inputs,
-            n: outputs,
-            k: count,
-            segments: 1,
-            a: AStrides { start: 0, batch: frequency(group, inputs), segment: 0, m: 1, k: inputs },
-            b: BStrides {
-                start: 0,
-                batch: frequency(group, outputs),
-                segment: 0,
-                k: outputs,
-                panel: PANEL,
-            },
-            c: CStrides { start: 0, batch: inputs * outputs, m: outputs },
-            accumulate,
-        };
-        kernels().contract(&contraction, v, d, sums, ahead);
+        for first in (0..inputs).step_by(block) {
+            let channels = first..(first + block).min(inputs);
+            let contraction = weight_products(geometry, channels.clone(), group, count);
+            kernels().contract(&contraction, v, d, block_sums, ahead);
+            transform_sums(geometry, channels, block_sums, sums, accumulate);
+        }
         accumulate = true;
     }
 }
 
-/// `[taps,I,O]` of complete sums.
-pub(super) fn weight_gradient(sums: &[f32], inputs: usize, outputs: usize, taps: &mut Vec<f32>) {
-    taps.resize(9 * inputs * outputs, 0.0);
-    let frequency = inputs * outputs;
-    let shape = WeightShape { lanes: outputs, tap: frequency, frequency };
-    for i in 0..inputs {
-        kernels().winograd_weight_gradient(&shape, &sums[i * outputs..], &mut taps[i * outputs..]);
+/// The products of `count` transformed tiles, of a group of at most `group`, of some input channels
+/// with those of the gradient: sums `[frequencies,channels,O]`.
+fn weight_products(
+    geometry: &Geometry,
+    channels: Range<usize>,
+    group: usize,
+    count: usize,
+) -> Contraction {
+    let [inputs, outputs] = [geometry.input[2], geometry.output[2]];
+    Contraction {
+        batch: FREQUENCIES,
+        m: channels.len(),
+        n: outputs,
+        k: count,
+        segments: 1,
+        a: AStrides {
+            start: channels.start,
+            batch: frequency(group, inputs),
+            segment: 0,
+            m: 1,
+            k: inputs,
+        },
+        b: BStrides {
+            start: 0,
+            batch: frequency(group, outputs),
+            segment: 0,
+            k: outputs,
+            panel: PANEL,
+        },
+        c: CStrides { start: 0, batch: channels.len() * outputs, m: outputs },
+        accumulate: false,
+    }
+}
+
+/// Turns sums `[frequencies,channels,O]` into `[taps,I,O]` of some input channels.
+fn transform_sums(
+    geometry: &Geometry,
+    channels: Range<usize>,
+    block_sums: &[f32],
+    sums: &mut [f32],
+    accumulate: bool,
+) {
+    let [inputs, outputs] = [geometry.input[2], geometry.output[2]];
+    let shape = WeightShape {
+        lanes: outputs,
+        tap: inputs * outputs,
+        frequency: channels.len() * outputs,
+        accumulate,
+    };
+    for (position, channel) in channels.enumerate() {
+        kernels().winograd_weight_gradient(
+            &shape,
+            &block_sums[position * outputs..],
+            &mut sums[channel * outputs..],
+        );
     }
 }

@@ -19,7 +19,7 @@ use super::softmax_cross_entropy::Loss;
 use resmcu_engine_kernels::{Ahead, Arena, Centred, Plane, Region};
 
 /// What all shards share: the program, its memory's layout, and this step's parameters.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) program: Program,
     pub(super) layout: Layout,
@@ -33,7 +33,7 @@ pub(super) struct Shared {
 }
 
 /// Memory that a worker needs inside an operation.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Scratch {
     x: Arena,
     dy: Arena,
@@ -52,7 +52,7 @@ impl Scratch {
 }
 
 /// The images of one shard.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Shard {
     pub(super) images: usize,
     activations: Arena,
