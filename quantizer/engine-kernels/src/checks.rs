@@ -1,24 +1,31 @@
 //! The checked doors to the kernels: every slice is long enough before its pointer goes on.
 
 use super::elementwise::{Masked, Pixels, Read, Region, Term, Written};
-use super::{Ahead, Contraction, FREQUENCIES, Kernels, LANES, SPAN, TILE, TileRow, WeightShape};
+use super::{
+    Ahead, Contraction, FREQUENCIES, Kernels, LANES, PANEL, SPAN, TILE, TileRow, WeightShape,
+};
 
 /// Pixels of a region in a slice: its first value is the first pixel's.
 #[derive(Clone, Copy, Debug)]
 pub struct Plane<'a> {
-    /// Channels of a pixel after another.
+    /// Channels of a pixel after another, or of each panel.
     pub values: &'a [f32],
     /// From one row of pixels to the next, in values.
     pub row: usize,
+    /// From one [`PANEL`] of channels to the next, where each has its pixels to itself; `None`
+    /// where a pixel's channels all lie side by side.
+    pub panel: Option<usize>,
 }
 
 /// As [`Plane`], to be written.
 #[derive(Debug)]
 pub struct PlaneMut<'a> {
-    /// Channels of a pixel after another.
+    /// Channels of a pixel after another, or of each panel.
     pub values: &'a mut [f32],
     /// From one row of pixels to the next, in values.
     pub row: usize,
+    /// As [`Plane`]'s.
+    pub panel: Option<usize>,
 }
 
 /// A plane, with a scale and a shift a channel or as it is.
@@ -131,7 +138,8 @@ impl Kernels {
     /// Adds `src` to `out`.
     pub fn add(&self, region: Region, out: PlaneMut<'_>, src: Plane<'_>) {
         let out = out.checked(region);
-        let own = Pixels { start: out.start.cast_const(), row: out.row };
+        let Pixels { start, row, pixel, panel } = out;
+        let own = Pixels { start: start.cast_const(), row, pixel, panel };
         let [own, src] = [own, src.checked(region)].map(|x| Term { x, affine: None });
         // A term may be the output itself.
         // SAFETY: as above.
@@ -192,26 +200,34 @@ fn channels(region: Region, values: &[f32]) -> *const f32 {
 }
 
 impl Region {
-    /// Panics unless rows `row` values apart lie inside `len` values.
-    fn check(self, row: usize, len: usize) {
-        assert!(self.channels.is_multiple_of(LANES));
-        let width = self.columns * self.channels;
-        let last = self.rows.saturating_sub(1).checked_mul(row).and_then(|x| x.checked_add(width));
-        assert!(self.rows == 0 || last.is_some_and(|last| last <= len), "{self:?}: {row}, {len}");
+    /// The pixels that begin at `start`, if `len` values hold them all; else panics.
+    fn pixels<P>(self, start: P, row: usize, panel: Option<usize>, len: usize) -> Pixels<P> {
+        let Self { rows, columns, channels } = self;
+        assert!(channels.is_multiple_of(if panel.is_some() { PANEL } else { LANES }));
+        let (pixel, panels) =
+            if panel.is_some() { (PANEL, channels / PANEL) } else { (channels, 1) };
+        let panel = panel.unwrap_or(PANEL);
+        let step = |count: usize, size: usize| count.saturating_sub(1).checked_mul(size);
+        let last = step(rows, row)
+            .and_then(|last| last.checked_add(step(panels, panel)?))
+            .and_then(|last| last.checked_add(columns * pixel));
+        assert!(
+            rows == 0 || last.is_some_and(|last| last <= len),
+            "{self:?}: {row}, {panel}, {len}"
+        );
+        Pixels { start, row, pixel, panel }
     }
 }
 
 impl Plane<'_> {
     fn checked(self, region: Region) -> Read {
-        region.check(self.row, self.values.len());
-        Pixels { start: self.values.as_ptr(), row: self.row }
+        region.pixels(self.values.as_ptr(), self.row, self.panel, self.values.len())
     }
 }
 
 impl PlaneMut<'_> {
     fn checked(self, region: Region) -> Written {
-        region.check(self.row, self.values.len());
-        Pixels { start: self.values.as_mut_ptr(), row: self.row }
+        region.pixels(self.values.as_mut_ptr(), self.row, self.panel, self.values.len())
     }
 }
 

@@ -132,7 +132,8 @@ pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
 ) {
     // More than one panel would read `a` again and again from far away.
     let block = if shape.n > PANEL { BLOCK_VALUES / (shape.k * shape.segments) } else { shape.m };
-    let block = block.max(2 * ROWS).min(shape.m);
+    let blocks = shape.m.div_ceil(block.max(2 * ROWS));
+    let block = shape.m.div_ceil(blocks);
     // Equal tiles: 28 rows are twice 14, not 16 and 12. A division costs as much as a small tile,
     // so there is none further in.
     let each = |rows_max: usize| block.div_ceil(block.div_ceil(rows_max.max(1)));

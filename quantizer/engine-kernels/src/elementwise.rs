@@ -4,6 +4,7 @@
 //! border), and does there what the graph's batch normalization, addition and ReLU ask for. Owns
 //! the order of the loops and of the sums; not the formulas' coefficients.
 
+use super::contract::PANEL;
 use super::lanes::{LANES, Lanes};
 
 /// Pixels whose sum is taken in f32 before it joins the sum in f64.
@@ -22,11 +23,22 @@ pub struct Region {
     pub channels: usize,
 }
 
-/// Pixels of a region: the first value, and how far the next row is.
+/// Pixels of a region: the first value, and how far the next row, the next pixel and the next
+/// [`PANEL`] of channels are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pixels<P> {
     pub(super) start: P,
     pub(super) row: usize,
+    pub(super) pixel: usize,
+    pub(super) panel: usize,
+}
+
+impl<P> Pixels<P> {
+    /// From the first value to that of a row and a channel.
+    #[inline(always)]
+    fn offset(&self, row: usize, channel: usize) -> usize {
+        row * self.row + channel / PANEL * self.panel + channel % PANEL
+    }
 }
 
 /// Values to read.
@@ -106,21 +118,28 @@ unsafe fn sum_of<L: Lanes, const AFFINE: bool, const SECOND: usize, const RELU: 
             let [scale, shift] = constants(first, AFFINE);
             let [scale2, shift2] = constants(other, SECOND == 2);
             for row in row..row + rows {
-                let x = first.x.start.add(row * first.x.row + channel);
-                let x2 = other.x.start.add(row * other.x.row + channel);
-                let out = out.start.add(row * out.row + channel);
-                for at in (0..region.columns).map(|column| column * region.channels) {
-                    let mut value = L::load(x.add(at));
+                let mut x = first.x.start.add(first.x.offset(row, channel));
+                let mut x2 = other.x.start.add(other.x.offset(row, channel));
+                let mut to = out.start.add(out.offset(row, channel));
+                for _ in 0..region.columns {
+                    let mut value = L::load(x);
                     if AFFINE {
                         value = value.fma(scale, shift);
                     }
                     if SECOND == 1 {
-                        value = value.add(L::load(x2.add(at)));
+                        value = value.add(L::load(x2));
                     }
                     if SECOND == 2 {
-                        value = L::load(x2.add(at)).fma(scale2, value.add(shift2));
+                        value = L::load(x2).fma(scale2, value.add(shift2));
                     }
-                    if RELU { value.relu().store(out.add(at)) } else { value.store(out.add(at)) }
+                    if RELU {
+                        value.relu().store(to)
+                    } else {
+                        value.store(to)
+                    }
+                    x = x.wrapping_add(first.x.pixel);
+                    x2 = x2.wrapping_add(other.x.pixel);
+                    to = to.wrapping_add(out.pixel);
                 }
             }
         }
@@ -146,14 +165,19 @@ pub(super) unsafe fn norm_gradient<L: Lanes>(
             let [per_dz, per_x] = [per_dz, per_x].map(|value| L::load(value.add(channel)));
             let [mean, constant] = [mean, constant].map(|value| L::load(value.add(channel)));
             for row in row..row + rows {
-                let dz = dz.start.add(row * dz.row + channel);
-                let x = x.start.add(row * x.row + channel);
-                let out = out.start.add(row * out.row + channel);
-                for at in (0..region.columns).map(|column| column * region.channels) {
-                    let centred = L::load(x.add(at)).sub(mean);
-                    let value = L::load(dz.add(at)).fma(per_dz, centred.fma(per_x, constant));
-                    let out = out.add(at);
-                    if accumulate { value.add(L::load(out)).store(out) } else { value.store(out) }
+                let dz_row = dz.start.add(dz.offset(row, channel));
+                let x_row = x.start.add(x.offset(row, channel));
+                let mut to = out.start.add(out.offset(row, channel));
+                for column in 0..region.columns {
+                    let centred = L::load(x_row.add(column * x.pixel)).sub(mean);
+                    let dz = L::load(dz_row.add(column * dz.pixel));
+                    let value = dz.fma(per_dz, centred.fma(per_x, constant));
+                    if accumulate {
+                        value.add(L::load(to)).store(to)
+                    } else {
+                        value.store(to)
+                    }
+                    to = to.wrapping_add(out.pixel);
                 }
             }
         }
@@ -171,9 +195,9 @@ pub(super) unsafe fn moments<L: Lanes>(region: Region, x: Read, sums: [*mut f64;
         unsafe {
             let mut partial = [[L::splat(0.0); CHAINS]; 2];
             for row in row..row + rows {
-                let x = x.start.add(row * x.row + channel);
+                let start = x.start.add(x.offset(row, channel));
                 for_chains(region.columns, |chain, column| {
-                    let x = L::load(x.add(column * region.channels));
+                    let x = L::load(start.add(column * x.pixel));
                     partial[0][chain] = partial[0][chain].add(x);
                     partial[1][chain] = x.fma(x, partial[1][chain]);
                 });
@@ -230,7 +254,8 @@ unsafe fn mask_of<L: Lanes, const NORMS: usize, const RELU: bool>(
     masked: Masked,
     sums: [*mut f64; 3],
 ) {
-    let unused = Pixels { start: dz.start.cast_const(), row: dz.row };
+    let unused =
+        Pixels { start: dz.start.cast_const(), row: dz.row, pixel: dz.pixel, panel: dz.panel };
     let y = masked.y.unwrap_or(unused);
     let mut norms = masked.norms.into_iter().flatten();
     let norms: [_; NORMS] = std::array::from_fn(|_| norms.next().unwrap_or((unused, unused.start)));
@@ -241,19 +266,20 @@ unsafe fn mask_of<L: Lanes, const NORMS: usize, const RELU: bool>(
             let mut total = [L::splat(0.0); CHAINS];
             let mut products = [[L::splat(0.0); CHAINS]; NORMS];
             for row in row..row + rows {
-                let dz = dz.start.add(row * dz.row + channel);
-                let y = y.start.add(row * y.row + channel);
-                let x = norms.map(|(x, _)| x.start.add(row * x.row + channel));
+                let dz_row = dz.start.add(dz.offset(row, channel));
+                let y_row = y.start.add(y.offset(row, channel));
+                let x = norms.map(|(x, _)| (x.start.add(x.offset(row, channel)), x.pixel));
                 for_chains(region.columns, |chain, column| {
-                    let at = column * region.channels;
-                    let mut value = L::load(dz.add(at));
+                    let to = dz_row.add(column * dz.pixel);
+                    let mut value = L::load(to);
                     if RELU {
-                        value = value.where_positive(L::load(y.add(at)));
-                        value.store(dz.add(at));
+                        value = value.where_positive(L::load(y_row.add(column * y.pixel)));
+                        value.store(to);
                     }
                     total[chain] = total[chain].add(value);
                     for n in 0..NORMS {
-                        let centred = L::load(x[n].add(at)).sub(means[n]);
+                        let (x, pixel) = x[n];
+                        let centred = L::load(x.add(column * pixel)).sub(means[n]);
                         products[n][chain] = value.fma(centred, products[n][chain]);
                     }
                 });

@@ -108,7 +108,7 @@ impl Field {
     }
 
     fn plane<'a>(&self, values: &'a [f32]) -> Plane<'a> {
-        Plane { values, row: self.row }
+        Plane { values, row: self.row, panel: None }
     }
 
     /// `value(index, channel)` at every pixel of the region, `else` what was there.
@@ -161,14 +161,14 @@ fn sums_of_terms_are_the_definition() {
             let second = (second > 0).then(|| term(&x2, affine2));
             for kernels in available() {
                 let mut found = before.clone();
-                let out = PlaneMut { values: &mut found, row: field.row };
+                let out = PlaneMut { values: &mut found, row: field.row, panel: None };
                 kernels.sum(field.region, out, first, second, relu);
                 assert_near(kernels, &found, &expected);
             }
         }
         for kernels in available() {
             let mut found = before.clone();
-            let out = PlaneMut { values: &mut found, row: field.row };
+            let out = PlaneMut { values: &mut found, row: field.row, panel: None };
             kernels.add(field.region, out, field.plane(&x));
             assert_near(kernels, &found, &field.expect(&before, |i, _| before[i] + x[i]));
         }
@@ -181,8 +181,8 @@ fn not_a_number_passes_a_relu() {
     let x = [f32::NAN; 16];
     for kernels in available() {
         let mut found = [0.0; 48];
-        let out = PlaneMut { values: &mut found, row: 48 };
-        let term = SumTerm { x: Plane { values: &x, row: 16 }, affine: None };
+        let out = PlaneMut { values: &mut found, row: 48, panel: None };
+        let term = SumTerm { x: Plane { values: &x, row: 16, panel: None }, affine: None };
         kernels.sum(field.region, out, term, None, true);
         assert!(found[..16].iter().all(|value| value.is_nan()), "{}", kernels.name);
     }
@@ -205,7 +205,7 @@ fn gradients_of_normalizations_are_the_definition() {
                 constant: &constant,
             };
             let mut found = before.clone();
-            let out = PlaneMut { values: &mut found, row: field.row };
+            let out = PlaneMut { values: &mut found, row: field.row, panel: None };
             let planes = [field.plane(&dz), field.plane(&x)];
             kernels.norm_gradient(field.region, out, planes, coefficients, accumulate);
             assert_near(kernels, &found, &expected);
@@ -233,7 +233,7 @@ fn moments_and_masks_are_the_definition() {
                     (n < norms).then_some(Centred { x: field.plane(x), mean: &means[n] })
                 };
                 let (mut found, mut sums) = (dz.clone(), vec![0.0; 3 * channels]);
-                let out = PlaneMut { values: &mut found, row: field.row };
+                let out = PlaneMut { values: &mut found, row: field.row, panel: None };
                 let planes = [centred(0, x.as_slice()), centred(1, x2.as_slice())];
                 let mask = relu.then(|| field.plane(&y));
                 kernels.mask(field.region, out, mask, planes, &mut sums);
@@ -263,6 +263,7 @@ fn asked(blocks: &[&[f32]], products: &[usize]) -> Vec<*const f32> {
         unsafe fn prefetch(at: *const f32) {
             ASKED.with_borrow_mut(|asked| asked.push(at));
         }
+        unsafe fn prefetch_near(_at: *const f32) {}
     }
     let mut ahead = Ahead::default();
     blocks.iter().for_each(|block| ahead.add(block));
@@ -283,4 +284,60 @@ fn every_line_is_asked_for_once_and_in_its_order() {
     assert_eq!(asked(&[a, &[], b], &[2 * per_line, 0, 2 * per_line]), all[..4]);
     assert_eq!(asked(&[a], &[per_line - 1]), []);
     assert_eq!(asked(&[], &[per_line]), []);
+}
+
+/// What a region's values are in panels, which lie `pixels` apart: more than they need.
+fn in_panels(values: &[f32], region: Region, pixels: usize) -> Vec<f32> {
+    let mut out = vec![0.0; region.channels / PANEL * pixels * PANEL];
+    for (i, value) in values.iter().enumerate() {
+        let (pixel, channel) = (i / region.channels, i % region.channels);
+        out[(channel / PANEL * pixels + pixel) * PANEL + channel % PANEL] = *value;
+    }
+    out
+}
+
+/// Values that lie as those of another plane do.
+fn like<'a>(plane: Plane<'_>, values: &'a mut [f32]) -> PlaneMut<'a> {
+    PlaneMut { values, row: plane.row, panel: plane.panel }
+}
+
+#[test]
+fn values_in_panels_are_those_of_pixels() {
+    let region = Region { rows: 3, columns: 5, channels: 96 };
+    let (row, pixels) = (region.columns * region.channels, 17);
+    let [x, dz, y] = [1, 5, 9].map(|seed| noise(seed, region.rows * row));
+    let [x2, dz2, y2] = [&x, &dz, &y].map(|values| in_panels(values, region, pixels));
+    let constants = [11, 13, 17, 19].map(|seed| noise(seed, region.channels));
+    let [per_dz, per_x, mean, constant] = constants.each_ref().map(Vec::as_slice);
+    let plane = |values| Plane { values, row, panel: None };
+    let paneled =
+        |values| Plane { values, row: region.columns * PANEL, panel: Some(pixels * PANEL) };
+    for kernels in available() {
+        let run = |planes: [Plane<'_>; 3], mut out: Vec<f32>| {
+            let [x, dz, y] = planes;
+            let mut sums = vec![0.0; 4 * region.channels];
+            let term = |x| SumTerm { x, affine: Some([per_x, constant]) };
+            kernels.sum(region, like(x, &mut out), term(x), Some(term(dz)), true);
+            let coefficients = NormCoefficients { per_dz, per_x, mean, constant };
+            kernels.norm_gradient(region, like(x, &mut out), [dz, x], coefficients, true);
+            let norms = [Some(Centred { x, mean }), None];
+            kernels.mask(region, like(x, &mut out), Some(y), norms, &mut sums);
+            kernels.moments(region, x, &mut sums[2 * region.channels..]);
+            (out, sums)
+        };
+        let (found, sums) = run([&x, &dz, &y].map(|v| plane(v.as_slice())), vec![0.0; x.len()]);
+        let planes = [&x2, &dz2, &y2].map(|v| paneled(v.as_slice()));
+        let (found2, sums2) = run(planes, vec![0.0; x2.len()]);
+        assert_eq!(in_panels(&found, region, pixels), found2, "{}", kernels.name);
+        assert_eq!(sums, sums2, "{}", kernels.name);
+    }
+}
+
+#[test]
+#[should_panic(expected = "544")]
+fn panels_past_the_end_are_refused() {
+    let region = Region { rows: 1, columns: 1, channels: 64 };
+    let out = PlaneMut { values: &mut [0.0; 64], row: 32, panel: Some(17 * PANEL) };
+    let x = Plane { values: &[0.0; 64], row: 64, panel: None };
+    kernels().sum(region, out, SumTerm { x, affine: None }, None, false);
 }

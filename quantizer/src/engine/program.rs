@@ -7,7 +7,7 @@
 //! images must meet (a batch normalization needs the whole batch's statistics), and which
 //! gradients are kept; not memory or arithmetic.
 
-use crate::graph::{Graph, Op};
+use crate::graph::{Conv2d, Graph, Op, Padding};
 
 use super::conv::{Convolution, Geometry};
 use super::{max_pool2d, subsample_pad};
@@ -155,6 +155,13 @@ impl Program {
     }
 }
 
+/// Whether a convolution is one of 1x1 kernels that leaves out pixels: those that it reads are
+/// copied together, so that nothing is done for the others.
+fn reads_some_pixels(conv: &Conv2d) -> bool {
+    let (_, kh, kw, _) = conv.weights.dim();
+    [kh, kw] == [1, 1] && conv.stride > 1 && conv.padding == Padding::default()
+}
+
 struct Compiler<'g> {
     graph: &'g Graph,
     /// How many nodes read each node.
@@ -252,6 +259,14 @@ impl Compiler<'_> {
             [h, w, pad_lanes(c)]
         };
         let (kind, source) = match &node.op {
+            Op::Conv2d(conv) if reads_some_pixels(conv) => {
+                let source = self.subsampled(input, conv.stride, [output[0], output[1], padded[2]]);
+                let input = [output[0], output[1], padded[2]];
+                let (kernel, padding) = ([1, 1], conv.padding);
+                let geometry = Geometry { input, output, kernel, stride: 1, padding };
+                let convolution = Convolution::new(geometry, [c, node.shape[2]]);
+                (Kind::Convolution(Box::new(convolution)), source)
+            }
             Op::Conv2d(_) | Op::FullyConnected(_) => {
                 let source = self.program.values[input];
                 let channels = if source.as_tensor() == Some(0) { c } else { padded[2] };
@@ -295,12 +310,34 @@ impl Compiler<'_> {
         self.add_operation(index, kind, source)
     }
 
+    /// The pixels of a node's value that a 1x1 convolution with a stride reads, as a tensor of
+    /// `output`'s shape.
+    fn subsampled(&mut self, node: usize, stride: usize, output: [usize; 3]) -> Source {
+        let source = self.as_terms(node);
+        let [h, w, channels] = self.graph.nodes[node].shape;
+        let input = [h, w, output[2]];
+        let geometry = subsample_pad::Geometry { input, output, stride, channels, before: 0 };
+        let shape = [output[0], output[1], channels];
+        self.add_operation_of(node, Kind::SubsamplePad(geometry), source, shape)
+    }
+
     fn add_operation(&mut self, node: usize, kind: Kind, source: Source) -> Source {
+        self.add_operation_of(node, kind, source, self.graph.nodes[node].shape)
+    }
+
+    /// An operation whose output is of `shape`, without padding.
+    fn add_operation_of(
+        &mut self,
+        node: usize,
+        kind: Kind,
+        source: Source,
+        shape: [usize; 3],
+    ) -> Source {
         let level = source
             .terms()
             .map(|term| self.program.tensors[term.tensor].level + usize::from(term.norm.is_some()));
         let level = level.max().unwrap_or_default();
-        let output = self.add_tensor(self.graph.nodes[node].shape, true, level);
+        let output = self.add_tensor(shape, true, level);
         let sink = Sink::None;
         self.program.operations.push(Operation { node, kind, source, output, level, sink });
         Source::plain(output)

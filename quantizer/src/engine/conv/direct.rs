@@ -2,8 +2,19 @@
 
 use super::{Border, Geometry, panel_columns, panels};
 use resmcu_engine_kernels::{
-    AStrides, Ahead, Arena, BStrides, CStrides, Contraction, PANEL, kernels,
+    AStrides, Ahead, Arena, BStrides, CStrides, Contraction, LANES, PANEL, kernels,
 };
+
+/// How a convolution's operands are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Image by image, row by row.
+    Rows,
+    /// A 1x1 convolution's: all pixels in a row, the channels of each side by side.
+    Pixels,
+    /// The same, each [`PANEL`] of channels by itself.
+    Panels,
+}
 
 /// Pixels of a 1x1 convolution whose products the weight gradient sums at a time: each of its tiles
 /// passes over all of them, so they have to stay in the cache.
@@ -48,7 +59,7 @@ pub(super) fn gradient_border(geometry: &Geometry) -> Border {
         (before, before + last.unwrap_or(0).max(geometry.output[axis]))
     };
     let ((top, rows), (left, columns)) = (axis(0), axis(1));
-    Border { top, left, rows, columns }
+    Border { top, left, rows, columns, panels: false }
 }
 
 /// `[O,KH,KW,I]` to panels of output channels: `[panel][KH,KW,I][columns]`, with channels padded.
@@ -61,11 +72,20 @@ pub(super) fn pack_forward(
     let Geometry { input: [.., inputs_padded], output: [.., n], kernel: [kh, kw], .. } = *geometry;
     let (columns, terms) = (panel_columns(n), kh * kw * inputs_padded);
     let packed = packed.zeroed(panels(n) * terms * columns);
-    for (o, weights) in weights.chunks_exact(kh * kw * inputs).take(outputs).enumerate() {
-        let panel = &mut packed[o / columns * terms * columns..][..terms * columns];
-        for (tap, weights) in weights.chunks_exact(inputs).enumerate() {
-            let rows = panel[tap * inputs_padded * columns..].chunks_exact_mut(columns);
-            rows.zip(weights).for_each(|(row, weight)| row[o % columns] = *weight);
+    let taps = kh * kw;
+    let of_panels = packed.chunks_exact_mut(terms * columns);
+    let weights = weights[..outputs * taps * inputs].chunks(columns * taps * inputs);
+    for (packed, weights) in of_panels.zip(weights) {
+        // A transposition, a cache line of inputs at a time.
+        for (tap, start) in (0..taps).flat_map(|t| (0..inputs).step_by(LANES).map(move |i| (t, i)))
+        {
+            let count = LANES.min(inputs - start);
+            let rows = &mut packed[(tap * inputs_padded + start) * columns..][..count * columns];
+            for (o, weights) in weights.chunks_exact(taps * inputs).enumerate() {
+                let weights = &weights[tap * inputs + start..][..count];
+                let column = rows.iter_mut().skip(o).step_by(columns);
+                column.zip(weights).for_each(|(to, weight)| *to = *weight);
+            }
         }
     }
 }
@@ -107,7 +127,7 @@ pub(super) fn pack_backward(
 
 pub(super) fn forward(
     geometry: &Geometry,
-    is_pointwise: bool,
+    reading: Reading,
     x: &[f32],
     packed: &[f32],
     y: &mut [f32],
@@ -115,17 +135,10 @@ pub(super) fn forward(
 ) {
     let Geometry { input: [h, w, inputs], output: [rows, columns, n], kernel: [kh, kw], .. } =
         *geometry;
-    let width = panel_columns(n);
-    let b = BStrides {
-        start: 0,
-        batch: 0,
-        segment: kw * inputs * width,
-        k: width,
-        panel: kh * kw * inputs * PANEL,
-    };
-    if is_pointwise {
-        return pointwise([inputs, n], b, x, packed, y, false, ahead);
+    if reading != Reading::Rows {
+        return pointwise([inputs, n], reading, x, packed, y, false, ahead);
     }
+    let width = panel_columns(n);
     let super::Padding { top, left, bottom, right } = geometry.padding;
     let [rows_padded, columns_padded] = [h + top + bottom, w + left + right];
     let images = x.chunks_exact(rows_padded * columns_padded * inputs);
@@ -143,7 +156,13 @@ pub(super) fn forward(
                 m: geometry.stride * inputs,
                 k: 1,
             },
-            b,
+            b: BStrides {
+                start: 0,
+                batch: 0,
+                segment: kw * inputs * width,
+                k: width,
+                panel: kh * kw * inputs * PANEL,
+            },
             c: CStrides { start: 0, batch: columns * n, m: n },
             accumulate: false,
         };
@@ -154,30 +173,74 @@ pub(super) fn forward(
 /// `y = x * w`, or added to `y`, for 1x1 kernels: all pixels are rows of one product.
 fn pointwise(
     [inputs, n]: [usize; 2],
-    b: BStrides,
+    reading: Reading,
     x: &[f32],
     packed: &[f32],
     y: &mut [f32],
     accumulate: bool,
     ahead: &mut Ahead,
 ) {
+    let (width, pixels) = (panel_columns(n), y.len() / n);
+    let [segments, row, segment] = match reading {
+        Reading::Panels => [inputs / PANEL, PANEL, pixels * PANEL],
+        _ => [1, inputs, 0],
+    };
+    let k = inputs / segments;
     let shape = Contraction {
         batch: 1,
-        m: y.len() / n,
+        m: pixels,
         n,
-        k: inputs,
-        segments: 1,
-        a: AStrides { start: 0, batch: 0, segment: 0, m: inputs, k: 1 },
-        b,
+        k,
+        segments,
+        a: AStrides { start: 0, batch: 0, segment, m: row, k: 1 },
+        b: BStrides { start: 0, batch: 0, segment: k * width, k: width, panel: inputs * PANEL },
         c: CStrides { start: 0, batch: 0, m: n },
         accumulate,
     };
     kernels().contract(&shape, x, packed, y, ahead);
 }
 
+/// The weight gradient of 1x1 kernels, `[I,O]`, or it added to `sums`.
+fn pointwise_weights(
+    [inputs, n]: [usize; 2],
+    reading: Reading,
+    [x, dy]: [&[f32]; 2],
+    sums: &mut [f32],
+    mut accumulate: bool,
+    ahead: &mut Ahead,
+) {
+    let pixels = x.len() / inputs;
+    let [batch, x_pixel, dy_pixel, x_panel, dy_panel] = match reading {
+        Reading::Panels => [inputs / PANEL, PANEL, PANEL, pixels * PANEL, pixels * PANEL],
+        _ => [1, inputs, n, 0, PANEL],
+    };
+    let m = inputs / batch;
+    for first in (0..pixels).step_by(BLOCK_PIXELS) {
+        let shape = Contraction {
+            batch,
+            m,
+            n,
+            k: BLOCK_PIXELS.min(pixels - first),
+            segments: 1,
+            a: AStrides { start: first * x_pixel, batch: x_panel, segment: 0, m: 1, k: x_pixel },
+            b: BStrides {
+                start: first * dy_pixel,
+                batch: 0,
+                segment: 0,
+                k: dy_pixel,
+                panel: dy_panel,
+            },
+            c: CStrides { start: 0, batch: m * n, m: n },
+            accumulate,
+        };
+        kernels().contract(&shape, x, dy, sums, ahead);
+        accumulate = true;
+    }
+}
+
 pub(super) fn backward_weights(
     geometry: &Geometry,
-    is_pointwise: bool,
+    reading: Reading,
     [x_border, dy_border]: [Border; 2],
     [x, dy]: [&[f32]; 2],
     sums: &mut [f32],
@@ -187,6 +250,9 @@ pub(super) fn backward_weights(
     let Geometry {
         input: [.., inputs], output: [rows, columns, n], kernel: [kh, kw], stride, ..
     } = *geometry;
+    if reading != Reading::Rows {
+        return pointwise_weights([inputs, n], reading, [x, dy], sums, accumulate, ahead);
+    }
     let mut shape = Contraction {
         batch: kh,
         m: kw * inputs,
@@ -210,15 +276,6 @@ pub(super) fn backward_weights(
         c: CStrides { start: 0, batch: kw * inputs * n, m: n },
         accumulate,
     };
-    if is_pointwise {
-        shape.segments = 1;
-        for (x, dy) in x.chunks(BLOCK_PIXELS * inputs).zip(dy.chunks(BLOCK_PIXELS * n)) {
-            shape.k = x.len() / inputs;
-            kernels().contract(&shape, x, dy, sums, ahead);
-            shape.accumulate = true;
-        }
-        return;
-    }
     let [x_start, dy_start] = [shape.a.start, shape.b.start];
     let block = (BLOCK_VALUES / (columns * inputs.max(n))).max(1);
     let images = x.chunks_exact(x_border.pixels() * inputs);
@@ -235,7 +292,7 @@ pub(super) fn backward_weights(
 
 pub(super) fn backward_data(
     geometry: &Geometry,
-    is_pointwise: bool,
+    reading: Reading,
     dy: &[f32],
     packed: &[f32],
     dx: &mut [f32],
@@ -244,9 +301,8 @@ pub(super) fn backward_data(
 ) {
     let Geometry { input, output: [.., outputs], stride, .. } = *geometry;
     let (n, width) = (input[2], panel_columns(input[2]));
-    if is_pointwise {
-        let b = BStrides { start: 0, batch: 0, segment: 0, k: width, panel: outputs * PANEL };
-        return pointwise([outputs, n], b, dy, packed, dx, accumulate, ahead);
+    if reading != Reading::Rows {
+        return pointwise([outputs, n], reading, dy, packed, dx, accumulate, ahead);
     }
     let border = gradient_border(geometry);
     // Positions that no window sees, and phases without taps, have no gradient.

@@ -26,7 +26,7 @@ pub(super) struct Geometry {
     pub(super) padding: Padding,
 }
 
-/// Where an image lies inside its zero border.
+/// Where an operand's images lie, each inside its zero border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Border {
     /// Rows of zeros above.
@@ -37,9 +37,37 @@ pub(super) struct Border {
     pub(super) rows: usize,
     /// Columns in all.
     pub(super) columns: usize,
+    /// Whether each [`PANEL`] of channels has the pixels of all images to itself; else a pixel's
+    /// channels lie side by side. Without a border.
+    pub(super) panels: bool,
+}
+
+/// The strides of one image of an operand, as those of a plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The first pixel that is not border.
+    pub(super) start: usize,
+    pub(super) row: usize,
+    pub(super) panel: Option<usize>,
 }
 
 impl Border {
+    /// No border around `[rows,columns]`, a pixel's channels side by side.
+    pub(super) fn none([rows, columns]: [usize; 2]) -> Self {
+        Self { top: 0, left: 0, rows, columns, panels: false }
+    }
+
+    /// Where the image at `position` of `images` lies.
+    pub(super) fn place(&self, position: usize, images: usize, channels: usize) -> Place {
+        let pixels = self.pixels();
+        if self.panels {
+            let panel = Some(images * pixels * PANEL);
+            return Place { start: position * pixels * PANEL, row: self.columns * PANEL, panel };
+        }
+        let start = (position * pixels + self.origin()) * channels;
+        Place { start, row: self.columns * channels, panel: None }
+    }
+
     /// The first pixel that is not border.
     pub(super) fn origin(&self) -> usize {
         self.top * self.columns + self.left
@@ -82,6 +110,25 @@ impl Convolution {
         kernel == [1, 1] && stride == 1 && padding == Padding::default()
     }
 
+    /// How the direct algorithm reads the operands.
+    fn reading(&self) -> direct::Reading {
+        match (self.is_pointwise(), self.takes_panels()) {
+            (true, true) => direct::Reading::Panels,
+            (true, false) => direct::Reading::Pixels,
+            _ => direct::Reading::Rows,
+        }
+    }
+
+    /// A 1x1 convolution with whole panels of channels, and pixels enough to fill the kernels.
+    ///
+    /// With a pixel's many channels side by side, the rows of a product would be as far apart as
+    /// all map to the same few sets of the cache.
+    fn takes_panels(&self) -> bool {
+        let Geometry { input: [h, w, inputs], output: [.., outputs], .. } = self.geometry;
+        let whole = inputs.is_multiple_of(PANEL) && outputs.is_multiple_of(PANEL);
+        self.is_pointwise() && whole && h * w >= LANES
+    }
+
     /// Images of one call that fill the kernels' registers.
     pub(super) fn images_wanted(&self) -> usize {
         let [h, w, _] = self.geometry.output;
@@ -106,7 +153,8 @@ impl Convolution {
             return winograd::border(&self.geometry);
         }
         let Padding { top, left, bottom, right } = padding;
-        Border { top, left, rows: h + top + bottom, columns: w + left + right }
+        let [rows, columns] = [h + top + bottom, w + left + right];
+        Border { top, left, rows, columns, panels: self.takes_panels() }
     }
 
     /// The border around the output's gradient.
@@ -114,7 +162,7 @@ impl Convolution {
         if self.winograd {
             return winograd::border(&self.geometry);
         }
-        direct::gradient_border(&self.geometry)
+        Border { panels: self.takes_panels(), ..direct::gradient_border(&self.geometry) }
     }
 
     /// Values of scratch memory.
@@ -154,14 +202,7 @@ impl Convolution {
             let shape = winograd::Shape::forward(&self.geometry);
             winograd::convolve(&shape, x, packed.forward.values(), y, false, scratch, ahead);
         } else {
-            direct::forward(
-                &self.geometry,
-                self.is_pointwise(),
-                x,
-                packed.forward.values(),
-                y,
-                ahead,
-            );
+            direct::forward(&self.geometry, self.reading(), x, packed.forward.values(), y, ahead);
         }
     }
 
@@ -191,7 +232,7 @@ impl Convolution {
             let packed = packed.backward.values();
             direct::backward_data(
                 &self.geometry,
-                self.is_pointwise(),
+                self.reading(),
                 dy,
                 packed,
                 dx,
@@ -224,7 +265,7 @@ impl Convolution {
             let borders = [self.input_border(), self.gradient_border()];
             direct::backward_weights(
                 &self.geometry,
-                self.is_pointwise(),
+                self.reading(),
                 borders,
                 [x, dy],
                 sums,
@@ -239,11 +280,16 @@ impl Convolution {
         let [inputs, outputs] = [self.geometry.input[2], self.geometry.output[2]];
         let [i, o] = self.channels;
         let terms = dw.len() / o.max(1);
-        for (o, dw) in dw.chunks_exact_mut(terms.max(1)).enumerate() {
-            for (dw, sums) in dw.chunks_exact_mut(i.max(1)).zip(sums.chunks_exact(inputs * outputs))
-            {
-                let column = sums.iter().skip(o).step_by(outputs);
-                dw.iter_mut().zip(column).for_each(|(dw, sum)| *dw = *sum);
+        // A transposition, a cache line of inputs at a time.
+        for (tap, first) in (0..terms).step_by(i.max(1)).enumerate() {
+            for start in (0..i).step_by(LANES) {
+                let count = LANES.min(i - start);
+                let sums = &sums[(tap * inputs + start) * outputs..];
+                for (o, dw) in dw.chunks_exact_mut(terms).enumerate() {
+                    for (j, dw) in dw[first + start..][..count].iter_mut().enumerate() {
+                        *dw = sums[j * outputs + o];
+                    }
+                }
             }
         }
     }

@@ -115,10 +115,15 @@ impl Case {
 fn pad(x: &[f32], [h, w, c]: [usize; 3], border: Border) -> Vec<f32> {
     let padded = pad_lanes(c);
     let mut out = vec![0.0; x.len() / (h * w * c) * border.pixels() * padded];
+    let images = x.len() / (h * w * c);
     for (pixel, x) in x.chunks_exact(c).enumerate() {
         let (image, y, x_at) = (pixel / (h * w), pixel / w % h, pixel % w);
-        let at = image * border.pixels() + border.origin() + y * border.columns + x_at;
-        out[at * padded..][..c].copy_from_slice(x);
+        let Place { start, row, panel } = border.place(image, images, padded);
+        for (channel, x) in x.iter().enumerate() {
+            let (width, panel) = panel.map_or((padded, 0), |panel| (PANEL, panel));
+            let at = start + y * row + x_at * width;
+            out[at + channel / width * panel + channel % width] = *x;
+        }
     }
     out
 }
@@ -163,13 +168,45 @@ fn more_channels_than_a_panel() {
 }
 
 #[test]
+fn pixels_of_a_1x1_convolution_may_lie_in_panels() {
+    assert!(Case::new([4, 4, 32], 64, [1, 1], 1, [0; 4]).convolution.takes_panels());
+    check([4, 4, 32], 64, [1, 1], 1, [0; 4]);
+    check([5, 3, 62], 31, [1, 1], 1, [0; 4]); // too few pixels
+    check([5, 7, 62], 31, [1, 1], 1, [0; 4]); // channels filled up
+    check([3, 43, 17], 17, [1, 1], 1, [0; 4]); // more pixels than a block of the weight gradient
+    check([3, 43, 3], 2, [1, 1], 1, [0; 4]); // the same without panels
+}
+
+#[test]
 fn winograd_is_the_definition_on_whole_and_cut_tiles() {
     assert!(Case::new([8, 8, 16], 16, [3, 3], 1, [1; 4]).convolution.winograd);
     check([4, 4, 3], 2, [3, 3], 1, [1; 4]);
     check([3, 4, 2], 1, [3, 3], 1, [1; 4]);
     check([8, 7, 2], 3, [3, 3], 1, [1; 4]);
     check([4, 4, 17], 34, [3, 3], 1, [1; 4]);
-    check([4, 4, 17], 600, [3, 3], 1, [1; 4]); // sums of the weight gradient in two blocks
+}
+
+#[test]
+fn sums_of_the_weight_gradient_in_blocks_are_the_direct_ones() {
+    let (input, outputs) = ([4, 4, 33], 600);
+    let [x, dy] = [noise(1, IMAGES * 16 * 33), noise(4, IMAGES * 16 * outputs)];
+    let gradient = |winograd: bool| {
+        let mut convolution = Case::new(input, outputs, [3, 3], 1, [1; 4]).convolution;
+        convolution.winograd = winograd;
+        let x = pad(&x, input, convolution.input_border());
+        let dy = pad(&dy, [4, 4, outputs], convolution.gradient_border());
+        let mut scratch = vec![f32::NAN; convolution.scratch_values()];
+        let mut sums = vec![f32::NAN; convolution.sums()];
+        let ahead = &mut Ahead::default();
+        convolution.backward_weights(&x, &dy, &mut sums, false, &mut scratch, ahead);
+        let mut dw = vec![f32::NAN; outputs * 9 * 33];
+        convolution.weight_gradient(&sums, &mut dw);
+        dw
+    };
+    for (found, expected) in gradient(true).iter().zip(&gradient(false)) {
+        // Of a sum of 32 products.
+        assert!((found - expected).abs() < 1e-4, "{found}, expected {expected}");
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) fn tiles(geometry: &Geometry) -> [usize; 2] {
 /// One pixel before, and as many after as the last tile reaches.
 pub(super) fn border(geometry: &Geometry) -> Border {
     let [rows, columns] = tiles(geometry).map(|tiles| tiles * TILE + SPAN - TILE);
-    Border { top: 1, left: 1, rows, columns }
+    Border { top: 1, left: 1, rows, columns, panels: false }
 }
 
 /// Values from one frequency of a group to the next: a cache line more than there are, because

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::super::conv::{Border, Convolution};
+use super::super::conv::{Border, Convolution, Place};
 use super::super::program::{Kind, Operation, Sink};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
-use super::{Order, Scratch, Shard, Shared, chunks, contiguous, forward::clear_border};
-use resmcu_engine_kernels::{Ahead, Plane, PlaneMut, Region, kernels};
+use super::{Order, Scratch, Shard, Shared, chunks, contiguous, forward::clear_borders};
+use resmcu_engine_kernels::{Ahead, PANEL, Plane, PlaneMut, Region, SumTerm, kernels};
 
 impl Shard {
     /// The gradients through the operations of one level, the last first.
@@ -82,7 +82,7 @@ impl Shard {
             Kind::MaxPool2d(_) | Kind::SubsamplePad(_) | Kind::GlobalAvgPool => {
                 let Some((target, accumulate)) = self.target(shared, index, images) else { return };
                 let [rows, columns, channels] = shared.program.tensors[operation.output].shape;
-                let border = Border { top: 0, left: 0, rows, columns };
+                let border = Border::none([rows, columns]);
                 let Scratch { x, dy, .. } = scratch;
                 let values = images.len() * rows * columns * channels;
                 let dy = &mut dy.values_mut()[..values];
@@ -110,9 +110,8 @@ impl Shard {
                         global_avg_pool::backward(dy, h * w, c, dx);
                     }
                 }
-                let region = shared.region(source.first.tensor, 1);
-                let y = (region.columns * region.channels, region.rows * region.columns, 0);
-                self.finish_own(shared, index, images, x, y);
+                let [rows, columns, _] = shared.program.tensors[source.first.tensor].shape;
+                self.finish_own(shared, index, images, x, Border::none([rows, columns]));
             }
         }
     }
@@ -131,16 +130,15 @@ impl Shard {
         let kernel = kernel.values_mut();
         let [rows, columns, channels] = convolution.geometry.output;
         let border = convolution.gradient_border();
-        let image_values = border.pixels() * channels;
-        let dy = &mut dy.values_mut()[..images.len() * image_values];
+        let dy = &mut dy.values_mut()[..images.len() * border.pixels() * channels];
         self.gather(shared, operation.output, images, border, dy);
         if !shared.biases[index].is_empty() {
             let start = shared.layout.bias_sums[index];
             let sums = &mut self.sums[start..][..channels];
             let region = Region { rows, columns, channels };
-            for dy in dy.chunks_exact_mut(image_values) {
-                let values = &mut dy[border.origin() * channels..];
-                let dy = PlaneMut { values, row: border.columns * channels };
+            for position in 0..images.len() {
+                let Place { start, row, panel } = border.place(position, images.len(), channels);
+                let dy = PlaneMut { values: &mut dy[start..], row, panel };
                 kernels().mask(region, dy, None, [None; 2], sums);
             }
         }
@@ -152,9 +150,7 @@ impl Shard {
         let Some((target, accumulate)) = self.target(shared, index, images) else { return };
         let dx = &mut self.gradients.values_mut()[target];
         convolution.backward_data(dy, &shared.weights[index], dx, accumulate, kernel, ahead);
-        let channels = convolution.geometry.input[2];
-        let y = (x_border.columns * channels, x_border.pixels(), x_border.origin() * channels);
-        self.finish_own(shared, index, images, x, y);
+        self.finish_own(shared, index, images, x, x_border);
     }
 
     /// Where the gradient of an operation's source goes, and whether it is added there.
@@ -185,11 +181,12 @@ impl Shard {
         out: &mut [f32],
     ) {
         let region = shared.region(tensor, 1);
-        let (row, values) = (border.columns * region.channels, border.pixels() * region.channels);
-        for (image, out) in images.clone().zip(out.chunks_exact_mut(values)) {
-            clear_border(border, region, out);
-            let out = &mut out[border.origin() * region.channels..];
-            self.gather_image(shared, tensor, image, region, PlaneMut { values: out, row });
+        clear_borders(border, region, out);
+        for (position, image) in images.clone().enumerate() {
+            let place = border.place(position, images.len(), region.channels);
+            let Place { start, row, panel } = place;
+            let out = PlaneMut { values: &mut out[start..], row, panel };
+            self.gather_image(shared, tensor, image, region, out);
         }
     }
 
@@ -219,7 +216,7 @@ impl Shard {
             };
             let x = contiguous(self.activation(shared, tensor, &image), region);
             let coefficients = shared.norms[norm].coefficients();
-            let to = PlaneMut { values: &mut *out.values, row: out.row };
+            let to = PlaneMut { values: &mut *out.values, ..out };
             kernels().norm_gradient(region, to, [plane(offset), x], coefficients, !is_first);
             is_first = false;
         }
@@ -253,7 +250,8 @@ impl Shard {
             };
             let source = &shared.program.operations[user].source;
             let term = source.terms().nth(position).unwrap_or(source.first);
-            let (mut out, dz) = (PlaneMut { values: out, row }, contiguous(dz, region));
+            let mut out = PlaneMut { values: out, row, panel: None };
+            let dz = contiguous(dz, region);
             let Some(norm) = term.norm else {
                 put(region, &mut out, dz, &mut is_first);
                 continue;
@@ -297,7 +295,7 @@ impl Shard {
             None => stored,
         };
         let y = contiguous(y, region);
-        let dz = PlaneMut { values: dz, row: y.row };
+        let dz = PlaneMut { values: dz, row: y.row, panel: None };
         let mut terms = operation.source.terms();
         let mut norm = || terms.next().and_then(|t| shared.centred(t, activations, images));
         let norms = [norm(), norm()];
@@ -305,15 +303,15 @@ impl Shard {
         kernels().mask(region, dz, operation.source.relu.then_some(y), norms, sums);
     }
 
-    /// Masks the gradient of a source of the operation's own by the source's values `x`, whose
-    /// images have rows and sizes of `x_row` and `x_pixels`, from `x_origin`; and sums it.
+    /// Masks the gradient of a source of the operation's own by the source's values `x`, which lie
+    /// as `border` says; and sums it.
     fn finish_own(
         &mut self,
         shared: &Shared,
         index: usize,
         images: &Range<usize>,
         x: &[f32],
-        (x_row, x_pixels, x_origin): (usize, usize, usize),
+        border: Border,
     ) {
         let operation = &shared.program.operations[index];
         let (Sink::Own, Some(own)) = (operation.sink, shared.layout.own_gradients[index]) else {
@@ -328,10 +326,12 @@ impl Shard {
         for (position, image) in images.clone().enumerate() {
             let image = image..image + 1;
             let dz = &mut gradients.values_mut()[shared.range(own, tensor, &image)];
-            let dz = PlaneMut { values: dz, row: region.columns * region.channels };
+            let row = region.columns * region.channels;
+            let dz = PlaneMut { values: dz, row, panel: None };
             let y = source.relu.then(|| {
-                let start = position * x_pixels * region.channels + x_origin;
-                Plane { values: &x[start..], row: x_row }
+                let place = border.place(position, images.len(), region.channels);
+                let Place { start, row, panel } = place;
+                Plane { values: &x[start..], row, panel }
             });
             let mut terms = source.terms();
             let mut norm = || terms.next().and_then(|t| shared.centred(t, activations, &image));
@@ -343,17 +343,22 @@ impl Shard {
 
 /// Copies `src` to `out`, or adds it if something is there.
 fn put(region: Region, out: &mut PlaneMut<'_>, src: Plane<'_>, is_first: &mut bool) {
+    let out = PlaneMut { values: &mut *out.values, ..*out };
     if std::mem::replace(is_first, false) {
-        let width = region.columns * region.channels;
-        let rows = out.values.chunks_mut(out.row).zip(src.values.chunks(src.row));
-        rows.take(region.rows).for_each(|(out, src)| out[..width].copy_from_slice(&src[..width]));
+        kernels().sum(region, out, SumTerm { x: src, affine: None }, None, false);
     } else {
-        let out = PlaneMut { values: &mut *out.values, row: out.row };
         kernels().add(region, out, src);
     }
 }
 
 fn clear(region: Region, out: &mut PlaneMut<'_>) {
-    let width = region.columns * region.channels;
-    out.values.chunks_mut(out.row).take(region.rows).for_each(|out| out[..width].fill(0.0));
+    let Region { rows, columns, channels } = region;
+    let (panels, width) = match out.panel {
+        Some(_) => (channels / PANEL, columns * PANEL),
+        None => (1, columns * channels),
+    };
+    for panel in 0..panels {
+        let values = &mut out.values[panel * out.panel.unwrap_or(0)..];
+        values.chunks_mut(out.row).take(rows).for_each(|out| out[..width].fill(0.0));
+    }
 }

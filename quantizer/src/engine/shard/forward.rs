@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::conv::Border;
+use super::super::conv::{Border, Place};
 use super::super::program::{Kind, Operation, Source, Term};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
 use super::{Order, Scratch, Shard, Shared, chunks, contiguous};
@@ -79,6 +79,13 @@ impl Shard {
                 let y = &mut self.activations.values_mut()[output.clone()];
                 max_pool2d::forward(geometry, x, y);
             }
+            Kind::SubsamplePad(geometry) if operation.source.as_tensor().is_some() => {
+                let x = shared.activation(operation.source.first.tensor, images);
+                let activations = self.activations.values_mut();
+                if let Ok([x, y]) = activations.get_disjoint_mut([x, output.clone()]) {
+                    subsample_pad::forward(geometry, x, y);
+                }
+            }
             Kind::SubsamplePad(geometry) => {
                 let x = self.load_plain(shared, &operation.source, batch, images, x.values_mut());
                 let y = &mut self.activations.values_mut()[output.clone()];
@@ -137,7 +144,7 @@ impl Shard {
             x: contiguous(values, region),
             affine: term.norm.map(|norm| shared.norms[norm].affine()),
         };
-        let out = PlaneMut { values: out, row };
+        let out = PlaneMut { values: out, row, panel: None };
         let second = second.map(|second| term(second, other));
         kernels().sum(region, out, term(first, x), second, relu);
     }
@@ -152,7 +159,7 @@ impl Shard {
         out: &'a mut [f32],
     ) -> &'a [f32] {
         let [rows, columns, _] = shared.program.tensors[source.first.tensor].shape;
-        self.load(shared, source, batch, images, Border { top: 0, left: 0, rows, columns }, out)
+        self.load(shared, source, batch, images, Border::none([rows, columns]), out)
     }
 
     /// A source's values of all images, in `out`; how many channels they have is returned.
@@ -182,32 +189,45 @@ impl Shard {
         let region = shared.region(source.first.tensor, 1);
         let Region { rows, columns, channels } = region;
         let out = &mut out[..images.len() * border.pixels() * channels];
-        let (row, origin) = (border.columns * channels, border.origin() * channels);
-        for (image, out) in images.clone().zip(out.chunks_exact_mut(border.pixels() * channels)) {
-            clear_border(border, region, out);
-            if source.first.tensor == 0 {
-                let values = rows * columns * channels;
-                let image = &batch[image * values..][..values];
-                for (to, from) in
-                    out[origin..].chunks_mut(row).zip(image.chunks_exact(columns * channels))
-                {
+        clear_borders(border, region, out);
+        for (position, image) in images.clone().enumerate() {
+            let Place { start, row, panel } = border.place(position, images.len(), channels);
+            let out = &mut out[start..];
+            let of_batch = || &batch[image * rows * columns * channels..];
+            if source.first.tensor == 0 && panel.is_none() {
+                let rows = of_batch().chunks_exact(columns * channels).take(rows);
+                for (to, from) in out.chunks_mut(row).zip(rows) {
                     to[..from.len()].copy_from_slice(from);
                 }
                 continue;
             }
             let term = |term: Term| SumTerm {
-                x: contiguous(self.activation(shared, term.tensor, &(image..image + 1)), region),
+                x: contiguous(
+                    match term.tensor {
+                        0 => of_batch(),
+                        tensor => self.activation(shared, tensor, &(image..image + 1)),
+                    },
+                    region,
+                ),
                 affine: term.norm.map(|norm| shared.norms[norm].affine()),
             };
-            let out = PlaneMut { values: &mut out[origin..], row };
+            let out = PlaneMut { values: out, row, panel };
             kernels().sum(region, out, term(source.first), source.second.map(term), source.relu);
         }
         out
     }
 }
 
+/// Zeros around each image of an operand.
+pub(super) fn clear_borders(border: Border, region: Region, out: &mut [f32]) {
+    if [border.rows, border.columns] != [region.rows, region.columns] {
+        let images = out.chunks_exact_mut(border.pixels() * region.channels);
+        images.for_each(|out| clear_border(border, region, out));
+    }
+}
+
 /// Zeros around the region inside an image with its border.
-pub(super) fn clear_border(border: Border, region: Region, out: &mut [f32]) {
+fn clear_border(border: Border, region: Region, out: &mut [f32]) {
     let Region { rows, columns, channels } = region;
     let row = border.columns * channels;
     let end = border.top + rows;

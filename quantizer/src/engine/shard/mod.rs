@@ -135,9 +135,9 @@ impl Shared {
     }
 }
 
-/// Values whose rows follow one another.
+/// Values whose rows follow one another, a pixel's channels side by side.
 fn contiguous(values: &[f32], region: Region) -> Plane<'_> {
-    Plane { values, row: region.columns * region.channels }
+    Plane { values, row: region.columns * region.channels, panel: None }
 }
 
 /// Scratch memory that is borrowed and returned.
