@@ -132,11 +132,8 @@ unsafe fn sum_of<L: Lanes, const AFFINE: bool, const SECOND: usize, const RELU: 
                     if SECOND == 2 {
                         value = L::load(x2).fma(scale2, value.add(shift2));
                     }
-                    if RELU {
-                        value.relu().store(to)
-                    } else {
-                        value.store(to)
-                    }
+                    let value = if RELU { value.relu() } else { value };
+                    value.store(to);
                     x = x.wrapping_add(first.x.pixel);
                     x2 = x2.wrapping_add(other.x.pixel);
                     to = to.wrapping_add(out.pixel);
@@ -172,11 +169,8 @@ pub(super) unsafe fn norm_gradient<L: Lanes>(
                     let centred = L::load(x_row.add(column * x.pixel)).sub(mean);
                     let dz = L::load(dz_row.add(column * dz.pixel));
                     let value = dz.fma(per_dz, centred.fma(per_x, constant));
-                    if accumulate {
-                        value.add(L::load(to)).store(to)
-                    } else {
-                        value.store(to)
-                    }
+                    let value = if accumulate { value.add(L::load(to)) } else { value };
+                    value.store(to);
                     to = to.wrapping_add(out.pixel);
                 }
             }
