@@ -65,7 +65,8 @@ pub(crate) mod passes {
     #[cfg(not(any(
         resmcu_passes = "armv7em",
         all(feature = "helium", target_arch = "arm", target_os = "none"),
-        all(feature = "rvv", target_arch = "riscv32", target_os = "none")
+        all(feature = "rvv", target_arch = "riscv32", target_os = "none"),
+        all(target_arch = "x86_64", not(target_os = "none"))
     )))]
     pub(crate) use super::model::add;
     #[cfg(not(resmcu_passes = "armv6m"))]
@@ -74,6 +75,8 @@ pub(crate) mod passes {
     pub(crate) use super::model::lanes8;
     #[cfg(all(feature = "rvv", target_arch = "riscv32", target_os = "none"))]
     pub(crate) use super::rv32v::*;
+    #[cfg(all(target_arch = "x86_64", not(target_os = "none")))]
+    pub(crate) use super::x86_64::add;
 }
 
 #[cfg(all(target_arch = "aarch64", not(target_os = "none")))]

@@ -6,11 +6,13 @@
 //! has it.
 //!
 //! The input is copied once, with its padding around it and its channels filled up to a multiple
-//! of four, so that every window is whole and its rows are runs of four bytes. Sixteen output
-//! channels and eight pixels are computed at once, `[KH][KW*I/4]` steps of one dot product of four
-//! for each of them. Weights: for each sixteen outputs `[KH][KW*I/4][16][4]` int8, missing ones
-//! zero, then their sixteen sums, by which units that multiply unsigned by signed bytes (AVX-512
-//! VNNI) undo that they see `x + 128`.
+//! of four, so that every window is whole and its rows are runs of four bytes; where it is so
+//! already, and the unit takes its bytes as they are, it is read in place. A step is one dot
+//! product of four for each of sixteen output channels and some pixels; a row of the window has
+//! `S = KW*I/4` of them, rounded up so that it can be cut into equal chunks of at most [`CHUNK`].
+//! Weights: for each sixteen outputs `[KH][S][16][4]` int8, missing ones zero, then their sixteen
+//! sums, by which units that multiply unsigned by signed bytes (AVX-512 VNNI) undo that they see
+//! `x + 128`.
 //!
 //! Owns packing, the copy and the constants; does not know the instructions (`arch::host`).
 
@@ -39,6 +41,12 @@ pub(crate) const STEP: usize = 4 * OUTPUTS;
 
 /// Pixels at once.
 pub(crate) const PIXELS: usize = 8;
+
+/// Most steps of a chunk of a window's row.
+pub(crate) const CHUNK: usize = 16;
+
+/// The copy of the input begins at a line of the cache, so that no pixel of 64 bytes lies on two.
+const LINE: usize = 64;
 
 /// The requantization of a layer's channels.
 #[derive(Clone, Copy, Debug)]
@@ -83,9 +91,15 @@ fn copied(window: &Window) -> [usize; 3] {
     [side(0), side(1), usize::from(window.input[2]).next_multiple_of(4)]
 }
 
+/// Steps of a row of the window that have weights.
+fn filled_steps(window: &Window) -> usize {
+    usize::from(window.size[1]) * usize::from(window.input[2]).div_ceil(4)
+}
+
 /// Steps of a row of the window, and of the whole.
 fn steps(window: &Window) -> [usize; 2] {
-    let row = usize::from(window.size[1]) * usize::from(window.input[2]).div_ceil(4);
+    let row = filled_steps(window);
+    let row = row.next_multiple_of(row.div_ceil(CHUNK).max(1));
     [row, usize::from(window.size[0]) * row]
 }
 
@@ -96,30 +110,39 @@ pub fn packed_words(window: &Window) -> usize {
     blocks * (steps(window)[1] * STEP / 4 + OUTPUTS)
 }
 
-/// Length in words of the scratch memory: the copy of the input.
+/// Words of the copy of the input, of what the last window's steps without weights read behind it,
+/// and of the room to begin at a line of the cache.
+fn copy_words(window: &Window) -> usize {
+    (copied(window).iter().product::<usize>() + LINE) / 4 + steps(window)[0] - filled_steps(window)
+}
+
+/// Length in words of the scratch memory: the copy of the input, then the weights of 32 outputs,
+/// which a unit may copy to where a line of the cache begins.
 #[must_use]
 pub fn scratch_words(window: &Window) -> usize {
-    copied(window).iter().product::<usize>() / 4
+    copy_words(window) + (2 * steps(window)[1] * STEP + LINE) / 4
 }
 
 /// Packs `weights`, `[O,KH,KW,I]`, into [`packed_words`] words.
 pub fn pack(window: &Window, weights: &[i8], packed: &mut [u32]) {
     debug_assert_eq!(packed.len(), packed_words(window));
-    let (depth, patch) = (usize::from(window.input[2]), window.patch_len());
-    let pixel = depth.div_ceil(4) * STEP;
-    let block = steps(window)[1] * STEP / 4 + OUTPUTS;
+    let (depth, patch) = (usize::from(window.input[2]).max(1), window.patch_len().max(1));
+    let [row_steps, all_steps] = steps(window);
+    let block = all_steps * STEP / 4 + OUTPUTS;
     packed.fill(0);
-    for (o, row) in weights.chunks_exact(patch.max(1)).enumerate() {
+    for (o, weights) in weights.chunks_exact(patch).enumerate() {
         let Some(packed) = packed.chunks_exact_mut(block).nth(o / OUTPUTS) else { return };
         let (taps, sums) = packed.split_at_mut(block - OUTPUTS);
         let taps = <[i8]>::mut_from_bytes(taps.as_mut_bytes()).unwrap_or_default();
-        for (taps, weights) in taps.chunks_exact_mut(pixel).zip(row.chunks_exact(depth)) {
-            for (taps, four) in taps.chunks_exact_mut(STEP).zip(weights.chunks(4)) {
+        let rows = weights.chunks_exact(depth * usize::from(window.size[1]));
+        for (taps, row) in taps.chunks_exact_mut(row_steps * STEP).zip(rows) {
+            let fours = row.chunks_exact(depth).flat_map(|pixel| pixel.chunks(4));
+            for (taps, four) in taps.chunks_exact_mut(STEP).zip(fours) {
                 let slots = taps.iter_mut().skip(4 * (o % OUTPUTS));
                 slots.zip(four).for_each(|(slot, &w)| *slot = w);
             }
         }
-        let sum: i32 = row.iter().map(|&w| i32::from(w)).sum();
+        let sum: i32 = weights.iter().map(|&w| i32::from(w)).sum();
         if let Some(slot) = sums.get_mut(o % OUTPUTS) {
             *slot = sum as u32;
         }
@@ -226,12 +249,28 @@ fn host_conv2d_by(
     scratch: &mut [u32],
 ) {
     let window = &layer.window;
-    let Some(copy) = scratch.get_mut(..scratch_words(window)) else { return };
-    let copy = <[u8]>::mut_from_bytes(copy.as_mut_bytes()).unwrap_or_default();
-    copy_padded(window, layer.pad, unit.flip(), x, copy);
-    let [_, columns, pixel] = copied(window);
-    let work = Work {
-        x: copy,
+    let (flip, [rows, columns, pixel]) = (unit.flip(), copied(window));
+    let width = usize::from(window.input[1]);
+    // Pixels on two lines of the cache each cost more than the copy where many outputs read them.
+    let is_fit = x.as_ptr().align_offset(LINE) == 0 || window.output[2] <= 4 * OUTPUTS as u16;
+    let is_there = flip == 0
+        && is_fit
+        && window.padding == [0, 0]
+        && [rows, columns, pixel].iter().zip(window.input).all(|(&n, input)| n <= input.into())
+        && filled_steps(window) == steps(window)[0];
+    if scratch.len() < scratch_words(window) {
+        return;
+    }
+    let (copy, spare) = scratch.split_at_mut(copy_words(window));
+    let (x, columns) = if is_there {
+        (x.as_bytes(), width)
+    } else {
+        let copy = from_line(copy);
+        copy_padded(window, layer.pad, flip, x, copy);
+        (&*copy, columns)
+    };
+    let mut work = Work {
+        x,
         packed: layer.packed,
         rows: window.size[0].into(),
         steps: steps(window)[0],
@@ -240,16 +279,28 @@ fn host_conv2d_by(
         pitch: columns * pixel,
         output: window.output.map(usize::from),
         layer,
-        flip: unit.flip(),
+        flip,
     };
-    if work.is_whole(y) {
-        unit.convolve(&work, y);
+    let [rows, columns, outputs] = work.output;
+    if work.line == columns * work.pixel {
+        // Pixels lie equally far from each other from row to row too: all are one row.
+        work.output = [1, rows * columns, outputs];
     }
+    if work.is_whole(y) {
+        unit.convolve(&work, from_line(spare), y);
+    }
+}
+
+/// The bytes of `words` from the first one that begins a line of the cache.
+fn from_line(words: &mut [u32]) -> &mut [u8] {
+    let bytes = words.as_mut_bytes();
+    let begin = bytes.as_ptr().align_offset(LINE);
+    bytes.get_mut(begin..).unwrap_or_default()
 }
 
 /// Copies `x` into `copy`, padded, each byte `^ flip`.
 fn copy_padded(window: &Window, pad: Pad<'_>, flip: u8, x: &[i8], copy: &mut [u8]) {
-    let [_, columns, filled] = copied(window);
+    let [rows, columns, filled] = copied(window);
     let [height, width, depth] = window.input.map(usize::from);
     let [top, left] = window.padding.map(usize::from);
     let fill = |pixels: &mut [u8]| match pad {
@@ -261,7 +312,8 @@ fn copy_padded(window: &Window, pad: Pad<'_>, flip: u8, x: &[i8], copy: &mut [u8
         }
     };
     let inside = width.min(columns.saturating_sub(left));
-    for (row, line) in copy.chunks_exact_mut((columns * filled).max(1)).enumerate() {
+    let lines = copy.chunks_exact_mut((columns * filled).max(1)).take(rows);
+    for (row, line) in lines.enumerate() {
         let source = row.checked_sub(top).filter(|&row| row < height);
         let source = source.and_then(|row| x.get(row * width * depth..(row + 1) * width * depth));
         let Some(source) = source else {
@@ -272,8 +324,19 @@ fn copy_padded(window: &Window, pad: Pad<'_>, flip: u8, x: &[i8], copy: &mut [u8
         let (middle, after) = rest.split_at_mut((inside * filled).min(rest.len()));
         fill(before);
         fill(after);
-        if depth == filled {
+        if depth == filled && flip == 0 {
+            let source = source.get(..middle.len()).unwrap_or_default();
+            if source.len() == middle.len() {
+                middle.copy_from_slice(source.as_bytes());
+            }
+        } else if depth == filled {
             middle.iter_mut().zip(source).for_each(|(y, &x)| *y = x as u8 ^ flip);
+        } else if depth == 3 {
+            let pixels = source.as_chunks::<3>().0;
+            for (y, x) in middle.as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
+                let [red, green, blue] = x.map(|x| x as u8 ^ flip);
+                *y = [red, green, blue, 0];
+            }
         } else {
             for (y, x) in middle.chunks_exact_mut(filled).zip(source.chunks_exact(depth)) {
                 y.iter_mut().zip(x).for_each(|(y, &x)| *y = x as u8 ^ flip);

@@ -33,10 +33,62 @@ fn check(case: &Case, unit: Unit) {
     assert_eq!(got, case.tflite(), "{unit:?}, {}, tflite", case.name());
 }
 
+/// Shapes at the borders of tiles of sixteen pixels and of chunks of 64 bytes, as `SHAPES`.
+const WIDE: [([u16; 3], u16, [i8; 3]); 16] = [
+    ([2, 16, 16], 16, [3, 1, 1]),
+    ([3, 17, 16], 32, [3, 1, 1]),
+    ([2, 15, 3], 48, [3, 1, 1]),
+    ([3, 33, 8], 16, [3, 1, 1]),
+    ([3, 35, 20], 33, [3, 2, 1]),
+    ([2, 49, 4], 17, [1, 1, 0]),
+    ([5, 40, 3], 64, [7, 2, 3]),
+    ([3, 18, 32], 40, [3, 1, 1]),
+    ([3, 7, 64], 96, [3, 1, 1]),
+    ([4, 5, 68], 16, [1, 1, 0]),
+    ([7, 7, 128], 80, [1, 1, 0]),
+    ([6, 9, 64], 32, [1, 2, 0]),
+    ([2, 19, 65], 20, [1, 1, 0]),
+    ([2, 18, 67], 35, [2, 1, 0]),
+    ([1, 1, 256], 10, [1, 1, 0]),
+    ([3, 31, 12], 16, [2, 2, -1]),
+];
+
+/// Every constant at its ends, in all pairs, so that every rounding and every saturation is met.
+fn with_extremes(mut case: Case, turn: usize) -> Case {
+    const SUMS: [i32; 7] = [i32::MIN, i32::MAX, 0, -1, 1, 1 << 30, -(1 << 30)];
+    for (index, c) in case.native.iter_mut().enumerate() {
+        let at = index + turn;
+        c.bias = SUMS[at % 7];
+        c.multiplier = [0, 1, i16::MAX, 1 << 14, 0x5555][at % 5];
+        c.post_shift = [0, 1, 15, 16, 17, 18, 30, 31][at / 3 % 8];
+        c.pre_shift = [0, 1, 15][at / 2 % 3];
+        c.skip_multiplier = [0, 1, (1 << 23) - 1][at % 3];
+    }
+    for (index, c) in case.tflite.iter_mut().enumerate() {
+        let at = index + turn;
+        c.bias = SUMS[at % 7];
+        c.multiplier = [0, 1, i32::MAX, 1 << 30, 0x5555_5555][at % 5];
+        c.shift = [-31, -30, -2, -1, 0, 1, 8, 30][at / 3 % 8];
+    }
+    case.zero_point = [-128, 127, 0][turn % 3];
+    case
+}
+
+#[test]
+fn every_unit_rounds_and_saturates_as_the_generic_kernel_does() {
+    for unit in Unit::all() {
+        for turn in 0..40 {
+            let case = Case::new(turn as u64, [2, 9, 8], 48, [1, 1, 0]);
+            check(&with_extremes(case, turn), unit);
+        }
+    }
+}
+
 #[test]
 fn every_unit_computes_what_the_generic_kernel_does() {
     for unit in Unit::all() {
-        for (index, (input, outputs, sliding)) in SHAPES.into_iter().enumerate() {
+        let shapes = SHAPES.into_iter().chain(WIDE);
+        for (index, (input, outputs, sliding)) in shapes.enumerate() {
             (0..8).for_each(|seed| {
                 check(&Case::new(100 * seed + index as u64, input, outputs, sliding), unit);
             });

@@ -44,7 +44,7 @@ impl Unit {
     }
 
     /// Computes a layer, of which [`Work::is_whole`] was asked.
-    pub(crate) fn convolve(self, work: &Work<'_>, y: &mut [i8]) {
+    pub(crate) fn convolve(self, work: &Work<'_>, _spare: &mut [u8], y: &mut [i8]) {
         match self {
             Self::Neon => convolve(work, y),
             Self::Plain => model::host::convolve(work, y),

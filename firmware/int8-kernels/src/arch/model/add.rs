@@ -56,7 +56,7 @@ impl Sum {
     }
 
     #[inline]
-    fn of(self, halved: i8, other: i8) -> i8 {
+    pub(crate) fn of(self, halved: i8, other: i8) -> i8 {
         let other = i32::from(other) << (LEFT_SHIFT + HEADROOM);
         let other = other.wrapping_add(self.other_offset);
         let sum = (self.other.apply(other) << HEADROOM).wrapping_add(self.halved_offset);

@@ -56,7 +56,7 @@ impl Unit {
     }
 
     /// Computes a layer.
-    pub(crate) fn convolve(self, work: &Work<'_>, y: &mut [i8]) {
+    pub(crate) fn convolve(self, work: &Work<'_>, _spare: &mut [u8], y: &mut [i8]) {
         convolve(work, y);
     }
 }

@@ -7,10 +7,11 @@
 //! `x + 128`; a sum of four products is below 4 * 255 * 128 < 2^17 and nothing saturates, and all
 //! sums are modulo 2^32, so that taking `128 * sum(w)` off again is exact.
 
+use super::lanes512::Vectors;
 use crate::host::{OUTPUTS, PIXELS, STEP, Work};
 use core::arch::x86_64::{
     __m512i, _mm512_add_epi32, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32,
-    _mm512_setzero_si512, _mm512_storeu_si512,
+    _mm512_setzero_si512,
 };
 
 /// All outputs of a layer.
@@ -21,7 +22,8 @@ pub(super) fn convolve(work: &Work<'_>, y: &mut [i8]) {
     let mut block = 0;
     while block < blocks {
         let both = block + 1 < blocks;
-        let lanes = [block, (block + 1).min(blocks - 1)].map(|block| work.lanes(block));
+        let last = (block + 1).min(blocks - 1);
+        let lanes = [vectors(work, block), vectors(work, last)];
         let mut first = 0;
         while first < rows * columns {
             let windows = work.windows(first);
@@ -31,11 +33,15 @@ pub(super) fn convolve(work: &Work<'_>, y: &mut [i8]) {
                 one_block(work, block, windows)
             };
             let pixels = (rows * columns - first).min(PIXELS);
-            for (position, sums) in (first..).zip(&sums).take(pixels) {
-                for (half, (sums, lanes)) in sums.iter().zip(&lanes).enumerate() {
-                    if half == 0 || both {
-                        work.store(position, block + half, &to_array(*sums), lanes, y);
-                    }
+            for (half, lanes) in lanes.iter().enumerate().take(1 + usize::from(both)) {
+                let at = first * outputs + (block + half) * OUTPUTS;
+                let sums = sums.map(|sums| sums[half]);
+                #[expect(unsafe_code, reason = "see `Vectors::finish`")]
+                // SAFETY: sums of eight pixels. `Work::is_whole`: `y` holds `rows * columns` pixels
+                // of `outputs` bytes, of which `pixels` are left from `first` on.
+                unsafe {
+                    let y = y.as_mut_ptr().add(at);
+                    lanes.finish(sums.as_ptr().cast(), pixels, y, outputs);
                 }
             }
             first += PIXELS;
@@ -44,16 +50,10 @@ pub(super) fn convolve(work: &Work<'_>, y: &mut [i8]) {
     }
 }
 
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn to_array(sums: __m512i) -> [i32; OUTPUTS] {
-    let mut array = [0; OUTPUTS];
-    #[expect(unsafe_code, reason = "stores through a pointer")]
-    // SAFETY: the array has 64 bytes.
-    unsafe {
-        _mm512_storeu_si512(array.as_mut_ptr().cast(), sums);
-    }
-    array
+/// The constants of sixteen outputs.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) fn vectors(work: &Work<'_>, block: usize) -> Vectors {
+    Vectors::new(&work.lanes(block), work.output[2] - block * OUTPUTS)
 }
 
 /// Four bytes of the input at `at`, sixteen times.
