@@ -1,8 +1,8 @@
 //! Which kernel computes each convolution of a planned graph.
 //!
-//! Owns the cost table: instructions and bytes of flash of every kernel for a layer, by the loops
-//! of its code. Picks the fastest kernels that a flash budget allows. Knows nothing of how a
-//! kernel computes, and nothing of memory beyond the scratch that a kernel asks for.
+//! Owns what every kernel costs for a layer in bytes of flash and of scratch memory; what it costs
+//! in instructions is `costs`'. Picks the fastest kernels that a flash budget allows. Knows nothing
+//! of how a kernel computes, and nothing of memory beyond the scratch that a kernel asks for.
 
 use crate::accumulator::accumulator_bound;
 use crate::plan::search::Memory;
@@ -13,6 +13,9 @@ use resmcu_int8_kernels::packed::{self, Kernel, pixel_pairs_segments};
 use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::Isa;
 
+mod costs;
+use costs::Costs;
+
 /// What a model file is packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
@@ -20,8 +23,11 @@ pub enum Packing {
     Generic,
     /// The fastest of an instruction set's kernels within the limits.
     Fastest(Limits),
-    /// One kernel for all layers that it computes: for tests and measurements.
+    /// One kernel for all layers that it computes, in the least scratch memory: for tests and
+    /// measurements.
     Only(Kernel),
+    /// The same in the most scratch memory that it makes use of.
+    OnlyWithMost(Kernel),
 }
 
 /// What the choice of kernels has to keep.
@@ -207,12 +213,12 @@ pub(crate) fn choose(
     let nodes = 0..graph.nodes.len();
     match packing {
         Packing::Generic => nodes.map(|_| (None, 0)).collect(),
-        Packing::Only(kernel) => nodes
-            .map(|index| {
-                let layer = Layer::of(graph, index).filter(|layer| layer.takes(kernel));
-                layer.map_or((None, 0), |l| (Some(kernel), 4 * kernel.scratch_words_min(&l.window)))
-            })
-            .collect(),
+        Packing::Only(kernel) => {
+            nodes.map(|index| only(graph, index, kernel, Kernel::scratch_words_min)).collect()
+        }
+        Packing::OnlyWithMost(kernel) => {
+            nodes.map(|index| only(graph, index, kernel, Kernel::scratch_words_max)).collect()
+        }
         Packing::Fastest(limits) => {
             let table: Vec<_> = nodes.map(|index| candidates(graph, index, &limits)).collect();
             let picks = pick(&table, budget);
@@ -223,6 +229,17 @@ pub(crate) fn choose(
             picked.map(kernel).collect()
         }
     }
+}
+
+/// This kernel, where it computes the node, and the bytes of its scratch memory.
+fn only(
+    graph: &QuantizedGraph,
+    index: usize,
+    kernel: Kernel,
+    scratch_words: impl Fn(Kernel, &Window) -> usize,
+) -> (Option<Kernel>, usize) {
+    let layer = Layer::of(graph, index).filter(|layer| layer.takes(kernel));
+    layer.map_or((None, 0), |l| (Some(kernel), 4 * scratch_words(kernel, &l.window)))
 }
 
 /// Which candidate of each layer: the fastest, and then, while they take too many bytes, the
@@ -263,7 +280,11 @@ fn packed(kernel: Kernel, layer: &Layer<'_>, costs: &Costs, limits: &Limits) -> 
     let window = &layer.window;
     let least = 4 * kernel.scratch_words_min(window);
     let most = 4 * kernel.scratch_words_max(window);
-    let scratch_bytes = most.min(limits.scratch_bytes).max(least);
+    let scratch_bytes = match kernel {
+        // Of no use but for all of it, and on cores that compute more pixels at once.
+        Kernel::PixelPairs if !costs.pixel_pairs.grows() || most > limits.scratch_bytes => least,
+        _ => most.min(limits.scratch_bytes).max(least),
+    };
     let pairs = kernel.tile_pairs(window);
     let passes = pairs.div_ceil(kernel.tile_pairs_at_once(window, scratch_bytes / 4));
     let instructions = match kernel {
@@ -277,7 +298,8 @@ fn packed(kernel: Kernel, layer: &Layer<'_>, costs: &Costs, limits: &Limits) -> 
             costs.polyphase2(window, pairs, passes) + unpacking(window, passes)
         }
         Kernel::PixelPairs => {
-            costs.pixel_pairs(window, pixel_pairs_segments(window.patch_len(), layer.weights))
+            let segments = pixel_pairs_segments(window.patch_len(), layer.weights);
+            costs.pixel_pairs(window, segments, scratch_bytes == most)
         }
         Kernel::Dot8 => costs.dot8(window),
         Kernel::Lanes8 => costs.lanes8(window),
@@ -296,191 +318,4 @@ fn packed(kernel: Kernel, layer: &Layer<'_>, costs: &Costs, limits: &Limits) -> 
 fn unpacking(window: &Window, passes: usize) -> usize {
     let quads = usize::from(window.input[2]).div_ceil(4);
     passes * usize::from(window.output[2]) / 2 * (9 * 12 * quads + 60)
-}
-
-/// Instructions of the kernels' loops.
-struct Costs {
-    /// The generic kernel: eight products, and an output.
-    generic: [usize; 2],
-    /// Four channels of two tiles (or pixels) and two outputs.
-    step: usize,
-    /// The same where one pair of outputs is taken at a time, as with weights on the fly.
-    step_alone: usize,
-    /// What comes with each sum that is not a step.
-    sum: usize,
-    /// Four channels of one place in a vertical and in a horizontal pass, and in the transform of
-    /// nine weights, of Winograd's method.
-    winograd: [usize; 3],
-    /// The same by phases.
-    polyphase: [usize; 3],
-    /// Two outputs of a pair of tiles, transformed back and stored: 64 and 16 places.
-    outputs: [usize; 2],
-    /// Widening four bytes, and what comes with a patch.
-    patch: [usize; 2],
-    /// Two outputs of a pair of pixels.
-    pixels: usize,
-    /// Two pixels a product: eight weights of two outputs and four pixels, in segments of 8, 4, 2
-    /// and 1; widening a byte; and two outputs of four pixels.
-    pixel_pairs: ([usize; 4], usize, usize),
-    /// Of dot products of sixteen bytes, where a core has them: a step of two pixels and four
-    /// outputs, a row of steps, what comes with four outputs, and with a pair of pixels.
-    dot: Option<[usize; 4]>,
-    /// Of vectors of output channels, where a core has them: what comes with a byte of the windows
-    /// of some pixels besides two for each of them, with a row, with a block of outputs, and with
-    /// the pixels.
-    lanes: Option<[usize; 4]>,
-}
-
-/// By the lines of `arch/armv7em`.
-const ARMV7EM: Costs = Costs {
-    generic: [22, 40],
-    step: 10,
-    step_alone: 10,
-    sum: 4,
-    winograd: [72, 265, 890],
-    polyphase: [45, 110, 240],
-    outputs: [900, 180],
-    patch: [6, 60],
-    pixels: 30,
-    pixel_pairs: ([58; 4], 8, 170),
-    dot: None,
-    lanes: None,
-};
-
-/// By the lines of `arch/armv7m`, and what compilers make of the rest, as measured on ResNet-8.
-const ARMV7M: Costs = Costs {
-    generic: [22, 43],
-    step: 29,
-    step_alone: 34,
-    sum: 8,
-    winograd: [84, 252, 2600],
-    polyphase: [56, 290, 1300],
-    outputs: [1050, 210],
-    patch: [18, 100],
-    pixels: 70,
-    pixel_pairs: ([58; 4], 8, 190),
-    dot: None,
-    lanes: None,
-};
-
-/// The same of `arch/armv6m`.
-const ARMV6M: Costs = Costs {
-    generic: [36, 52],
-    step: 62,
-    step_alone: 62,
-    sum: 22,
-    winograd: [200, 900, 4000],
-    polyphase: [200, 1500, 3000],
-    outputs: [6700, 900],
-    patch: [24, 140],
-    pixels: 140,
-    pixel_pairs: ([350, 400, 500, 700], 12, 300),
-    dot: None,
-    lanes: None,
-};
-
-/// The same of `arch/rv32`.
-const RV32: Costs = Costs {
-    generic: [32, 29],
-    step: 43,
-    step_alone: 52,
-    sum: 6,
-    winograd: [85, 445, 2900],
-    polyphase: [56, 310, 1800],
-    outputs: [1400, 240],
-    patch: [18, 100],
-    pixels: 80,
-    pixel_pairs: ([115, 126, 152, 205], 8, 340),
-    dot: None,
-    lanes: None,
-};
-
-/// By the lines of `arch/armv81m_mve`; the rest as a core with DSP extension does it.
-const ARMV81M_MVE: Costs = Costs { dot: Some([14, 7, 34, 60]), ..ARMV7EM };
-
-/// By the lines of `arch/rv32v`; the rest as without vectors.
-const RV32V: Costs = Costs { lanes: Some([4, 20, 70, 250]), ..RV32 };
-
-impl Costs {
-    /// The costs of a core, and whether it has packed kernels at all.
-    const fn of(isa: Isa) -> (&'static Self, bool) {
-        match isa {
-            Isa::Generic => (&ARMV7EM, false),
-            Isa::Armv7em => (&ARMV7EM, true),
-            Isa::Armv7m => (&ARMV7M, true),
-            Isa::Armv6m => (&ARMV6M, true),
-            Isa::Rv32 => (&RV32, true),
-            Isa::Armv81mMve => (&ARMV81M_MVE, true),
-            Isa::Rv32v => (&RV32V, true),
-        }
-    }
-
-    /// Whether a core has what a kernel is made for.
-    fn has(&self, kernel: Kernel) -> bool {
-        match kernel {
-            Kernel::Dot8 => self.dot.is_some(),
-            Kernel::Lanes8 => self.lanes.is_some(),
-            _ => true,
-        }
-    }
-
-    /// Pixels, as many as are computed at once; for each block of outputs all bytes of the window.
-    fn lanes8(&self, window: &Window) -> usize {
-        let [byte, row, block, group] = self.lanes.unwrap_or_default();
-        let outputs = usize::from(window.output[2]);
-        let [pixels, lanes] = if outputs > 16 { [3, 32] } else { [6, 16] };
-        let rows = usize::from(window.size[0]) * row;
-        let products = window.patch_len() * (byte + 2 * pixels) + rows + block;
-        window.positions().div_ceil(pixels) * (group + outputs.div_ceil(lanes) * products)
-    }
-
-    /// Pairs of pixels; for each four outputs of them all rows of the window.
-    fn dot8(&self, window: &Window) -> usize {
-        let [step, row, outputs, pair] = self.dot.unwrap_or_default();
-        let rows = usize::from(window.size[0]);
-        let steps = (usize::from(window.size[1]) * usize::from(window.input[2])).div_ceil(16);
-        let groups = usize::from(window.output[2]).div_ceil(4);
-        let products = groups * (rows * (steps * step + row) + outputs);
-        window.positions().div_ceil(2) * (pair + products)
-    }
-
-    /// Pairs of pixels; each widens its patches, and multiplies them for each pair of channels.
-    fn direct16(&self, window: &Window) -> usize {
-        let rows = usize::from(window.size[0]);
-        let words = usize::from(window.size[1]) * usize::from(window.input[2]).div_ceil(4);
-        let widen = 2 * (self.patch[1] + rows * (10 + self.patch[0] * words));
-        let products = usize::from(window.output[2]) / 2 * (self.pixels + self.step * rows * words);
-        window.positions().div_ceil(2) * (60 + widen + products)
-    }
-
-    /// Pairs of tiles; each is transformed, and multiplied for each pair of channels. `passes`:
-    /// how often all weights are transformed.
-    fn winograd4(&self, window: &Window, pairs: usize, passes: usize) -> usize {
-        let quads = usize::from(window.input[2]).div_ceil(4);
-        let outputs = usize::from(window.output[2]) / 2;
-        let transform = (8 * self.winograd[0] + 2 * self.winograd[1]) * quads + 300;
-        let step = if passes == 0 { self.step } else { self.step_alone };
-        let products = outputs * (36 * (step * quads + self.sum) + self.outputs[0]);
-        pairs * (transform + products) + passes * outputs * (self.winograd[2] * quads + 60)
-    }
-
-    /// The same by phases.
-    fn polyphase2(&self, window: &Window, pairs: usize, passes: usize) -> usize {
-        let quads = usize::from(window.input[2]).div_ceil(4);
-        let outputs = usize::from(window.output[2]) / 2;
-        let transform = (8 * self.polyphase[0] + 2 * self.polyphase[1]) * quads + 300;
-        let step = if passes == 0 { self.step } else { self.step_alone };
-        let products = outputs * (25 * step * quads + 9 * self.sum + self.outputs[1]);
-        pairs * (transform + products) + passes * outputs * (self.polyphase[2] * quads + 60)
-    }
-
-    /// Four pixels at a time; each widens its patch, and multiplies it for each pair of channels.
-    /// `groups`: how many eights of weights have segments of 8, 4, 2 and 1.
-    fn pixel_pairs(&self, window: &Window, groups: [usize; 4]) -> usize {
-        let (eights, byte, outputs) = self.pixel_pairs;
-        let patch = window.patch_len();
-        let weights: usize = eights.iter().zip(groups).map(|(eight, groups)| eight * groups).sum();
-        let products = usize::from(window.output[2]).div_ceil(2) * outputs + weights;
-        window.positions().div_ceil(4) * (4 * (40 + byte * patch) + products)
-    }
 }

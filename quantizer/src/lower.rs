@@ -123,7 +123,7 @@ pub fn lower_by(
 fn lower_plan(plan: Plan, packing: Packing) -> Result<Lowered, LowerError> {
     let limit = match packing {
         Packing::Fastest(limits) => limits.file_bytes.unwrap_or(usize::MAX),
-        Packing::Generic | Packing::Only(_) => usize::MAX,
+        Packing::Generic | Packing::Only(_) | Packing::OnlyWithMost(_) => usize::MAX,
     };
     let mut kernels = choose(&plan.graph, packing, usize::MAX);
     loop {
@@ -150,7 +150,7 @@ fn write(
     let isa = match packing {
         Packing::Generic => format::Isa::Generic,
         Packing::Fastest(limits) => limits.isa,
-        Packing::Only(_) => format::Isa::Armv7em,
+        Packing::Only(_) | Packing::OnlyWithMost(_) => format::Isa::Armv7em,
     };
     let data = DataSection::default();
     let mut lowering = Lowering { plan, kernels, data, scratch: 0, weight_bytes: 0 };

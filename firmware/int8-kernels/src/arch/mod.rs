@@ -11,6 +11,8 @@ pub(crate) mod armv7em;
 pub(crate) mod block;
 #[cfg(any(resmcu_passes = "armv7em", resmcu_passes = "armv7m", resmcu_passes = "rv32"))]
 mod inputs;
+#[cfg(not(resmcu_passes = "rv32"))]
+pub(crate) mod pixel_pairs;
 #[cfg(not(resmcu_passes = "armv7em"))]
 #[cfg_attr(
     any(resmcu_passes = "armv7m", resmcu_passes = "rv32"),

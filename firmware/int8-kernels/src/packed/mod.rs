@@ -179,6 +179,9 @@ impl Kernel {
     /// Words of scratch memory beyond which more makes it no faster.
     #[must_use]
     pub fn scratch_words_max(self, window: &Window) -> usize {
+        if self == Self::PixelPairs {
+            return pixel_pairs::scratch_words(window, pixel_pairs::WORDS[1]);
+        }
         let pairs = match self.tiles() {
             Some((method, Weights::OnTheFly | Weights::Int4)) => method.tile_pairs(window),
             Some((_, Weights::Stored)) | None => 1,
@@ -201,7 +204,9 @@ impl Kernel {
 
     fn scratch_words(self, window: &Window, pairs: usize) -> usize {
         match self.tiles() {
-            None if self == Self::PixelPairs => pixel_pairs::scratch_words(window),
+            None if self == Self::PixelPairs => {
+                pixel_pairs::scratch_words(window, pixel_pairs::WORDS[0])
+            }
             None if self == Self::Dot8 => dot8::scratch_words(window),
             None if self == Self::Lanes8 => lanes8::scratch_words(window),
             None => direct16::scratch_words(window),
@@ -254,7 +259,8 @@ pub struct PackedConv2d<'a> {
 /// What `ops::conv2d_s8` computes for the same layer.
 ///
 /// `x`: `[H,W,I]`. `y`: `[OH,OW,O]`, which holds the residual where one is joined. `scratch`: at
-/// least [`Kernel::scratch_words_min`] words; with more, weights transformed once serve longer.
+/// least [`Kernel::scratch_words_min`] words; with more, weights transformed once serve longer, or
+/// more pixels are computed at once.
 pub fn packed_conv2d_s8(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
     debug_assert_eq!(layer.packed.len(), layer.kernel.packed_words(&layer.window));
     match layer.kernel.tiles() {

@@ -4,20 +4,20 @@
 //! multiplication makes the products of two pixels, as long as their sum over `w x0` stays inside
 //! of `L` bits. Where a core multiplies into 64 bits, `L` is 23 and 248 weights always fit; else
 //! `L` is 16, and a segment of weights fits whose absolute values add up to at most 255: `|sum of w
-//! x0| <= 255 * 128 < 2^15`. How many weights that are, eight, four, two or one, is found for each
-//! eight of a pair of outputs when a layer is packed, and written before their weights: each core's
-//! sums are exact for any weights.
+//! x0| <= 255 * 128 < 2^15`. How many weights that are, eight, four, three, two or one, is found
+//! for each eight of a pair of outputs when a layer is packed, and written before their weights:
+//! each core's sums are exact for any weights.
 //!
-//! Four pixels and two outputs at a time. A patch is read as it lies, row by row, and filled up
-//! with zeros to a multiple of eight. Nothing is asked of shapes, constants, clamps or the number
-//! of outputs. Owns packing and the walk; does not know how sums are computed.
+//! Two outputs and four pixels at a time, or six where a core has the registers and the layer the
+//! scratch memory. A patch is read as it lies, row by row. Behind it stands whatever stood there,
+//! up to a multiple of eight: weights are zero there. Nothing is asked of shapes, constants, clamps
+//! or the number of outputs. Owns packing and the walk over pixels; does not know how outputs are
+//! computed.
 
 use super::direct16::{Patch, Places};
 use super::{Channels, PackedConv2d};
 use crate::arch::passes::pixel_pairs as passes;
-use crate::requantize::{
-    Form, Native, NativeChannel, NativeJoin, Requantize, Tflite, TfliteChannel,
-};
+use crate::requantize::{Form, NativeChannel, TfliteChannel};
 use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -31,8 +31,8 @@ const _: () = assert!(size_of::<TfliteChannel>() == RECORD && 2 * RECORD == 4 * 
 /// Largest sum of absolute weights of a segment.
 const SEGMENT_SUM_MAX: u32 = 255;
 
-/// Pixels at once.
-const PIXELS: usize = 4;
+/// Words of two pixels at once: those that every core computes, and the most of any.
+pub(super) const WORDS: [usize; 2] = [2, 3];
 
 /// Weights that have segments of one length.
 pub(crate) const GROUP: usize = 8;
@@ -63,15 +63,19 @@ pub(crate) fn packed_words(window: &Window) -> usize {
     usize::from(window.output[2]).div_ceil(2) * pair_words(window)
 }
 
-/// Words of scratch memory: four patches, outputs that nobody wants, a gathered patch.
-pub(crate) fn scratch_words(window: &Window) -> usize {
-    2 * padded(window)
-        + PIXELS * usize::from(window.output[2]).div_ceil(4)
-        + window.patch_len().div_ceil(4)
+/// Words of scratch memory for `words` of [`WORDS`]: patches, outputs that nobody wants, a gathered
+/// patch.
+pub(crate) fn scratch_words(window: &Window, words: usize) -> usize {
+    words * padded(window) + spare_words(window, words) + window.patch_len().div_ceil(4)
+}
+
+/// Words of as many pixels.
+fn spare_words(window: &Window, words: usize) -> usize {
+    2 * words * usize::from(window.output[2]).div_ceil(4)
 }
 
 /// How many weights a segment may have.
-const SEGMENTS: [u8; 4] = [8, 4, 2, 1];
+const SEGMENTS: [u8; 5] = [8, 4, 3, 2, 1];
 
 /// The length of the segments of each group of a pair of outputs, `[1 or 2][patch]`: an index of
 /// [`SEGMENTS`].
@@ -89,9 +93,9 @@ fn pair_segments(patch: usize, pair: &[i8]) -> impl Iterator<Item = usize> {
 }
 
 /// Of weights `[O][patch]`, how many groups of eight of a pair of outputs have segments of eight,
-/// four, two and one.
+/// four, three (and two of what remains), two and one.
 #[must_use]
-pub fn segments(patch: usize, weights: &[i8]) -> [usize; 4] {
+pub fn segments(patch: usize, weights: &[i8]) -> [usize; 5] {
     let mut counts = [0; SEGMENTS.len()];
     let pairs = weights.chunks((2 * patch).max(1));
     pairs.flat_map(|pair| pair_segments(patch, pair)).for_each(|length| counts[length] += 1);
@@ -126,95 +130,132 @@ pub(crate) fn pack(window: &Window, channels: Channels<'_>, weights: &[i8], pack
     }
 }
 
+/// All pairs of output channels, and how their sums become outputs.
+pub(crate) struct Stream<'a> {
+    packed: &'a [u32],
+    groups: usize,
+    outputs: usize,
+    form: Form,
+    clamp: [i8; 2],
+    zero_point: i8,
+}
+
+/// A pair of output channels.
+#[cfg(not(resmcu_passes = "rv32"))]
+pub(crate) struct Pair<'a> {
+    /// What the profile stores of each of both.
+    pub(crate) constants: &'a [[u32; CONSTANTS / 2]],
+    /// For each [`GROUP`] of weights the length of its segments.
+    pub(crate) segments: &'a [u8],
+    /// Of both outputs, filled up.
+    pub(crate) weights: &'a [[i8; 2]],
+}
+
+impl<'a> Stream<'a> {
+    /// None if the layer has no weight, no output or another length.
+    fn new(layer: &PackedConv2d<'a>) -> Option<Self> {
+        let PackedConv2d { packed, form, clamp, zero_point, .. } = *layer;
+        let zero_point = if form == Form::Tflite { zero_point } else { 0 };
+        let (groups, outputs) = (groups(&layer.window), usize::from(layer.window.output[2]));
+        let whole = packed.len() == packed_words(&layer.window) && groups != 0 && outputs != 0;
+        whole.then_some(Self { packed, groups, outputs, form, clamp, zero_point })
+    }
+
+    /// Whether `x` are `words` words for each weight of an output, and `y` their pixels.
+    pub(crate) fn fits(&self, words: usize, x: &[u32], y: &[i8]) -> bool {
+        x.len() == words * GROUP * self.groups && y.len() == 2 * words * self.outputs
+    }
+
+    /// At least one.
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The arithmetic.
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Smallest and largest result.
+    pub(crate) fn clamp(&self) -> [i8; 2] {
+        self.clamp
+    }
+
+    /// Of the profile `tflite`, else zero.
+    pub(crate) fn zero_point(&self) -> i8 {
+        self.zero_point
+    }
+
+    /// Words of a pair before its weights.
+    pub(crate) fn header_words(&self) -> usize {
+        CONSTANTS + self.groups.div_ceil(4)
+    }
+
+    /// All pairs as they lie in memory: `[header_words]` and `[groups][8][2]` bytes.
+    #[cfg(resmcu_passes = "rv32")]
+    pub(crate) fn packed(&self) -> &'a [u32] {
+        self.packed
+    }
+
+    /// One after another.
+    #[cfg(not(resmcu_passes = "rv32"))]
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = Pair<'a>> {
+        let (header, groups) = (self.header_words(), self.groups);
+        self.packed.chunks_exact((header + GROUP / 2 * groups).max(1)).map(move |pair| {
+            let (header, weights) = pair.split_at_checked(header).unwrap_or_default();
+            let (constants, segments) = header.split_at_checked(CONSTANTS).unwrap_or_default();
+            Pair {
+                constants: constants.as_chunks().0,
+                segments: segments.as_bytes().get(..groups).unwrap_or_default(),
+                weights: <[[i8; 2]]>::ref_from_bytes(weights.as_bytes()).unwrap_or_default(),
+            }
+        })
+    }
+}
+
 /// Computes a layer.
 #[inline(never)] // its frame shall not deepen that of other kernels: small boards have 4 KiB
 pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mut [u32]) {
     let window = &layer.window;
-    let outputs = usize::from(window.output[2]);
-    let Some((patches, rest)) = scratch.split_at_mut_checked(2 * padded(window)) else { return };
-    let Some((spare, gathered)) = rest.split_at_mut_checked(PIXELS * outputs.div_ceil(4)) else {
-        return;
-    };
+    let (padded, outputs) = (padded(window), usize::from(window.output[2]));
+    let Some(stream) = Stream::new(layer) else { return };
+    let [fewest, most] = passes::WORDS;
+    let is_enough = scratch.len() >= scratch_words(window, most);
+    let most = if is_enough { most } else { WORDS[0] };
+    let Some((patches, rest)) = scratch.split_at_mut_checked(most * padded) else { return };
+    let spare_words = spare_words(window, most);
+    let Some((spare, gathered)) = rest.split_at_mut_checked(spare_words) else { return };
     let spare = <[i8]>::mut_from_bytes(spare.as_mut_bytes()).unwrap_or_default();
     let gathered = <[i8]>::mut_from_bytes(gathered.as_mut_bytes()).unwrap_or_default();
     let Some(gathered) = gathered.get_mut(..window.patch_len()) else { return };
-    let patches = patches.as_chunks_mut::<2>().0;
-    patches.fill([0, 0]);
     let mut places = Places::new(layer);
-    for y in y.chunks_mut((PIXELS * outputs).max(1)) {
+    for y in y.chunks_mut((2 * most * outputs).max(1)) {
         let pixels = y.len() / outputs.max(1);
+        let words = pixels.div_ceil(2).max(fewest);
+        let Some(patches) = patches.get_mut(..words * padded) else { return };
         for pixel in 0..pixels {
             let (patch, bytes) = places.next(x, gathered);
-            widen(&patch, bytes, pixel, patches);
+            widen(&patch, bytes, pixel, words, patches);
         }
-        if pixels == PIXELS {
-            products(layer, patches, y);
-        } else if let Some(aside) = spare.get_mut(..PIXELS * outputs) {
+        if pixels == 2 * words {
+            passes::outputs(&stream, words, patches, y);
+        } else if let Some(aside) = spare.get_mut(..2 * words * outputs) {
             aside.iter_mut().zip(&*y).for_each(|(aside, &skip)| *aside = skip);
-            products(layer, patches, aside);
+            passes::outputs(&stream, words, patches, aside);
             y.iter_mut().zip(aside).for_each(|(y, &mut computed)| *y = computed);
         }
     }
 }
 
-/// Writes a patch as pixel `pixel`: the first of a word, which the second is added to.
-fn widen(patch: &Patch, bytes: &[i8], pixel: usize, patches: &mut [[u32; 2]]) {
-    let [words, rest] = patch.row();
-    let (shift, is_second) = (passes::LANE * (pixel as u32 % 2), pixel % 2 == 1);
-    let mut slots = patches.iter_mut().map(|slot| &mut slot[pixel / 2 % 2]);
+/// Writes a patch as pixel `pixel` into `patches`, `[K][words]`.
+fn widen(patch: &Patch, bytes: &[i8], pixel: usize, words: usize, patches: &mut [u32]) {
+    let ([whole, rest], is_second) = (patch.row(), pixel % 2 == 1);
+    let bytes_of_row = 4 * whole + rest;
+    let mut slots = patches.get_mut(pixel / 2..).unwrap_or_default();
     for row in 0..patch.rows() {
         let row = bytes.get(row * patch.pitch()..).unwrap_or_default();
-        let row = row.get(..4 * words + rest).unwrap_or_default();
-        for (&x, slot) in row.iter().zip(&mut slots) {
-            let kept = if is_second { *slot } else { 0 };
-            *slot = kept.wrapping_add((i32::from(x) as u32) << shift);
-        }
-    }
-}
-
-/// All output channels of four pixels.
-fn products(layer: &PackedConv2d<'_>, patches: &[[u32; 2]], y: &mut [i8]) {
-    let outputs = usize::from(layer.window.output[2]);
-    let (header, groups) = (header_words(&layer.window), groups(&layer.window));
-    let (clamp, zero_point) = (layer.clamp, layer.zero_point.into());
-    let mut sums = [[0; PIXELS]; 2];
-    for (index, pair) in layer.packed.chunks_exact(pair_words(&layer.window)).enumerate() {
-        let Some((constants, weights)) = pair.split_at_checked(header) else { return };
-        let Some((constants, segments)) = constants.split_at_checked(CONSTANTS) else { return };
-        let segments = segments.as_bytes().get(..groups).unwrap_or_default();
-        let weights = <[i8]>::ref_from_bytes(weights.as_bytes()).unwrap_or_default();
-        passes::sums(patches, weights.as_chunks().0, segments, &mut sums);
-        for ((record, sums), output) in constants.chunks(CONSTANTS / 2).zip(&sums).zip([0, 1]) {
-            let output = 2 * index + output;
-            if output >= outputs {
-                break;
-            }
-            let y = y.get_mut(output..).unwrap_or_default();
-            match layer.form {
-                Form::Native => requantize(Native { clamp }, record, sums, outputs, y),
-                Form::NativeJoin => requantize(NativeJoin { clamp }, record, sums, outputs, y),
-                Form::Tflite => requantize(Tflite { zero_point, clamp }, record, sums, outputs, y),
-            }
-        }
-    }
-}
-
-/// Makes outputs of the sums of a channel, of which `record` are the constants: one every `outputs`
-/// bytes.
-#[inline]
-fn requantize<R: Requantize>(
-    requantize: R,
-    record: &[u32],
-    sums: &[i32; PIXELS],
-    outputs: usize,
-    y: &mut [i8],
-) {
-    let Ok(channel) = R::Channel::ref_from_bytes(record.as_bytes()) else { return };
-    let mut at = 0;
-    for &sum in sums {
-        if let Some(y) = y.get_mut(at) {
-            requantize.requantize(sum, channel, y);
-        }
-        at += outputs;
+        let row = row.get(..bytes_of_row).unwrap_or_default();
+        passes::widen(row, words, slots, is_second);
+        slots = slots.get_mut(words * bytes_of_row..).unwrap_or_default();
     }
 }

@@ -1,7 +1,13 @@
 //! The sums of the kernel of two pixels a product, by SMLAL.
 
+use crate::arch::pixel_pairs::{self as all, Sums};
+use crate::packed::pixel_pairs::Stream;
+
 /// Bits from the first pixel of a word to the second.
-pub(crate) const LANE: u32 = 23;
+const LANE: u32 = 23;
+
+/// Words of two pixels that are computed at once: the fewest and the most.
+pub(crate) const WORDS: [usize; 2] = [2, 2];
 
 #[expect(unsafe_code, reason = "brings in the assembly")]
 mod assembly {
@@ -21,19 +27,24 @@ unsafe extern "C" {
         x: *const u32,
         weights: *const i8,
         end: *const u32,
-        sums: *mut [[i32; 4]; 2],
+        sums: *mut Sums<2>,
     );
 }
 
+/// As `arch::pixel_pairs::outputs`, of two words.
+pub(crate) fn outputs(stream: &Stream<'_>, _words: usize, x: &[u32], y: &mut [i8]) {
+    all::outputs(stream, x, y, sums);
+}
+
+/// As `arch::pixel_pairs::widen`.
+pub(crate) fn widen(row: &[i8], words: usize, slots: &mut [u32], is_second: bool) {
+    all::widen(row, words, slots, is_second, LANE);
+}
+
 /// As `portable::pixel_pairs::sums`; exact for any weights, so that their segments do not matter.
-pub(crate) fn sums(
-    x: &[[u32; 2]],
-    weights: &[[i8; 2]],
-    _segments: &[u8],
-    sums: &mut [[i32; 4]; 2],
-) {
+fn sums(x: &[[u32; 2]], weights: &[[i8; 2]], _segments: &[u8], sums: &mut Sums<2>) {
     // The assembly adds to them.
-    *sums = [[0; 4]; 2];
+    *sums = [[[0; 2]; 2]; 2];
     if x.is_empty() || !x.len().is_multiple_of(8) || x.len() != weights.len() {
         return;
     }

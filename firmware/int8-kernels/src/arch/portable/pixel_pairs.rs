@@ -1,18 +1,38 @@
 //! The sums of the kernel of two pixels a product, in plain Rust.
 
-use crate::packed::pixel_pairs::GROUP;
+use crate::arch::pixel_pairs::{self as all, Sums};
+use crate::packed::pixel_pairs::{GROUP, Stream};
 
 /// Bits from the first pixel of a word to the second.
-pub(crate) const LANE: u32 = 16;
+const LANE: u32 = 16;
 
-/// Writes the sums of two outputs over four pixels, `[output][pixel]`, modulo 2^32.
+/// Words of two pixels that are computed at once: the fewest and the most. On `Armv6-M` of one
+/// kind: its flash is scarce.
+pub(crate) const WORDS: [usize; 2] = if cfg!(resmcu_passes = "armv6m") { [2, 2] } else { [1, 3] };
+
+/// As `arch::pixel_pairs::outputs`, of `words` words.
+pub(crate) fn outputs(stream: &Stream<'_>, words: usize, x: &[u32], y: &mut [i8]) {
+    match words {
+        #[cfg(not(resmcu_passes = "armv6m"))]
+        1 => all::outputs::<1>(stream, x, y, sums),
+        #[cfg(not(resmcu_passes = "armv6m"))]
+        3 => all::outputs::<3>(stream, x, y, sums),
+        _ => all::outputs::<2>(stream, x, y, sums),
+    }
+}
+
+/// As `arch::pixel_pairs::widen`.
+pub(crate) fn widen(row: &[i8], words: usize, slots: &mut [u32], is_second: bool) {
+    all::widen(row, words, slots, is_second, LANE);
+}
+
+/// Writes the sums of two outputs, modulo 2^32.
 ///
-/// `x`: for each weight two words, pixels 0 and 1, and pixels 2 and 3, as `x0 + 2^16 x1`.
-/// `weights`: `[K]` of both outputs. `segments`: for each eight of them how many at a time have
-/// absolute values of at most 255 together: then the products of the first pixel, added up, stay
-/// inside of 16 bits.
-pub(crate) fn sums(x: &[[u32; 2]], weights: &[[i8; 2]], segments: &[u8], sums: &mut [[i32; 4]; 2]) {
-    *sums = [[0; 4]; 2];
+/// `x`: for each weight words of two pixels, `x0 + 2^16 x1`. `weights`: `[K]` of both outputs.
+/// `segments`: for each eight of them how many at a time have absolute values of at most 255
+/// together: then the products of the first pixel, added up, stay inside of 16 bits.
+fn sums<const W: usize>(x: &[[u32; W]], weights: &[[i8; 2]], segments: &[u8], sums: &mut Sums<W>) {
+    *sums = [[[0; 2]; W]; 2];
     let (x, weights) = (x.as_chunks::<GROUP>().0, weights.as_chunks::<GROUP>().0);
     for ((x, weights), &segment) in x.iter().zip(weights).zip(segments) {
         let segment = usize::from(segment.max(1));
@@ -24,13 +44,13 @@ pub(crate) fn sums(x: &[[u32; 2]], weights: &[[i8; 2]], segments: &[u8], sums: &
 
 /// Adds the products of a segment.
 #[inline]
-fn add_segment(x: &[[u32; 2]], weights: &[[i8; 2]], sums: &mut [[i32; 4]; 2]) {
+fn add_segment<const W: usize>(x: &[[u32; W]], weights: &[[i8; 2]], sums: &mut Sums<W>) {
     for (output, sums) in sums.iter_mut().enumerate() {
-        for (pair, sums) in sums.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+        for (word, sums) in sums.iter_mut().enumerate() {
             let products = x
                 .iter()
                 .zip(weights)
-                .map(|(x, w)| x[pair % 2].wrapping_mul(i32::from(w[output % 2]) as u32) as i32);
+                .map(|(x, w)| x[word].wrapping_mul(i32::from(w[output % 2]) as u32) as i32);
             let word = products.fold(0, i32::wrapping_add);
             let second = word.wrapping_add(1 << (LANE - 1)) >> LANE;
             sums[0] = sums[0].wrapping_add(word.wrapping_sub(second << LANE));
