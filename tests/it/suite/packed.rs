@@ -79,8 +79,9 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
         ]);
     }
     if kernel == Kernel::PixelPairs {
-        // Its parts of 248 weights, and odd numbers of outputs.
+        // Its parts of 248 weights, each number of pixels that remains, and odd numbers of outputs.
         shapes.push(([3, 3, 256], 3, square(1, 1, [0; 4])));
+        shapes.extend((2..=12).map(|pixels| ([pixels, 1, 40], 3, square(1, 1, [0; 4]))));
         shapes.iter_mut().step_by(2).for_each(|(_, outputs, _)| *outputs -= 1);
     }
     if takes_any(kernel) {
@@ -122,21 +123,24 @@ fn channel(rng: &mut Rng, [least, most]: [i64; 2], sum_max: i64) -> NativeChanne
     let skip_multiplier = rng.range(0, skip_max);
     let multiplier = rng.pick(&[0, 1, 32_767, 9_999, 20_000]);
     let bits = (reach.max(bias.abs()) * multiplier.max(1)).ilog2().saturating_sub(16 + 7);
+    // Winograd's kernels double what has a shift of 5.
+    let post_shift_max = if pre_shift == 5 { 15 } else { 16 };
     NativeChannel {
         bias: bias as i32,
         skip_multiplier: skip_multiplier as i32,
         multiplier: multiplier as i16,
         pre_shift: pre_shift as u8,
-        post_shift: bits.min(16) as u8,
+        post_shift: bits.min(post_shift_max) as u8,
     }
 }
 
-/// The same in the profile `tflite`, of the shifts that all kernels take.
-fn tflite_channel(rng: &mut Rng, sum_max: i64) -> TfliteChannel {
+/// The same in the profile `tflite`, of the shifts that all kernels take, or any.
+fn tflite_channel(rng: &mut Rng, kernel: Kernel, sum_max: i64) -> TfliteChannel {
+    let [least, most] = if kernel == Kernel::PixelPairs { [-30, 31] } else { [1, 17] };
     let bias = rng.range(-(1 << 24), 1 << 24) >> rng.range(0, 20);
     let bits = i64::from((sum_max + bias.abs()).max(1).ilog2());
-    let any = rng.range(1, 17);
-    let shift = rng.pick(&[any, bits - 7, bits - 6]).clamp(1, 17);
+    let any = rng.range(least, most);
+    let shift = rng.pick(&[any, bits - 7, bits - 6]).clamp(least, most);
     let multiplier = rng.range(1 << 30, i32::MAX.into());
     let multiplier = rng.pick(&[multiplier, multiplier, 0, 1, 1 << 30, i32::MAX.into()]);
     TfliteChannel { bias: bias as i32, multiplier: multiplier as i32, shift: -shift as i32 }
@@ -155,7 +159,7 @@ fn weights(rng: &mut Rng, kernel: Kernel, patch: usize) -> Vec<i8> {
     }
     // 128 * 128 * 2^6 * patch <= 2^29
     let largest = (512 / patch).clamp(1, 128) as i64;
-    if largest < 128 {
+    if largest < 128 && kernel != Kernel::PixelPairs {
         let sign = |rng: &mut Rng| rng.pick(&[-1, 1]);
         let mut row: Vec<i8> = (0..patch).map(|_| (sign(rng) * largest) as i8).collect();
         if rng.one_in(2) {
@@ -166,7 +170,8 @@ fn weights(rng: &mut Rng, kernel: Kernel, patch: usize) -> Vec<i8> {
     random_weights(rng, patch)
 }
 
-fn conv(rng: &mut Rng, kernel: Kernel, form: Form, (input, outputs, sliding): Shape) -> Case {
+fn conv(rng: &mut Rng, packing: Packing, form: Form, (input, outputs, sliding): Shape) -> Case {
+    let kernel = only(packing);
     let [rows, columns] = positions(input, &sliding);
     let patch = sliding.size[0] * sliding.size[1] * input[2];
     let is_tflite = form == Form::Tflite;
@@ -176,9 +181,11 @@ fn conv(rng: &mut Rng, kernel: Kernel, form: Form, (input, outputs, sliding): Sh
     let mut layer = |rng: &mut Rng, skip| {
         let rows: Vec<Vec<i8>> = (0..outputs).map(|_| weights(rng, kernel, patch)).collect();
         let sum = |row: &Vec<i8>| row.iter().map(|&w| i64::from(w).abs() * 128).sum();
-        let shifts = if takes_any(kernel) { [0, 15] } else { [6, 8] };
+        let takes_any_channel = takes_any(kernel) || kernel == Kernel::PixelPairs;
+        let shifts = if takes_any_channel { [0, 15] } else { [5, 8] };
         let channels = if is_tflite {
-            Channels::Tflite(rows.iter().map(|row| tflite_channel(rng, sum(row))).collect())
+            let channel = |row| tflite_channel(rng, kernel, sum(row));
+            Channels::Tflite(rows.iter().map(channel).collect())
         } else {
             Channels::Native(rows.iter().map(|row| channel(rng, shifts, sum(row))).collect())
         };
@@ -206,8 +213,16 @@ fn conv(rng: &mut Rng, kernel: Kernel, form: Form, (input, outputs, sliding): Sh
     };
     let skip = (form == Form::NativeJoin).then(|| layer(rng, None));
     layer(rng, skip);
-    let name = format!("{kernel:?} {input:?} to {outputs}, {sliding:?}, {form:?}");
-    Case { packing: Packing::Only(kernel), ..build.random_case(name, rng) }
+    let name = format!("{packing:?} {input:?} to {outputs}, {sliding:?}, {form:?}");
+    Case { packing, ..build.random_case(name, rng) }
+}
+
+/// Its one kernel.
+fn only(packing: Packing) -> Kernel {
+    match packing {
+        Packing::Only(kernel) | Packing::OnlyWithMost(kernel) => kernel,
+        Packing::Generic | Packing::Fastest(_) => panic!("{packing:?}"),
+    }
 }
 
 pub(super) fn edges() -> Vec<Case> {
@@ -216,7 +231,10 @@ pub(super) fn edges() -> Vec<Case> {
     for kernel in Kernel::ALL {
         for shape in shapes(kernel) {
             for form in FORMS {
-                cases.push(conv(&mut rng, kernel, form, shape));
+                cases.push(conv(&mut rng, Packing::Only(kernel), form, shape));
+                if kernel == Kernel::PixelPairs {
+                    cases.push(conv(&mut rng, Packing::OnlyWithMost(kernel), form, shape));
+                }
             }
         }
     }
@@ -226,9 +244,7 @@ pub(super) fn edges() -> Vec<Case> {
 /// The edges with weights of four bits.
 pub(super) fn int4() -> Vec<Case> {
     let mut cases = edges();
-    cases.retain(
-        |case| matches!(case.packing, Packing::Only(kernel) if kernel.weight_bits() == Some(4)),
-    );
+    cases.retain(|case| only(case.packing).weight_bits() == Some(4));
     cases
 }
 
@@ -244,7 +260,8 @@ pub(super) fn random(seed: u64) -> Case {
     let padding = [(); 4].map(|()| rng.size(1, 2));
     let form = rng.pick(&FORMS);
     let stride = stride(kernel).unwrap_or_else(|| rng.size(1, 3));
-    conv(&mut rng, kernel, form, (input, outputs, square(3, stride, padding)))
+    let packing = rng.pick(&[Packing::Only(kernel), Packing::OnlyWithMost(kernel)]);
+    conv(&mut rng, packing, form, (input, outputs, square(3, stride, padding)))
 }
 
 #[test]
@@ -257,9 +274,8 @@ fn each_case_is_computed_by_its_kernel() {
     for case in edges() {
         let lowered = case.lower();
         let file = resmcu_model_format::ModelFile::parse(&lowered.file).unwrap();
-        let Packing::Only(kernel) = case.packing else { panic!("{}", case.name) };
         for step in file.steps() {
-            assert_eq!(step.kernel, kernel.number(), "{}", case.name);
+            assert_eq!(step.kernel, only(case.packing).number(), "{}", case.name);
         }
     }
 }
