@@ -123,14 +123,12 @@ fn channel(rng: &mut Rng, [least, most]: [i64; 2], sum_max: i64) -> NativeChanne
     let skip_multiplier = rng.range(0, skip_max);
     let multiplier = rng.pick(&[0, 1, 32_767, 9_999, 20_000]);
     let bits = (reach.max(bias.abs()) * multiplier.max(1)).ilog2().saturating_sub(16 + 7);
-    // Winograd's kernels double what has a shift of 5.
-    let post_shift_max = if pre_shift == 5 { 15 } else { 16 };
     NativeChannel {
         bias: bias as i32,
         skip_multiplier: skip_multiplier as i32,
         multiplier: multiplier as i16,
         pre_shift: pre_shift as u8,
-        post_shift: bits.min(post_shift_max) as u8,
+        post_shift: bits.min(16) as u8,
     }
 }
 
@@ -182,7 +180,7 @@ fn conv(rng: &mut Rng, packing: Packing, form: Form, (input, outputs, sliding): 
         let rows: Vec<Vec<i8>> = (0..outputs).map(|_| weights(rng, kernel, patch)).collect();
         let sum = |row: &Vec<i8>| row.iter().map(|&w| i64::from(w).abs() * 128).sum();
         let takes_any_channel = takes_any(kernel) || kernel == Kernel::PixelPairs;
-        let shifts = if takes_any_channel { [0, 15] } else { [5, 8] };
+        let shifts = if takes_any_channel { [0, 15] } else { [6, 8] };
         let channels = if is_tflite {
             let channel = |row| tflite_channel(rng, kernel, sum(row));
             Channels::Tflite(rows.iter().map(channel).collect())

@@ -71,18 +71,6 @@ pub(crate) struct Constants {
     pub(crate) last: u32,
 }
 
-impl Constants {
-    /// The same outputs with `j >= least`: twice `t`, which `|t| < 2^30` allows, and half the
-    /// scale, which is even, where `j` is one short of it.
-    pub(super) fn reaching(self, least: u8) -> Self {
-        if self.pre_shift >= least {
-            return self;
-        }
-        let (bias, scale, last) = (self.bias.wrapping_shl(1), self.scale >> 1, self.last << 1);
-        Self { bias, pre_shift: self.pre_shift + 1, scale, last }
-    }
-}
-
 impl Channels<'_> {
     /// How many they are.
     #[must_use]
@@ -119,18 +107,6 @@ impl Channels<'_> {
                 [shifts().min().unwrap_or(0), shifts().max().unwrap_or(0)]
             }
             Self::Tflite { .. } => [TFLITE_PRE_SHIFT; 2],
-        }
-    }
-
-    /// Whether [`Constants::reaching`] brings each channel's `j` to `least`, which is 6 at most:
-    /// `e` can be one more where `j` has to be.
-    pub(super) fn reach(&self, least: u8) -> bool {
-        match self {
-            Self::Native(channels) => channels.iter().all(|c| {
-                c.pre_shift >= least
-                    || c.pre_shift + 1 == least && c.post_shift < super::PACKED_POST_SHIFT_MAX
-            }),
-            Self::Tflite { .. } => true,
         }
     }
 
