@@ -68,18 +68,23 @@ fn training_on_grids_brings_four_bits_nearer_to_the_float_network() {
     let before = sqnr(&exact, &logits(&on, &images));
     let batch = images.batch(0..images.len(), &graph.normalization);
     let mut step = TrainStep::new();
-    for _ in 0..150 {
+    let steps = 150;
+    for at in 0..steps {
+        // Without it the last steps' noise would decide, which differs by instruction set.
+        let decay = 1.0 - at as f32 / steps as f32;
         step.run_towards(&mut on, batch.view(), &exact).unwrap();
         let trained = on.parameters_mut().into_iter().filter(|p| p.kind.is_trained());
         for (parameter, gradient) in trained.zip(step.gradients()) {
             let is_step = parameter.kind == ParameterKind::Step;
-            let (rate, least) = if is_step { (1e-4, STEP_MIN) } else { (0.01, f32::MIN) };
+            let (rate, least) = if is_step { (1e-4, STEP_MIN) } else { (0.003, f32::MIN) };
             let pairs = parameter.values.iter_mut().zip(gradient);
-            pairs.for_each(|(value, gradient)| *value = (*value - rate * gradient).max(least));
+            pairs.for_each(|(value, gradient)| {
+                *value = (*value - decay * rate * gradient).max(least)
+            });
         }
     }
     let after = sqnr(&exact, &logits(&on, &images));
-    assert!(after > before + 0.8, "{before} dB to {after} dB");
+    assert!(after > before + 1.5, "{before} dB to {after} dB");
     let off = off_grids(&on, &images).unwrap();
     assert!(off.quantize().is_ok());
 }
