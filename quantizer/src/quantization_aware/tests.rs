@@ -79,7 +79,7 @@ fn training_on_grids_brings_four_bits_nearer_to_the_float_network() {
             let (rate, least) = if is_step { (1e-4, STEP_MIN) } else { (0.003, f32::MIN) };
             let pairs = parameter.values.iter_mut().zip(gradient);
             pairs.for_each(|(value, gradient)| {
-                *value = (*value - decay * rate * gradient).max(least)
+                *value = (*value - decay * rate * gradient).max(least);
             });
         }
     }
