@@ -10,12 +10,15 @@ use zerocopy::{FromBytes, IntoBytes};
 /// Sums of a pair of outputs, `[output][word][pixel]`.
 pub(crate) type Sums<const W: usize> = [[[i32; 2]; W]; 2];
 
-/// Writes a row of a pixel into every `words`-th of `slots`: the first pixel of a word, or the
-/// second one, which is added times `2^lane`.
-pub(crate) fn widen(row: &[i8], words: usize, slots: &mut [u32], is_second: bool, lane: u32) {
-    for (&x, slot) in row.iter().zip(slots.iter_mut().step_by(words.max(1))) {
-        let x = i32::from(x) as u32;
-        *slot = if is_second { slot.wrapping_add(x << lane) } else { x };
+/// Writes a row of a pixel into every `W`-th of `slots`: the first pixel of a word, or the second
+/// one, which is added times `2^lane`.
+pub(crate) fn widen<const W: usize>(row: &[i8], slots: &mut [u32], is_second: bool, lane: u32) {
+    let slots = slots.chunks_mut(W).filter_map(|words| words.first_mut());
+    let values = row.iter().map(|&x| i32::from(x) as u32).zip(slots);
+    if is_second {
+        values.for_each(|(x, slot)| *slot = slot.wrapping_add(x << lane));
+    } else {
+        values.for_each(|(x, slot)| *slot = x);
     }
 }
 
@@ -39,7 +42,7 @@ pub(crate) fn outputs<const W: usize>(
             if output >= outputs {
                 break;
             }
-            let (y, sums) = (y.get_mut(output..).unwrap_or_default(), sums.as_flattened());
+            let y = y.get_mut(output..).unwrap_or_default();
             match stream.form() {
                 Form::Native => requantize(Native { clamp }, record, sums, outputs, y),
                 Form::NativeJoin => requantize(NativeJoin { clamp }, record, sums, outputs, y),
@@ -55,16 +58,16 @@ pub(crate) fn outputs<const W: usize>(
 /// Makes outputs of the sums of a channel, of which `record` are the constants: one every `outputs`
 /// bytes.
 #[inline]
-fn requantize<R: Requantize>(
+fn requantize<R: Requantize, const W: usize>(
     requantize: R,
     record: &[u32],
-    sums: &[i32],
+    sums: &[[i32; 2]; W],
     outputs: usize,
     y: &mut [i8],
 ) {
     let Ok(channel) = R::Channel::ref_from_bytes(record.as_bytes()) else { return };
     let mut at = 0;
-    for &sum in sums {
+    for &sum in sums.as_flattened() {
         if let Some(y) = y.get_mut(at) {
             requantize.requantize(sum, channel, y);
         }

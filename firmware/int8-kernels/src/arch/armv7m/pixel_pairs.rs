@@ -36,9 +36,9 @@ pub(crate) fn outputs(stream: &Stream<'_>, _words: usize, x: &[u32], y: &mut [i8
     all::outputs(stream, x, y, sums);
 }
 
-/// As `arch::pixel_pairs::widen`.
-pub(crate) fn widen(row: &[i8], words: usize, slots: &mut [u32], is_second: bool) {
-    all::widen(row, words, slots, is_second, LANE);
+/// As `arch::pixel_pairs::widen`, of two words.
+pub(crate) fn widen(row: &[i8], _words: usize, slots: &mut [u32], is_second: bool) {
+    all::widen::<2>(row, slots, is_second, LANE);
 }
 
 /// As `portable::pixel_pairs::sums`; exact for any weights, so that their segments do not matter.

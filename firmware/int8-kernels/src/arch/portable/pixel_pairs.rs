@@ -23,7 +23,13 @@ pub(crate) fn outputs(stream: &Stream<'_>, words: usize, x: &[u32], y: &mut [i8]
 
 /// As `arch::pixel_pairs::widen`.
 pub(crate) fn widen(row: &[i8], words: usize, slots: &mut [u32], is_second: bool) {
-    all::widen(row, words, slots, is_second, LANE);
+    match words {
+        #[cfg(not(resmcu_passes = "armv6m"))]
+        1 => all::widen::<1>(row, slots, is_second, LANE),
+        #[cfg(not(resmcu_passes = "armv6m"))]
+        3 => all::widen::<3>(row, slots, is_second, LANE),
+        _ => all::widen::<2>(row, slots, is_second, LANE),
+    }
 }
 
 /// Writes the sums of two outputs, modulo 2^32.
