@@ -3,7 +3,8 @@
 //! Batch normalization, addition and ReLU are not operations of their own: they are done where an
 //! operation reads its input, `relu?(Σ terms)` with one or two terms, each a stored tensor with or
 //! without normalization. So a residual block stores its convolutions' raw outputs and, where two
-//! operations read it, its sum; nothing else. Owns this rewriting, the levels between which all
+//! operations read it, its sum; besides only the pixels that a 1x1 convolution with a stride reads.
+//! Owns this rewriting, the levels between which all
 //! images must meet (a batch normalization needs the whole batch's statistics), and which
 //! gradients are kept; not memory or arithmetic.
 
