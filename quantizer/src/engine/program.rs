@@ -4,9 +4,8 @@
 //! operation reads its input, `relu?(Σ terms)` with one or two terms, each a stored tensor with or
 //! without normalization. So a residual block stores its convolutions' raw outputs and, where two
 //! operations read it, its sum; besides only the pixels that a 1x1 convolution with a stride reads.
-//! Owns this rewriting, the levels between which all
-//! images must meet (a batch normalization needs the whole batch's statistics), and which
-//! gradients are kept; not memory or arithmetic.
+//! Owns this rewriting, the levels between which all images must meet (a batch normalization needs
+//! the whole batch's statistics), and which gradients are kept; not memory or arithmetic.
 
 use crate::graph::{Conv2d, Graph, Op, Padding};
 

@@ -3,7 +3,8 @@
 //! Owns the choice of algorithm, packing, and how an algorithm wants its operand to lie: the zero
 //! border, or channels in panels; not bias, threads or the sum over images. There is no im2col
 //! buffer: in NHWC the `KW·I` values under a kernel row lie side by side in the image with its
-//! border. Channels are padded to whole lanes (but for the batch's), the padding's weights are zero.
+//! border. Channels are padded to whole lanes (but for the batch's); the weights of the padding are
+//! zero.
 
 mod direct;
 #[cfg(test)]
