@@ -53,15 +53,34 @@ pub(super) struct Term {
     pub(super) affine: Option<[*const f32; 2]>,
 }
 
-/// Calls `each(offset of the first of the rows, block's channel, rows)` over cache-sized parts.
+/// Cache-sized parts of a region: the first row, the block's channel, and the number of rows.
+///
+/// An iterator, and [`for_chains`] a macro, because the body of a closure has the instruction set
+/// of its kernel only where the compiler chooses to inline it.
 #[inline(always)]
-fn parts(region: Region, mut each: impl FnMut(usize, usize, usize)) {
+fn parts(region: Region) -> impl Iterator<Item = (usize, usize, usize)> {
     let group = (SUM_PIXELS / region.columns.max(1)).max(1);
-    for first in (0..region.rows).step_by(group) {
-        for channel in (0..region.channels).step_by(LANES) {
-            each(first, channel, group.min(region.rows - first));
+    (0..region.rows).step_by(group).flat_map(move |first| {
+        let channels = (0..region.channels).step_by(LANES);
+        channels.map(move |channel| (first, channel, group.min(region.rows - first)))
+    })
+}
+
+/// Executes the body for each column so that neighbouring columns are of different chains.
+macro_rules! for_chains {
+    ($columns:expr, |$chain:ident, $column:ident| $body:block) => {
+        let whole = $columns / CHAINS * CHAINS;
+        for first in (0..whole).step_by(CHAINS) {
+            for $chain in 0..CHAINS {
+                let $column = first + $chain;
+                $body
+            }
         }
-    }
+        for $column in whole..$columns {
+            let $chain = 0;
+            $body
+        }
+    };
 }
 
 /// `out = Σ terms`, one or two, with ReLU or without.
@@ -106,7 +125,7 @@ unsafe fn sum_of<L: Lanes, const AFFINE: bool, const SECOND: usize, const RELU: 
     second: Option<Term>,
 ) {
     let other = second.unwrap_or(first);
-    parts(region, |row, channel, rows| {
+    for (row, channel, rows) in parts(region) {
         // SAFETY: the caller's contract.
         unsafe {
             let constants = |term: Term, is_affine: bool| match term.affine {
@@ -140,7 +159,7 @@ unsafe fn sum_of<L: Lanes, const AFFINE: bool, const SECOND: usize, const RELU: 
                 }
             }
         }
-    });
+    }
 }
 
 /// The gradient before a batch normalization: `out = dz · per_dz + (x - mean) · per_x + constant`,
@@ -156,7 +175,7 @@ pub(super) unsafe fn norm_gradient<L: Lanes>(
     [per_dz, per_x, mean, constant]: [*const f32; 4],
     accumulate: bool,
 ) {
-    parts(region, |row, channel, rows| {
+    for (row, channel, rows) in parts(region) {
         // SAFETY: the caller's contract.
         unsafe {
             let [per_dz, per_x] = [per_dz, per_x].map(|value| L::load(value.add(channel)));
@@ -175,7 +194,7 @@ pub(super) unsafe fn norm_gradient<L: Lanes>(
                 }
             }
         }
-    });
+    }
 }
 
 /// Adds `Σ x` and `Σ x²` to the sums of each channel.
@@ -184,13 +203,13 @@ pub(super) unsafe fn norm_gradient<L: Lanes>(
 /// All pixels of the region are readable, the sums writable over its channels.
 #[inline(always)]
 pub(super) unsafe fn moments<L: Lanes>(region: Region, x: Read, sums: [*mut f64; 2]) {
-    parts(region, |row, channel, rows| {
+    for (row, channel, rows) in parts(region) {
         // SAFETY: the caller's contract.
         unsafe {
             let mut partial = [[L::splat(0.0); CHAINS]; 2];
             for row in row..row + rows {
                 let start = x.start.add(x.offset(row, channel));
-                for_chains(region.columns, |chain, column| {
+                for_chains!(region.columns, |chain, column| {
                     let x = L::load(start.add(column * x.pixel));
                     partial[0][chain] = partial[0][chain].add(x);
                     partial[1][chain] = x.fma(x, partial[1][chain]);
@@ -199,7 +218,7 @@ pub(super) unsafe fn moments<L: Lanes>(region: Region, x: Read, sums: [*mut f64;
             flush(partial[0], sums[0].add(channel));
             flush(partial[1], sums[1].add(channel));
         }
-    });
+    }
 }
 
 /// What the gradient of a ReLU's output meets: the output, and the batch normalizations before.
@@ -253,7 +272,7 @@ unsafe fn mask_of<L: Lanes, const NORMS: usize, const RELU: bool>(
     let y = masked.y.unwrap_or(unused);
     let mut norms = masked.norms.into_iter().flatten();
     let norms: [_; NORMS] = std::array::from_fn(|_| norms.next().unwrap_or((unused, unused.start)));
-    parts(region, |row, channel, rows| {
+    for (row, channel, rows) in parts(region) {
         // SAFETY: the caller's contract.
         unsafe {
             let means = norms.map(|(_, mean)| L::load(mean.add(channel)));
@@ -263,7 +282,7 @@ unsafe fn mask_of<L: Lanes, const NORMS: usize, const RELU: bool>(
                 let dz_row = dz.start.add(dz.offset(row, channel));
                 let y_row = y.start.add(y.offset(row, channel));
                 let x = norms.map(|(x, _)| (x.start.add(x.offset(row, channel)), x.pixel));
-                for_chains(region.columns, |chain, column| {
+                for_chains!(region.columns, |chain, column| {
                     let to = dz_row.add(column * dz.pixel);
                     let mut value = L::load(to);
                     if RELU {
@@ -283,20 +302,6 @@ unsafe fn mask_of<L: Lanes, const NORMS: usize, const RELU: bool>(
                 flush(products[n], sums[n + 1].add(channel));
             }
         }
-    });
-}
-
-/// Calls `each(chain, column)` so that neighbouring columns are of different chains.
-#[inline(always)]
-fn for_chains(columns: usize, mut each: impl FnMut(usize, usize)) {
-    let whole = columns / CHAINS * CHAINS;
-    for column in (0..whole).step_by(CHAINS) {
-        for chain in 0..CHAINS {
-            each(chain, column + chain);
-        }
-    }
-    for column in whole..columns {
-        each(0, column);
     }
 }
 
