@@ -41,6 +41,20 @@ impl<P> Pixels<P> {
     }
 }
 
+impl<T> Pixels<*const T> {
+    #[inline(always)]
+    fn at(&self, row: usize, column: usize, channel: usize) -> *const T {
+        self.start.wrapping_add(self.offset(row, channel) + column * self.pixel)
+    }
+}
+
+impl<T> Pixels<*mut T> {
+    #[inline(always)]
+    fn at(&self, row: usize, column: usize, channel: usize) -> *mut T {
+        self.start.wrapping_add(self.offset(row, channel) + column * self.pixel)
+    }
+}
+
 /// Values to read.
 pub(super) type Read = Pixels<*const f32>;
 /// Values to write.
@@ -51,6 +65,20 @@ pub(super) type Written = Pixels<*mut f32>;
 pub(super) struct Term {
     pub(super) x: Read,
     pub(super) affine: Option<[*const f32; 2]>,
+}
+
+impl Term {
+    /// Scale and shift of a block of channels, where the caller knows that there are any.
+    #[inline(always)]
+    unsafe fn constants<L: Lanes>(&self, is_affine: bool, channel: usize) -> [L; 2] {
+        // SAFETY: the caller's contract.
+        unsafe {
+            match self.affine {
+                Some(affine) if is_affine => load_at(affine, channel),
+                _ => [L::splat(0.0); 2],
+            }
+        }
+    }
 }
 
 /// Cache-sized parts of a region: the first row, the block's channel, and the number of rows.
@@ -79,6 +107,35 @@ macro_rules! for_chains {
         for $column in whole..$columns {
             let $chain = 0;
             $body
+        }
+    };
+}
+
+/// Executes the body for each vector of a region with the constants of its channels: where a pixel
+/// has several panels of them, in the order in which they lie in memory; else a block of channels
+/// after another, so that the constants stay in registers.
+macro_rules! for_vectors {
+    ($region:expr, $channel:ident => $constants:expr,
+        |$row:ident, $column:ident, $held:pat_param| $body:block) => {
+        let Region { rows, columns, channels } = $region;
+        if channels > PANEL {
+            for $row in 0..rows {
+                for $column in 0..columns {
+                    for $channel in (0..channels).step_by(LANES) {
+                        let $held = $constants;
+                        $body
+                    }
+                }
+            }
+        } else {
+            for (first, $channel, rows) in parts($region) {
+                let $held = $constants;
+                for $row in first..first + rows {
+                    for $column in 0..columns {
+                        $body
+                    }
+                }
+            }
         }
     };
 }
@@ -125,40 +182,27 @@ unsafe fn sum_of<L: Lanes, const AFFINE: bool, const SECOND: usize, const RELU: 
     second: Option<Term>,
 ) {
     let other = second.unwrap_or(first);
-    for (row, channel, rows) in parts(region) {
-        // SAFETY: the caller's contract.
-        unsafe {
-            let constants = |term: Term, is_affine: bool| match term.affine {
-                Some([scale, shift]) if is_affine => {
-                    [L::load(scale.add(channel)), L::load(shift.add(channel))]
+    // SAFETY: the caller's contract.
+    unsafe {
+        for_vectors!(
+            region,
+            channel => (first.constants(AFFINE, channel), other.constants(SECOND == 2, channel)),
+            |row, column, ([scale, shift], [scale2, shift2])| {
+                let mut value = L::load(first.x.at(row, column, channel));
+                if AFFINE {
+                    value = value.fma(scale, shift);
                 }
-                _ => [L::splat(0.0); 2],
-            };
-            let [scale, shift] = constants(first, AFFINE);
-            let [scale2, shift2] = constants(other, SECOND == 2);
-            for row in row..row + rows {
-                let mut x = first.x.start.add(first.x.offset(row, channel));
-                let mut x2 = other.x.start.add(other.x.offset(row, channel));
-                let mut to = out.start.add(out.offset(row, channel));
-                for _ in 0..region.columns {
-                    let mut value = L::load(x);
-                    if AFFINE {
-                        value = value.fma(scale, shift);
-                    }
-                    if SECOND == 1 {
-                        value = value.add(L::load(x2));
-                    }
-                    if SECOND == 2 {
-                        value = L::load(x2).fma(scale2, value.add(shift2));
-                    }
-                    let value = if RELU { value.relu() } else { value };
-                    value.store(to);
-                    x = x.wrapping_add(first.x.pixel);
-                    x2 = x2.wrapping_add(other.x.pixel);
-                    to = to.wrapping_add(out.pixel);
+                let x2 = other.x.at(row, column, channel);
+                if SECOND == 1 {
+                    value = value.add(L::load(x2));
                 }
+                if SECOND == 2 {
+                    value = L::load(x2).fma(scale2, value.add(shift2));
+                }
+                let value = if RELU { value.relu() } else { value };
+                value.store(out.at(row, column, channel));
             }
-        }
+        );
     }
 }
 
@@ -172,28 +216,36 @@ pub(super) unsafe fn norm_gradient<L: Lanes>(
     region: Region,
     out: Written,
     [dz, x]: [Read; 2],
-    [per_dz, per_x, mean, constant]: [*const f32; 4],
+    coefficients: [*const f32; 4],
     accumulate: bool,
 ) {
-    for (row, channel, rows) in parts(region) {
-        // SAFETY: the caller's contract.
-        unsafe {
-            let [per_dz, per_x] = [per_dz, per_x].map(|value| L::load(value.add(channel)));
-            let [mean, constant] = [mean, constant].map(|value| L::load(value.add(channel)));
-            for row in row..row + rows {
-                let dz_row = dz.start.add(dz.offset(row, channel));
-                let x_row = x.start.add(x.offset(row, channel));
-                let mut to = out.start.add(out.offset(row, channel));
-                for column in 0..region.columns {
-                    let centred = L::load(x_row.add(column * x.pixel)).sub(mean);
-                    let dz = L::load(dz_row.add(column * dz.pixel));
-                    let value = dz.fma(per_dz, centred.fma(per_x, constant));
-                    let value = if accumulate { value.add(L::load(to)) } else { value };
-                    value.store(to);
-                    to = to.wrapping_add(out.pixel);
-                }
+    // SAFETY: the caller's contract.
+    unsafe {
+        for_vectors!(
+            region,
+            channel => load_at::<L, 4>(coefficients, channel),
+            |row, column, [per_dz, per_x, mean, constant]| {
+                let centred = L::load(x.at(row, column, channel)).sub(mean);
+                let dz = L::load(dz.at(row, column, channel));
+                let value = dz.fma(per_dz, centred.fma(per_x, constant));
+                let to = out.at(row, column, channel);
+                let value = if accumulate { value.add(L::load(to)) } else { value };
+                value.store(to);
             }
+        );
+    }
+}
+
+/// The vectors of one block of channels.
+#[inline(always)]
+unsafe fn load_at<L: Lanes, const N: usize>(values: [*const f32; N], channel: usize) -> [L; N] {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut loaded = [L::splat(0.0); N];
+        for (loaded, values) in loaded.iter_mut().zip(values) {
+            *loaded = L::load(values.add(channel));
         }
+        loaded
     }
 }
 
