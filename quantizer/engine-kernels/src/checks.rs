@@ -1,6 +1,7 @@
 //! The checked doors to the kernels: every slice is long enough before its pointer goes on.
 
 use super::elementwise::{Masked, Pixels, Read, Region, Term, Written};
+use super::transpose::Transposition;
 use super::{
     Ahead, Contraction, FREQUENCIES, Kernels, LANES, PANEL, SPAN, TILE, TileRow, WeightShape,
 };
@@ -80,6 +81,16 @@ impl Kernels {
         shape.check_bounds(a, b, c);
         // SAFETY: as above.
         unsafe { (self.contract)(shape, a.as_ptr(), b.as_ptr(), c.as_mut_ptr(), ahead) }
+    }
+
+    /// `out[c,r] = Σ source[r,c]`, in the sources' order.
+    pub fn transpose(&self, shape: &Transposition, sources: &[&[f32]], out: &mut [f32]) {
+        if shape.rows * shape.columns == 0 {
+            return;
+        }
+        shape.check(sources, out);
+        // SAFETY: as above.
+        unsafe { (self.transpose)(shape, sources, out.as_mut_ptr()) }
     }
 
     /// `out[f,t,c] = (Bᵀ d B)[f]` of the 6x6 pixels `d` under each tile.

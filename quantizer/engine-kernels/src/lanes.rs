@@ -28,6 +28,28 @@ pub(super) trait Lanes: Copy + Prefetch {
     unsafe fn where_positive(self, x: Self) -> Self;
     /// Adds each lane to a sum.
     unsafe fn add_to(self, sums: *mut f64);
+    /// Rows become columns.
+    #[inline(always)]
+    unsafe fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
+        let mut values = [[0.0; LANES]; LANES];
+        let mut columns = values;
+        // SAFETY: the trait's contract.
+        unsafe {
+            for (values, row) in values.iter_mut().zip(rows) {
+                row.store(values.as_mut_ptr());
+            }
+            for (r, values) in values.iter().enumerate() {
+                for (column, value) in columns.iter_mut().zip(values) {
+                    column[r] = *value;
+                }
+            }
+            let mut transposed = rows;
+            for (transposed, column) in transposed.iter_mut().zip(&columns) {
+                *transposed = Self::load(column.as_ptr());
+            }
+            transposed
+        }
+    }
 }
 
 /// Any processor. `FUSED` where its baseline has fused multiply-adds, as `AArch64`'s.
@@ -192,6 +214,45 @@ mod x86_64 {
                     _mm512_storeu_pd(at, sum);
                 }
             }
+        }
+        /// Pairs of rows, pairs of those, then quarters of registers, twice.
+        #[inline(always)]
+        unsafe fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
+            let mut pairs = rows;
+            let mut fours = rows;
+            let mut columns = rows;
+            // SAFETY: as above.
+            unsafe {
+                for i in (0..LANES).step_by(2) {
+                    pairs[i].0 = _mm512_unpacklo_ps(rows[i].0, rows[i + 1].0);
+                    pairs[i + 1].0 = _mm512_unpackhi_ps(rows[i].0, rows[i + 1].0);
+                }
+                for i in (0..LANES).step_by(4) {
+                    let [a, c] = [_mm512_castps_pd(pairs[i].0), _mm512_castps_pd(pairs[i + 2].0)];
+                    let [b, d] =
+                        [_mm512_castps_pd(pairs[i + 1].0), _mm512_castps_pd(pairs[i + 3].0)];
+                    fours[i].0 = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+                    fours[i + 1].0 = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+                    fours[i + 2].0 = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+                    fours[i + 3].0 = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+                }
+                for j in 0..4 {
+                    let [a, b, c, d] = [0, 4, 8, 12].map(|i| fours[i + j].0);
+                    let low = [
+                        _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b),
+                        _mm512_shuffle_f32x4::<0b01_00_01_00>(c, d),
+                    ];
+                    let high = [
+                        _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b),
+                        _mm512_shuffle_f32x4::<0b11_10_11_10>(c, d),
+                    ];
+                    columns[j].0 = _mm512_shuffle_f32x4::<0b10_00_10_00>(low[0], low[1]);
+                    columns[4 + j].0 = _mm512_shuffle_f32x4::<0b11_01_11_01>(low[0], low[1]);
+                    columns[8 + j].0 = _mm512_shuffle_f32x4::<0b10_00_10_00>(high[0], high[1]);
+                    columns[12 + j].0 = _mm512_shuffle_f32x4::<0b11_01_11_01>(high[0], high[1]);
+                }
+            }
+            columns
         }
     }
 

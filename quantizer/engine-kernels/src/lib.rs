@@ -14,6 +14,7 @@ mod lanes;
 mod memory;
 #[cfg(test)]
 mod tests;
+mod transpose;
 mod winograd;
 
 use std::sync::OnceLock;
@@ -26,6 +27,7 @@ use elementwise::{Masked, Read, Term, Written};
 pub use lanes::LANES;
 use lanes::Portable;
 pub use memory::Arena;
+pub use transpose::Transposition;
 pub use winograd::{FREQUENCIES, SPAN, TILE, TileRow, WeightShape};
 
 /// `n` rounded up to whole [`LANES`].
@@ -48,6 +50,7 @@ pub struct Kernels {
     norm_gradient: unsafe fn(Region, Written, [Read; 2], [*const f32; 4], bool),
     moments: unsafe fn(Region, Read, [*mut f64; 2]),
     mask: unsafe fn(Region, Written, Masked, [*mut f64; 3]),
+    transpose: unsafe fn(&Transposition, &[&[f32]], *mut f32),
 }
 
 /// A table of kernels whose entry points are compiled for the features: for each function its
@@ -70,6 +73,7 @@ macro_rules! kernels {
                 norm_gradient,
                 moments,
                 mask,
+                transpose,
             };
 
             kernels!(@entry $lanes, ($($features)?), [
@@ -95,6 +99,8 @@ macro_rules! kernels {
                     = elementwise::moments::<$lanes>;
                 mask(region: Region, dz: Written, masked: Masked, sums: [*mut f64; 3])
                     = elementwise::mask::<$lanes>;
+                transpose(shape: &Transposition, sources: &[&[f32]], out: *mut f32)
+                    = super::transpose::transpose::<$lanes>;
             ]);
         }
         use $module::TABLE as $table;

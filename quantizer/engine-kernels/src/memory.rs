@@ -76,13 +76,6 @@ impl Arena {
         self.len = len;
     }
 
-    /// Makes room for `len` values, all of them zero.
-    pub fn zeroed(&mut self, len: usize) -> &mut [f32] {
-        self.resize(len);
-        self.values_mut().fill(0.0);
-        self.values_mut()
-    }
-
     /// All values.
     #[must_use]
     pub fn values(&self) -> &[f32] {

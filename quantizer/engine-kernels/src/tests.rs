@@ -83,6 +83,34 @@ fn contractions_are_the_definition() {
     }
 }
 
+#[track_caller]
+fn check_transposition([rows, columns]: [usize; 2], sources: usize) {
+    let (start, from_row, to_row) = (3, columns + 5, rows + 2);
+    let shape = Transposition { start, rows, columns, from_row, to_row };
+    let values: Vec<Vec<f32>> =
+        (0..sources).map(|seed| noise(seed, start + rows * from_row)).collect();
+    let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
+    let mut expected = vec![7.0; columns * to_row];
+    for (r, c) in (0..rows).flat_map(|r| (0..columns).map(move |c| (r, c))) {
+        let at = start + r * from_row + c;
+        expected[c * to_row + r] = values.iter().map(|values| values[at]).sum();
+    }
+    for kernels in available() {
+        let mut found = vec![7.0; expected.len()];
+        kernels.transpose(&shape, &values, &mut found);
+        assert_eq!(found, expected, "{}: {shape:?}", kernels.name);
+    }
+}
+
+#[test]
+fn transpositions_are_the_definition() {
+    for rows in [1, 3, 16, 17, 32, 50] {
+        for columns in [1, 15, 16, 48, 51] {
+            (0..4).for_each(|sources| check_transposition([rows, columns], sources));
+        }
+    }
+}
+
 #[test]
 #[should_panic(expected = "past the end of b")]
 fn a_short_operand_is_refused() {

@@ -19,8 +19,6 @@ use crate::graph::{Graph, Node, NodeId, Op, Padding, ParameterKind};
 const SHARDS: usize = 16;
 /// Images of the smallest shard.
 const SHARD_IMAGES: usize = 4;
-/// Values of a block that is summed over shards.
-const REDUCE_VALUES: usize = 8192;
 
 /// What a step found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,7 +41,6 @@ pub struct TrainStep {
     pool: Pool,
     /// Sums over shards.
     sums: Vec<f64>,
-    weight_sums: Vec<f32>,
     origins: Vec<Origin>,
     gradients: Vec<Vec<f32>>,
 }
@@ -193,7 +190,6 @@ impl TrainStep {
         let layout = Layout::new(&program, shard_images, Keep::ForBackward);
         self.norm_uses = norm_uses(&program);
         self.origins = origins(graph, &program);
-        self.weight_sums = vec![0.0; layout.weight_values];
         let mut norms = vec![State::default(); program.norms.len()];
         for (state, norm) in norms.iter_mut().zip(&program.norms) {
             state.resize(program.tensors[norm.tensor].channels);
@@ -325,22 +321,17 @@ impl TrainStep {
 
     /// The gradient of each trained parameter over all shards, in their order.
     fn reduce(&mut self) {
-        let Self { shared, shards, weight_sums, origins, gradients, .. } = self;
-        let blocks = weight_sums.par_chunks_mut(REDUCE_VALUES).enumerate();
-        blocks.for_each(|(block, total)| {
-            let start = block * REDUCE_VALUES;
-            total.fill(0.0);
-            for shard in shards.iter() {
-                let sums = &shard.weights.values()[start..start + total.len()];
-                total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
-            }
-        });
+        let Self { shared, shards, origins, gradients, .. } = self;
         let gradients = gradients.par_iter_mut().zip(origins);
         gradients.for_each(|(gradient, origin)| match *origin {
             Origin::Weights(index) => {
                 if let Kind::Convolution(conv) = &shared.program.operations[index].kind {
-                    let sums = &weight_sums[shared.layout.weight_sums[index]..][..conv.sums()];
-                    conv.weight_gradient(sums, gradient);
+                    let start = shared.layout.weight_sums[index];
+                    let mut sums = [&[][..]; SHARDS];
+                    for (sums, shard) in sums.iter_mut().zip(shards.iter()) {
+                        *sums = &shard.weights.values()[start..start + conv.sums()];
+                    }
+                    conv.weight_gradient(&sums[..shards.len()], gradient);
                 }
             }
             Origin::Bias(index) => {

@@ -2,7 +2,7 @@
 
 use super::{Border, Geometry, panel_columns, panels};
 use resmcu_engine_kernels::{
-    AStrides, Ahead, Arena, BStrides, CStrides, Contraction, LANES, PANEL, kernels,
+    AStrides, Ahead, Arena, BStrides, CStrides, Contraction, PANEL, Transposition, kernels,
 };
 
 /// How a convolution's operands are read.
@@ -71,23 +71,29 @@ pub(super) fn pack_forward(
 ) {
     let Geometry { input: [.., inputs_padded], output: [.., n], kernel: [kh, kw], .. } = *geometry;
     let (columns, terms) = (panel_columns(n), kh * kw * inputs_padded);
-    let packed = packed.zeroed(panels(n) * terms * columns);
-    let taps = kh * kw;
+    let is_padded = inputs < inputs_padded || outputs < panels(n) * columns;
+    let packed = room(packed, panels(n) * terms * columns, is_padded);
+    let (taps, row) = (kh * kw, kh * kw * inputs);
     let of_panels = packed.chunks_exact_mut(terms * columns);
-    let weights = weights[..outputs * taps * inputs].chunks(columns * taps * inputs);
-    for (packed, weights) in of_panels.zip(weights) {
-        // A transposition, a cache line of inputs at a time.
-        for (tap, start) in (0..taps).flat_map(|t| (0..inputs).step_by(LANES).map(move |i| (t, i)))
-        {
-            let count = LANES.min(inputs - start);
-            let rows = &mut packed[(tap * inputs_padded + start) * columns..][..count * columns];
-            for (o, weights) in weights.chunks_exact(taps * inputs).enumerate() {
-                let weights = &weights[tap * inputs + start..][..count];
-                let column = rows.iter_mut().skip(o).step_by(columns);
-                column.zip(weights).for_each(|(to, weight)| *to = *weight);
-            }
+    for (packed, weights) in of_panels.zip(weights[..outputs * row].chunks(columns * row)) {
+        let rows = weights.len() / row;
+        for tap in 0..taps {
+            let start = tap * inputs;
+            let shape =
+                Transposition { start, rows, columns: inputs, from_row: row, to_row: columns };
+            let packed = &mut packed[tap * inputs_padded * columns..];
+            kernels().transpose(&shape, &[weights], packed);
         }
     }
+}
+
+/// Room for packed weights. Where there is padding, all is zero before weights come.
+fn room(packed: &mut Arena, len: usize, is_padded: bool) -> &mut [f32] {
+    packed.resize(len);
+    if is_padded {
+        packed.values_mut().fill(0.0);
+    }
+    packed.values_mut()
 }
 
 /// `[O,KH,KW,I]` to the kernels of the data gradient: for each phase in rows and in columns panels
@@ -103,7 +109,9 @@ pub(super) fn pack_backward(
     let columns = panel_columns(n);
     let all = phases(geometry, 0)
         .flat_map(|rows| phases(geometry, 1).map(move |columns| rows.taps * columns.taps));
-    let packed = packed.zeroed(all.sum::<usize>() * outputs_padded * panels(n) * columns);
+    let is_padded = outputs < outputs_padded || inputs < panels(n) * columns;
+    let len = all.sum::<usize>() * outputs_padded * panels(n) * columns;
+    let packed = room(packed, len, is_padded);
     let mut start = 0;
     for (ry, rows) in phases(geometry, 0).enumerate() {
         for (rx, phase) in phases(geometry, 1).enumerate() {

@@ -12,7 +12,7 @@ mod tests;
 mod winograd;
 
 use crate::graph::Padding;
-use resmcu_engine_kernels::{Ahead, Arena, LANES, PANEL};
+use resmcu_engine_kernels::{Ahead, Arena, LANES, PANEL, Transposition, kernels};
 
 /// The shapes of one convolution, channels padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,22 +276,15 @@ impl Convolution {
         }
     }
 
-    /// The gradient of the weights, `[O,KH,KW,I]`, from complete sums.
-    pub(super) fn weight_gradient(&self, sums: &[f32], dw: &mut [f32]) {
+    /// The gradient of the weights, `[O,KH,KW,I]`: the total of some [`Self::sums`], in their order.
+    pub(super) fn weight_gradient(&self, sums: &[&[f32]], dw: &mut [f32]) {
         let [inputs, outputs] = [self.geometry.input[2], self.geometry.output[2]];
         let [i, o] = self.channels;
-        let terms = dw.len() / o.max(1);
-        // A transposition, a cache line of inputs at a time.
-        for (tap, first) in (0..terms).step_by(i.max(1)).enumerate() {
-            for start in (0..i).step_by(LANES) {
-                let count = LANES.min(i - start);
-                let sums = &sums[(tap * inputs + start) * outputs..];
-                for (o, dw) in dw.chunks_exact_mut(terms).enumerate() {
-                    for (j, dw) in dw[first + start..][..count].iter_mut().enumerate() {
-                        *dw = sums[j * outputs + o];
-                    }
-                }
-            }
+        let to_row = dw.len() / o.max(1);
+        for tap in 0..to_row / i.max(1) {
+            let start = tap * inputs * outputs;
+            let shape = Transposition { start, rows: i, columns: o, from_row: outputs, to_row };
+            kernels().transpose(&shape, sums, &mut dw[tap * i..]);
         }
     }
 }

@@ -105,8 +105,8 @@ impl Case {
             convolution.backward_weights(x, dy, sums, accumulate, &mut scratch, ahead);
         }
         let mut dw = vec![f32::NAN; weights.len()];
-        convolution.weight_gradient(&sums, &mut dw);
-        dw.iter_mut().for_each(|dw| *dw *= 0.5);
+        convolution.weight_gradient(&[&sums, &sums], &mut dw);
+        dw.iter_mut().for_each(|dw| *dw *= 0.25);
         check_gradient(&weights, &dy, &dw, |weights| self.naive(weights, &x));
     }
 }
@@ -200,7 +200,7 @@ fn sums_of_the_weight_gradient_in_blocks_are_the_direct_ones() {
         let ahead = &mut Ahead::default();
         convolution.backward_weights(&x, &dy, &mut sums, false, &mut scratch, ahead);
         let mut dw = vec![f32::NAN; outputs * 9 * 33];
-        convolution.weight_gradient(&sums, &mut dw);
+        convolution.weight_gradient(&[&sums], &mut dw);
         dw
     };
     for (found, expected) in gradient(true).iter().zip(&gradient(false)) {
