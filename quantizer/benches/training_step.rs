@@ -9,6 +9,7 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use ndarray::Array4;
+use rayon::prelude::*;
 use resmcu_quantizer::engine::{Executor, Targets, TrainStep};
 use resmcu_quantizer::graph::{Graph, resnet};
 
@@ -72,13 +73,14 @@ impl Bench {
         let output = self.step.run(&mut self.graph, self.images.view(), &targets, 0.1);
         output.expect("a step");
         let parameters = self.graph.parameters_mut().into_iter().filter(|p| p.kind.is_trained());
-        let states = self.velocity.iter_mut().zip(self.step.gradients());
-        for (parameter, (velocity, gradient)) in parameters.zip(states) {
-            for ((w, v), g) in parameter.values.iter_mut().zip(velocity).zip(gradient) {
+        let parameters: Vec<_> = parameters.collect();
+        let states = self.velocity.par_iter_mut().zip(self.step.gradients());
+        parameters.into_par_iter().zip(states).for_each(|(parameter, (velocity, gradient))| {
+            for ((w, v), g) in parameter.values.into_iter().zip(velocity).zip(gradient) {
                 *v = 0.9 * *v + g + 1e-4 * *w;
                 *w -= 0.01 * *v;
             }
-        }
+        });
     }
 
     fn infer(&self) {
