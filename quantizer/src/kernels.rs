@@ -1,20 +1,29 @@
 //! Which kernel computes each convolution of a planned graph.
 //!
 //! Owns what every kernel costs for a layer in bytes of flash and of scratch memory; what it costs
-//! in instructions is `costs`'. Picks the fastest kernels that a flash budget allows. Knows nothing
-//! of how a kernel computes, and nothing of memory beyond the scratch that a kernel asks for.
+//! in instructions and cycles is `costs`', how often it reads its weights `walk`'s. Picks the
+//! kernels of least cost that a flash budget allows. Knows nothing of how a kernel computes, and
+//! nothing of memory beyond the scratch that a kernel asks for.
+//!
+//! The cost is in cycles of the core, where there is a table of them, else in instructions; and a
+//! board whose flash answers late waits for each word of weights that is read from it
+//! ([`Limits::flash_wait_states`]). Not modelled: that waits overlap with computing, the caches and
+//! prefetchers that some chips have before their flash, and waiting for instructions, which the
+//! inner loops of all kernels read again and again from a few hundred bytes.
 
 use crate::accumulator::accumulator_bound;
 use crate::plan::search::Memory;
 use crate::quantized::{Channels, QuantizedGraph, QuantizedOp, TensorId};
 use resmcu_int8_kernels::host::{HOST_KERNEL, HOST_KERNEL_NAME};
 use resmcu_int8_kernels::ops::conv2d;
-use resmcu_int8_kernels::packed::{self, Kernel, pixel_pairs_segments};
+use resmcu_int8_kernels::packed::{self, Kernel};
 use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::Isa;
 
 mod costs;
-use costs::Costs;
+mod walk;
+use costs::{Costs, Tables};
+use walk::{Walk, flash_loads};
 
 /// What a model file is packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +50,23 @@ pub struct Limits {
     pub scratch_bytes: usize,
     /// What arena and scratch may take together.
     pub memory: Memory,
+    /// Cycles that the core waits for each word of data that it loads from flash.
+    pub flash_wait_states: u32,
+}
+
+impl Limits {
+    /// A core with flash enough that answers at once, whole tensors, and the scratch memory that
+    /// the fastest kernels of ResNets for small images want.
+    #[must_use]
+    pub const fn none(isa: Isa) -> Self {
+        Self {
+            isa,
+            file_bytes: None,
+            scratch_bytes: 52 << 10,
+            memory: Memory::Whole,
+            flash_wait_states: 0,
+        }
+    }
 }
 
 /// The name of a kernel's number in a model file.
@@ -135,16 +161,74 @@ fn fit<T: TryFrom<usize> + Default + Copy, const N: usize>(numbers: [usize; N]) 
 pub struct Candidate {
     /// The kernel; none is the generic one.
     pub kernel: Option<Kernel>,
-    /// Instructions of one inference, estimated.
-    pub instructions: u64,
+    /// What one inference takes.
+    pub time: Time,
     /// Bytes of packed weights.
     pub weight_bytes: usize,
     /// Bytes of working memory.
     pub scratch_bytes: usize,
 }
 
-/// Every kernel of an instruction set that computes node `index`, the fastest first; empty where
-/// the node is not a convolution.
+impl Candidate {
+    /// Whether a model file calls its kernel by this number.
+    #[must_use]
+    pub fn is(&self, number: u16) -> bool {
+        Kernel::from_number(number) == self.kernel
+    }
+}
+
+/// What an inference, or a part of it, takes by the cost tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time {
+    /// Instructions.
+    pub instructions: u64,
+    /// Cycles of a core like the Cortex-M4, waiting for flash included; none for cores that have no
+    /// table of them.
+    pub cycles: Option<u64>,
+    /// Words of weights that are loaded from flash.
+    pub flash_loads: u64,
+    /// What choices are made by: the cycles, or the instructions and the waiting for flash.
+    pub cost: u64,
+}
+
+impl Time {
+    /// By counts without waiting, and the board's wait states.
+    fn new(instructions: u64, cycles: Option<u64>, flash_loads: u64, wait_states: u32) -> Self {
+        let waits = flash_loads * u64::from(wait_states);
+        let cycles = cycles.map(|cycles| cycles + waits);
+        let cost = cycles.unwrap_or(instructions + waits);
+        Self { instructions, cycles, flash_loads, cost }
+    }
+
+    /// What takes as much by every kernel, in instructions and in cycles of a core that has a table
+    /// of them.
+    pub(crate) fn of_any_kernel(isa: Isa, [instructions, cycles]: [u64; 2]) -> Self {
+        Self::new(instructions, Tables::of(isa).cycles.map(|_| cycles), 0, 0)
+    }
+
+    /// So many of it.
+    pub(crate) fn times(self, times: u64) -> Self {
+        Self {
+            instructions: times * self.instructions,
+            cycles: self.cycles.map(|cycles| times * cycles),
+            flash_loads: times * self.flash_loads,
+            cost: times * self.cost,
+        }
+    }
+
+    /// This and `other`.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            instructions: self.instructions + other.instructions,
+            cycles: self.cycles.zip(other.cycles).map(|(a, b)| a + b),
+            flash_loads: self.flash_loads + other.flash_loads,
+            cost: self.cost + other.cost,
+        }
+    }
+}
+
+/// Every kernel of an instruction set that computes node `index`, that of least cost first; empty
+/// where the node is not a convolution.
 #[must_use]
 pub fn candidates(graph: &QuantizedGraph, index: usize, limits: &Limits) -> Vec<Candidate> {
     candidates_by_rows(graph, index, limits, usize::MAX)
@@ -161,16 +245,16 @@ pub fn candidates_by_rows(
     let Some(layer) = Layer::of(graph, index) else { return vec![] };
     let groups = groups(&layer.window, rows);
     let of_group = |window: &Window| Layer { window: *window, ..layer };
-    let (costs, has_packed) = Costs::of(limits.isa);
-    let mut candidates = vec![in_groups(&groups, |window| generic(&of_group(window), costs))];
-    if has_packed {
-        let kernels =
-            Kernel::ALL.into_iter().filter(|&kernel| layer.takes(kernel) && costs.has(kernel));
-        let kernels = kernels.filter(|&kernel| !layer.wastes_bits(kernel));
-        let of = |kernel| in_groups(&groups, |w| packed(kernel, &of_group(w), costs, limits));
-        candidates.extend(kernels.map(of));
+    let tables = Tables::of(limits.isa);
+    let mut kernels = vec![None];
+    if limits.isa != Isa::Generic {
+        let has = |kernel| layer.takes(kernel) && tables.instructions.has(kernel);
+        let kernel = |kernel: &Kernel| has(*kernel) && !layer.wastes_bits(*kernel);
+        kernels.extend(Kernel::ALL.into_iter().filter(kernel).map(Some));
     }
-    candidates.sort_by_key(|candidate| candidate.instructions);
+    let of = |kernel| in_groups(&groups, |w| candidate(kernel, &of_group(w), &tables, limits));
+    let mut candidates: Vec<_> = kernels.into_iter().map(of).collect();
+    candidates.sort_by_key(|candidate| candidate.time.cost);
     candidates
 }
 
@@ -196,9 +280,9 @@ fn groups(window: &Window, rows: usize) -> Vec<(Window, u64)> {
 /// What a kernel costs for all groups together.
 fn in_groups(groups: &[(Window, u64)], cost: impl Fn(&Window) -> Candidate) -> Candidate {
     let mut all = cost(&groups[0].0);
-    all.instructions *= groups[0].1;
+    all.time = all.time.times(groups[0].1);
     for (window, count) in &groups[1..] {
-        all.instructions += count * cost(window).instructions;
+        all.time = all.time.and(cost(window).time.times(*count));
     }
     all
 }
@@ -243,7 +327,7 @@ fn only(
 }
 
 /// Which candidate of each layer: the fastest, and then, while they take too many bytes, the
-/// exchange that costs the fewest instructions for each byte that it saves.
+/// exchange that costs the least time for each byte that it saves.
 fn pick(table: &[Vec<Candidate>], budget: usize) -> Vec<usize> {
     let mut picks = vec![0; table.len()];
     let bytes = |picks: &[usize]| -> usize {
@@ -254,7 +338,7 @@ fn pick(table: &[Vec<Candidate>], budget: usize) -> Vec<usize> {
         let exchanges = picks.iter().zip(table).enumerate().flat_map(|(layer, (&pick, table))| {
             (pick + 1..table.len()).filter_map(move |other| {
                 let saved = table[pick].weight_bytes.checked_sub(table[other].weight_bytes)?;
-                let slower = table[other].instructions - table[pick].instructions;
+                let slower = table[other].time.cost - table[pick].time.cost;
                 (saved > 0).then_some((layer, other, slower as f64 / saved as f64))
             })
         });
@@ -264,58 +348,42 @@ fn pick(table: &[Vec<Candidate>], budget: usize) -> Vec<usize> {
     picks
 }
 
-fn generic(layer: &Layer<'_>, costs: &Costs) -> Candidate {
-    let window = &layer.window;
-    let outputs = window.positions() * usize::from(window.output[2]);
-    let [for_eight, for_each] = costs.generic;
-    Candidate {
-        kernel: None,
-        instructions: (outputs * (for_each + for_eight * window.patch_len() / 8)) as u64,
-        weight_bytes: conv2d::packed_len(window) / if layer.is_generic_int4() { 2 } else { 1 },
-        scratch_bytes: conv2d::scratch_len(window),
-    }
+/// A kernel for a layer, all its rows at once.
+fn candidate(
+    kernel: Option<Kernel>,
+    layer: &Layer<'_>,
+    tables: &Tables,
+    limits: &Limits,
+) -> Candidate {
+    let (window, costs) = (&layer.window, tables.instructions);
+    let (weight_bytes, scratch_bytes) = match kernel {
+        None => {
+            let bytes = conv2d::packed_len(window);
+            let bytes = if layer.is_generic_int4() { bytes / 2 } else { bytes };
+            (bytes, conv2d::scratch_len(window))
+        }
+        Some(kernel) => {
+            (4 * kernel.packed_words(window), scratch_bytes(kernel, window, costs, limits))
+        }
+    };
+    let walk = Walk::of(kernel, layer, costs, scratch_bytes);
+    let count = |costs: &Costs| costs.count(kernel, window, &walk) as u64;
+    let (instructions, cycles) = (count(costs), tables.cycles.map(count));
+    let loads = flash_loads(kernel, window, &walk) as u64;
+    let time = Time::new(instructions, cycles, loads, limits.flash_wait_states);
+    Candidate { kernel, time, weight_bytes, scratch_bytes }
 }
 
-fn packed(kernel: Kernel, layer: &Layer<'_>, costs: &Costs, limits: &Limits) -> Candidate {
-    let window = &layer.window;
+/// What a kernel is given within the limits.
+fn scratch_bytes(kernel: Kernel, window: &Window, costs: &Costs, limits: &Limits) -> usize {
     let least = 4 * kernel.scratch_words_min(window);
     let most = 4 * kernel.scratch_words_max(window);
-    let scratch_bytes = match kernel {
+    match kernel {
         // Of no use but for all of it, and on cores that compute more pixels at once.
         Kernel::PixelPairs if !costs.pixel_pairs.grows() || most > limits.scratch_bytes => least,
         _ => most.min(limits.scratch_bytes).max(least),
-    };
-    let pairs = kernel.tile_pairs(window);
-    let passes = pairs.div_ceil(kernel.tile_pairs_at_once(window, scratch_bytes / 4));
-    let instructions = match kernel {
-        Kernel::Direct16 => costs.direct16(window),
-        Kernel::Winograd4 => costs.winograd4(window, pairs, 0),
-        Kernel::Winograd4OnTheFly => costs.winograd4(window, pairs, passes),
-        Kernel::Winograd4Int4 => costs.winograd4(window, pairs, passes) + unpacking(window, passes),
-        Kernel::Polyphase2 => costs.polyphase2(window, pairs, 0),
-        Kernel::Polyphase2OnTheFly => costs.polyphase2(window, pairs, passes),
-        Kernel::Polyphase2Int4 => {
-            costs.polyphase2(window, pairs, passes) + unpacking(window, passes)
-        }
-        Kernel::PixelPairs => {
-            let segments = pixel_pairs_segments(window.patch_len(), layer.weights);
-            costs.pixel_pairs(window, segments, scratch_bytes == most)
-        }
-        Kernel::Dot8 => costs.dot8(window),
-        Kernel::Lanes8 => costs.lanes8(window),
-    };
-    let weight_bytes = 4 * kernel.packed_words(window);
-    Candidate {
-        kernel: Some(kernel),
-        instructions: instructions as u64,
-        weight_bytes,
-        scratch_bytes,
     }
 }
 
-/// Instructions that four bits cost over eight: twelve for each word of eight weights, on each
-/// pass over all weights.
-fn unpacking(window: &Window, passes: usize) -> usize {
-    let quads = usize::from(window.input[2]).div_ceil(4);
-    passes * usize::from(window.output[2]) / 2 * (9 * 12 * quads + 60)
-}
+#[cfg(test)]
+mod tests;

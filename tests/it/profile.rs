@@ -3,10 +3,15 @@
 //! Needs QEMU and what `cargo xtask boards` builds.
 
 use crate::devices::{IMAGE, firmware, images, two_pools};
+use crate::rings_on_boards::seeded;
+use crate::rng::Rng;
 use crate::suite;
 use resmcu_device_link::{
     Client, CortexM4, LinkError, Profile, Profiler, Qemu, Target, find_target, targets,
 };
+use resmcu_model_format::Isa;
+use resmcu_quantizer::kernels::{Limits, Packing, Time, candidates};
+use resmcu_quantizer::lower::lower_for;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use zerocopy::IntoBytes;
 
@@ -44,10 +49,48 @@ fn the_plugin_counts_what_every_board_counts() {
         assert!(works, "{}: {functions:?}", target.name);
         if target.core == "Cortex-M4" {
             let cycles: u64 = profile.cycles(CortexM4::default()).iter().sum();
-            let refills: u64 = profile.cycles(CortexM4 { refill: 3 }).iter().sum();
+            let refills: u64 =
+                profile.cycles(CortexM4 { refill: 3, ..CortexM4::default() }).iter().sum();
             assert!((all..4 * all).contains(&cycles), "{cycles} cycles of {all} instructions");
             let taken: u64 = profile.steps.iter().flatten().map(|block| block.taken).sum();
             assert!((cycles + 1..=cycles + taken).contains(&refills), "{taken} branches taken");
+        }
+    }
+}
+
+/// What the planner reckons for ResNet-8's convolutions on a Cortex-M4, against what is executed:
+/// at most 4 % apart, with and without waiting for flash. It knows no residuals, and of the loads
+/// only those of weights and their constants.
+#[test]
+fn cost_tables_are_near_what_is_counted() {
+    let (graph, input) = (seeded("resnet8", 8), Rng::new(9).bytes(32 * 32 * 3));
+    let target = find_target("qemu-mps2-an386").unwrap();
+    for flash_wait_states in [0, 5] {
+        let limits = Limits { flash_wait_states, ..Limits::none(Isa::Armv7em) };
+        let file = lower_for(&graph, Packing::Fastest(limits)).unwrap().file;
+        let (steps, profile) = profile(target, &file, &input);
+        let core = CortexM4 { flash_wait_states: flash_wait_states.into(), ..CortexM4::default() };
+        let cycles = profile.cycles(core);
+        let (mut reckoned, mut counted) = ([0; 3], [0; 3]);
+        for node in 0..steps.len() {
+            let Some(best) = candidates(&graph, node, &limits).into_iter().next() else { continue };
+            let Time { instructions, cycles: of_core, flash_loads, .. } = best.time;
+            for (sum, more) in
+                reckoned.iter_mut().zip([instructions, of_core.unwrap(), flash_loads])
+            {
+                *sum += more;
+            }
+            for (sum, more) in
+                counted.iter_mut().zip([steps[node], cycles[node], profile.flash_loads[node]])
+            {
+                *sum += more;
+            }
+        }
+        for (what, per_cent, index) in [("instructions", 4, 0), ("cycles", 4, 1), ("loads", 20, 2)]
+        {
+            let (reckoned, counted) = (reckoned[index], counted[index]);
+            let is_near = 100 * reckoned.abs_diff(counted) <= per_cent * counted;
+            assert!(is_near, "{flash_wait_states} wait states: {reckoned} {what} of {counted}");
         }
     }
 }

@@ -10,7 +10,7 @@ use resmcu_device_app::model_slots::HEADER_BYTES;
 use resmcu_device_link::probe::{WrittenModel, monitor};
 use resmcu_device_link::wire_protocol::CounterUnit;
 use resmcu_device_link::{
-    Client, Emulator, Firmware, LogLevel, LogLine, Qemu, Target, Updated, find_target,
+    Client, Emulator, Firmware, LogLevel, LogLine, Qemu, Target, Updated, find_target, hardware,
 };
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -121,4 +121,17 @@ fn the_real_image_is_flashed_by_a_probe_and_its_log_decoded() {
     assert_eq!(*lines.lock().unwrap(), [info(first), info("model ready".into())]);
     bench.check_runs(&model);
     check_answers(&mut bench.client);
+}
+
+/// Planning without an image goes by the table of boards, an image by its memory map.
+#[test]
+fn slots_are_as_large_as_the_memory_maps_say() {
+    for board in hardware() {
+        let path = format!("../firmware/boards/memory/{}.x", board.name);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let map = std::fs::read_to_string(path).unwrap();
+        let middle = map.split_once("_model_middle = ORIGIN(MODEL) + ").unwrap().1;
+        let kib: u64 = middle.split_once("K;").unwrap().0.parse().unwrap();
+        assert_eq!(board.slot_bytes + HEADER_BYTES as u64, kib << 10, "{}", board.name);
+    }
 }

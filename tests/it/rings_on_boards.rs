@@ -38,7 +38,7 @@ const IMAGES: usize = 50;
 
 /// The network for a core, within budgets.
 fn lowered(graph: &QuantizedGraph, isa: Isa, file_bytes: usize, memory: Memory) -> Vec<u8> {
-    let limits = Limits { isa, file_bytes: Some(file_bytes), scratch_bytes: 52 << 10, memory };
+    let limits = Limits { file_bytes: Some(file_bytes), memory, ..Limits::none(isa) };
     lower_for(graph, Packing::Fastest(limits)).unwrap().file
 }
 
@@ -153,7 +153,7 @@ pub(crate) fn resnet8_for(board: &str) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
 }
 
 /// A network of the zoo with seeded weights, calibrated on noise.
-fn seeded(network: &str, seed: u64) -> QuantizedGraph {
+pub(crate) fn seeded(network: &str, seed: u64) -> QuantizedGraph {
     let graph = resnet::by_name(network).unwrap().build(0).unwrap();
     let [height, width, channels] = graph.input_shape();
     let noise = Rng::new(seed).i8s(height * width * channels);

@@ -219,21 +219,27 @@ pub(crate) struct BoardData {
     pub(crate) name: &'static str,
     pub(crate) flash_bytes: u64,
     pub(crate) ram_bytes: u64,
+    /// Of the largest model that its first slot holds.
+    pub(crate) slot_bytes: u64,
+    /// Cycles that its core waits for a word of data from flash.
+    pub(crate) flash_wait_states: u32,
     /// The instruction set whose kernels its firmware has.
     pub(crate) isa: Isa,
 }
 
 impl From<&Target> for BoardData {
     fn from(target: &Target) -> Self {
-        let &Target { name, flash_bytes, ram_bytes, isa, triple, .. } = target;
-        Self { name, flash_bytes, ram_bytes, isa: kernels_of(isa, triple) }
+        let &Target { name, flash_bytes, ram_bytes, slot_bytes, flash_wait_states, .. } = target;
+        let isa = kernels_of(target.isa, target.triple);
+        Self { name, flash_bytes, ram_bytes, slot_bytes, flash_wait_states, isa }
     }
 }
 
 impl From<&Hardware> for BoardData {
     fn from(board: &Hardware) -> Self {
-        let &Hardware { name, flash_bytes, ram_bytes, isa, triple, .. } = board;
-        Self { name, flash_bytes, ram_bytes, isa: kernels_of(isa, triple) }
+        let &Hardware { name, flash_bytes, ram_bytes, slot_bytes, flash_wait_states, .. } = board;
+        let isa = kernels_of(board.isa, board.triple);
+        Self { name, flash_bytes, ram_bytes, slot_bytes, flash_wait_states, isa }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Models and networks as commands name them: a path, or a name of the zoo.
 
+use crate::commands::PackedFor;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::output::ModelName;
 use ndarray::Array4;
@@ -10,16 +11,11 @@ use resmcu_model_format::ModelFile;
 use resmcu_quantizer::calibrate::Ranges;
 use resmcu_quantizer::fold_batch_norm::fold;
 use resmcu_quantizer::graph::{Checkpoint, Graph, resnet};
-use resmcu_quantizer::kernels::Packing;
-use resmcu_quantizer::lower::lower_for;
 use resmcu_quantizer::pack_for_host::pack_for_host;
 use resmcu_quantizer::quantize::quantize;
 use resmcu_quantizer::quantized::QuantizedGraph;
 use std::path::Path;
 use zerocopy::IntoBytes;
-
-/// What helps where a model file becomes too large.
-pub(crate) const SMALLER: &str = "a larger --flash-budget or --ram-budget, or a smaller network";
 
 /// What reports say of weights that nobody trained.
 const SEEDED: &str = "weights seeded with 0, not trained";
@@ -137,11 +133,11 @@ impl Model {
 
     /// The model of `name`: a model file, or a network of the zoo with seeded weights.
     pub(crate) fn load(name: &str) -> Outcome<Self> {
-        Self::load_for(name, Packing::Generic)
+        Self::load_for(name, &PackedFor::ANY)
     }
 
     /// The same, a network of the zoo with its weights packed as `packing` says.
-    pub(crate) fn load_for(name: &str, packing: Packing) -> Outcome<Self> {
+    pub(crate) fn load_for(name: &str, packing: &PackedFor) -> Outcome<Self> {
         match load_for(name, packing)? {
             Named::Model(model) => Ok(model),
             Named::Float(_) => Err(Failure::input("this is a float checkpoint, not a model file")
@@ -153,10 +149,10 @@ impl Model {
 
 /// What `name` stands for, by the content of the file, or by the zoo.
 pub(crate) fn load(name: &str) -> Outcome<Named> {
-    load_for(name, Packing::Generic)
+    load_for(name, &PackedFor::ANY)
 }
 
-fn load_for(name: &str, packing: Packing) -> Outcome<Named> {
+fn load_for(name: &str, packing: &PackedFor) -> Outcome<Named> {
     let path = Path::new(name);
     if !path.exists() && !looks_like_a_path(name) {
         return seeded(name, packing).map(Named::Model);
@@ -193,11 +189,11 @@ fn looks_like_a_path(name: &str) -> bool {
 
 /// A network of the zoo with weights from seed 0, calibrated on noise: right in shape, memory and
 /// cost, and without any accuracy.
-fn seeded(name: &str, packing: Packing) -> Outcome<Model> {
+fn seeded(name: &str, packing: &PackedFor) -> Outcome<Model> {
     let graph = resnet::by_name(name)
         .and_then(|spec| spec.build(0))
         .or_fail("name a model file, a checkpoint, or one of these networks")?;
-    let lowered = lower_for(&on_noise(&graph)?, packing).or_fail(SMALLER)?;
+    let lowered = packing.lower(&on_noise(&graph)?)?;
     let mut model = Model::new(&lowered.file)?;
     model.origin = Some(SEEDED.to_owned());
     Ok(model)

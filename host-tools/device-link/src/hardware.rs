@@ -1,9 +1,24 @@
 //! The boards that a probe or a serial port reaches, as data.
 //!
 //! Owns what cannot be read from the firmware's image: the chip's name in probe-rs, how the chip
-//! says what it is, and the way that its firmware speaks. Where code and slots lie, the image says.
+//! says what it is, how long its flash takes, and the way that its firmware speaks. Where code and
+//! slots lie, the image says; how large a slot is stands here too, for planning without an image.
+//!
+//! How many cycles the core waits for a word of data from flash, with the clocks that the firmware
+//! in `firmware/boards` sets, and without a cache, since weights are many times what one holds:
+//! - nRF51822 at 16 MHz: the nRF51 Series Reference Manual 3.0 knows no wait states.
+//! - nRF52833 and nRF52840 at 64 MHz: 2, by their product specifications (CPU, `W_FLASH`).
+//! - STM32F446 at 168 MHz: 5 (RM0390, table 5). `embassy-stm32` leaves caches and prefetch off.
+//! - STM32H743, flash at 200 MHz in VOS1: 2 (RM0433, table 17), which are 4 of the core's 400 MHz.
+//! - RP2040: a word is a read by quad SPI of 8 clocks for the address, 4 of waiting and 8 for the
+//!   word, each 4 of the core's, as the second stage `boot2_w25q080` of `rp2040-boot2` sets it.
+//! - RP2350: a line of 8 bytes takes 12 clocks and 16, each 3 of the core's (the divider that its
+//!   boot ROM leaves): 42 for each of its words.
+//! - FE310-G002: words follow each other on one wire, at 8 of the core's cycles a bit: `sckdiv` is
+//!   3 after a reset, by its manual's chapter on SPI, and the firmware leaves it.
 
 use crate::error::LinkError;
+use resmcu_model_slots::HEADER_BYTES;
 
 /// One real board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +37,10 @@ pub struct Hardware {
     pub flash_bytes: u64,
     /// RAM, in bytes.
     pub ram_bytes: u64,
+    /// Size of the largest model that a slot holds, in bytes.
+    pub slot_bytes: u64,
+    /// Cycles that its core waits for a word of data from flash.
+    pub flash_wait_states: u32,
     /// How the chip says what it is; `None` where no word of it does.
     pub identity: Option<Identity>,
     /// Where its firmware serves the protocol, in words.
@@ -60,11 +79,24 @@ const fn board(
     name: &'static str,
     chip: &'static str,
     (core, isa, triple): (&'static str, &'static str, &'static str),
-    [flash_bytes, ram_bytes]: [u64; 2],
+    [flash_bytes, ram_bytes, slot]: [u64; 3],
+    flash_wait_states: u32,
     identity: Option<Identity>,
     line: &'static str,
 ) -> Hardware {
-    Hardware { name, core, isa, triple, chip, flash_bytes, ram_bytes, identity, line }
+    Hardware {
+        name,
+        core,
+        isa,
+        triple,
+        chip,
+        flash_bytes,
+        ram_bytes,
+        slot_bytes: slot - HEADER_BYTES as u64,
+        flash_wait_states,
+        identity,
+        line,
+    }
 }
 
 /// The serial port that the debugger on the board brings.
@@ -90,17 +122,35 @@ static HARDWARE: [Hardware; 8] = [
         "microbit-v1",
         "nRF51822_xxAA",
         ("Cortex-M0", "ARMv6-M", "thumbv6m-none-eabi"),
-        [256 * KIB, 16 * KIB],
+        [256 * KIB, 16 * KIB, 84 * KIB],
+        0,
         Identity::new(0xE000_ED00, 0xFFF0, 0xC200), // CPUID: part C20
         BRIDGE,
     ),
-    board("microbit-v2", "nRF52833_xxAA", M4, [512 * KIB, 128 * KIB], nordic(0x52833), BRIDGE),
-    board("nrf52840-dk", "nRF52840_xxAA", M4, [MIB, 256 * KIB], nordic(0x52840), BRIDGE),
+    board(
+        "microbit-v2",
+        "nRF52833_xxAA",
+        M4,
+        [512 * KIB, 128 * KIB, 128 * KIB],
+        2,
+        nordic(0x52833),
+        BRIDGE,
+    ),
+    board(
+        "nrf52840-dk",
+        "nRF52840_xxAA",
+        M4,
+        [MIB, 256 * KIB, 384 * KIB],
+        2,
+        nordic(0x52840),
+        BRIDGE,
+    ),
     board(
         "nucleo-f446re",
         "STM32F446RE",
         M4,
-        [512 * KIB, 128 * KIB],
+        [512 * KIB, 128 * KIB, 128 * KIB],
+        5,
         st(0xE004_2000, 0x421),
         BRIDGE,
     ),
@@ -108,7 +158,8 @@ static HARDWARE: [Hardware; 8] = [
         "nucleo-h743zi",
         "STM32H743ZI",
         ("Cortex-M7", "ARMv7E-M", "thumbv7em-none-eabihf"),
-        [2 * MIB, 512 * KIB],
+        [2 * MIB, 512 * KIB, 512 * KIB],
+        4,
         st(0x5C00_1000, 0x450),
         BRIDGE,
     ),
@@ -116,7 +167,8 @@ static HARDWARE: [Hardware; 8] = [
         "pico",
         "RP2040",
         ("Cortex-M0+", "ARMv6-M", "thumbv6m-none-eabi"),
-        [2 * MIB, 264 * KIB],
+        [2 * MIB, 264 * KIB, 768 * KIB],
+        80,
         raspberry(2),
         "UART0 on GPIO 0 and 1",
     ),
@@ -124,7 +176,8 @@ static HARDWARE: [Hardware; 8] = [
         "pico2",
         "RP235x",
         ("Cortex-M33", "ARMv8-M", "thumbv8m.main-none-eabihf"),
-        [4 * MIB, 520 * KIB],
+        [4 * MIB, 520 * KIB, 1536 * KIB],
+        42,
         raspberry(4),
         "UART0 on GPIO 0 and 1",
     ),
@@ -132,7 +185,8 @@ static HARDWARE: [Hardware; 8] = [
         "hifive1",
         "fe310-g002",
         ("RV32IMAC", "RV32IMC", "riscv32imc-unknown-none-elf"), // no `lr` and `sc`
-        [4 * MIB, 16 * KIB],
+        [4 * MIB, 16 * KIB, 1536 * KIB],
+        256,
         None,
         BRIDGE,
     ),

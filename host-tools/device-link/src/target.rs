@@ -26,6 +26,9 @@ pub struct Target {
     pub slot_bytes: u64,
     /// Its firmware can write its slots.
     pub updates: bool,
+    /// Cycles that its core waits for a word of data from flash: none where nothing is known of
+    /// waiting, as on emulated boards.
+    pub flash_wait_states: u32,
     /// What emulates it.
     pub emulator: Emulator,
 }
@@ -83,6 +86,7 @@ const AN385: Target = Target {
     slot_address: 0x2100_0000,
     slot_bytes: 12 * MIB - HEADER,
     updates: true,
+    flash_wait_states: 0,
     emulator: arm("mps2-an385"),
 };
 
@@ -97,6 +101,7 @@ const RV32IMC: Target = Target {
     slot_address: 0x8800_0000,
     slot_bytes: 64 * MIB - HEADER,
     updates: true,
+    flash_wait_states: 0,
     emulator: VIRT,
 };
 
@@ -171,6 +176,7 @@ static TARGETS: [Target; 11] = [
         slot_address: 0x1_6000,
         slot_bytes: 84 * KIB - HEADER,
         updates: true,
+        flash_wait_states: 0,
         emulator: arm("microbit"),
     },
     Target {
@@ -184,6 +190,7 @@ static TARGETS: [Target; 11] = [
         slot_address: 0x2050_0000,
         slot_bytes: 8 * MIB - HEADER,
         updates: false,
+        flash_wait_states: 0,
         emulator: Emulator { machine: "sifive_e", arguments: &["-bios", "none"], ..VIRT },
     },
     Target {

@@ -23,6 +23,8 @@ pub(crate) struct Counts {
     touched: Vec<usize>,
     /// The block that ran last.
     last: Option<usize>,
+    /// Loads from flash in the present section.
+    loads: u64,
     /// What the finished sections amount to.
     text: String,
 }
@@ -57,9 +59,15 @@ impl Counts {
         block.executed += 1;
     }
 
+    /// The block that runs loads `words` words from flash.
+    pub(crate) fn load(&mut self, words: u64) {
+        self.loads += words;
+    }
+
     /// Writes the present section down, blocks at the same place as one, and begins the next.
     fn end_section(&mut self) {
-        self.text.push_str("section\n");
+        let line = writeln!(self.text, "section {}", std::mem::take(&mut self.loads));
+        debug_assert!(line.is_ok(), "a string takes all");
         let blocks = &mut self.blocks;
         let place = |block: &Block| (block.start, block.end, block.instructions);
         self.touched.sort_by_key(|&number| place(&blocks[number]));

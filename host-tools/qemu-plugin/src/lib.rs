@@ -1,17 +1,20 @@
-//! A TCG plugin for QEMU: how often every instruction was executed, in sections.
+//! A TCG plugin for QEMU: how often every instruction was executed, in sections, and how much was
+//! loaded from flash.
 //!
-//! Arguments: `mark=ADDRESS` (hexadecimal, of a function) and `out=FILE`. A section ends and the
-//! next begins when the function at `mark` is entered; the firmware calls it to read its counter,
-//! so sections are the spans that the firmware itself measures. FILE is written when QEMU ends:
+//! Arguments: `mark=ADDRESS` (hexadecimal, of a function), `out=FILE`, and any number of
+//! `flash=START-END` (hexadecimal). A section ends and the next begins when the function at `mark`
+//! is entered; the firmware calls it to read its counter, so sections are the spans that the
+//! firmware itself measures. FILE is written when QEMU ends:
 //!
 //! ```text
-//! section
+//! section LOADS
 //! START END INSTRUCTIONS EXECUTED TAKEN
 //! ```
 //!
-//! with a line a translation block that ran in the section, in order of address: its first byte and
-//! the byte after its last in hexadecimal, its number of instructions, how often it ran, and how
-//! often something other than the byte after it followed.
+//! LOADS counts the loads of data from the given ranges, those of more than a word by their words;
+//! fetching an instruction is none. Then comes a line a translation block that ran in the section,
+//! in order of address: its first byte and the byte after its last in hexadecimal, its number of
+//! instructions, how often it ran, and how often something other than the byte after it followed.
 //!
 //! Owns the calls of QEMU's plugin interface (`qemu-plugin.h`), the few that its versions have in
 //! common; QEMU 7.2 is what it ran with. Does not know what an instruction is: whoever reads FILE
@@ -23,6 +26,7 @@ mod counts;
 
 use counts::Counts;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -59,6 +63,15 @@ unsafe extern "C" {
         registers: c_int,
         data: *mut c_void,
     );
+    fn qemu_plugin_register_vcpu_mem_cb(
+        instruction: *mut c_void,
+        callback: extern "C" fn(c_uint, u32, u64, *mut c_void),
+        registers: c_int,
+        accesses: c_int,
+        data: *mut c_void,
+    );
+    fn qemu_plugin_mem_size_shift(access: u32) -> c_uint;
+    fn qemu_plugin_mem_is_store(access: u32) -> bool;
     fn qemu_plugin_register_atexit_cb(
         id: Id,
         callback: extern "C" fn(Id, *mut c_void),
@@ -76,6 +89,7 @@ unsafe extern "C" {
 struct State {
     counts: Counts,
     mark: u64,
+    flash: Vec<Range<u64>>,
     out: PathBuf,
 }
 
@@ -101,13 +115,12 @@ pub unsafe extern "C" fn qemu_plugin_install(
         let text = unsafe { CStr::from_ptr(*arguments.add(index)) };
         text.to_string_lossy().into_owned()
     });
-    let (mut mark, mut out) = (None, None);
+    let (mut mark, mut out, mut flash) = (None, None, Vec::new());
     for text in texts {
         match text.split_once('=') {
-            Some(("mark", value)) => {
-                mark = u64::from_str_radix(value.trim_start_matches("0x"), 16).ok();
-            }
+            Some(("mark", value)) => mark = address(value),
             Some(("out", value)) => out = Some(PathBuf::from(value)),
+            Some(("flash", value)) => flash.extend(range(value)),
             _ => {}
         }
     }
@@ -116,7 +129,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
         unsafe { qemu_plugin_outs(c"resmcu: wants mark=ADDRESS,out=FILE\n".as_ptr()) };
         return 1;
     };
-    *state() = Some(State { counts: Counts::default(), mark, out });
+    *state() = Some(State { counts: Counts::default(), mark, flash, out });
     // SAFETY: `id` is this plugin's; the callbacks have the types of `qemu-plugin.h`.
     unsafe {
         qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
@@ -124,6 +137,18 @@ pub unsafe extern "C" fn qemu_plugin_install(
     }
     0
 }
+
+fn address(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).ok()
+}
+
+fn range(text: &str) -> Option<Range<u64>> {
+    let (start, end) = text.split_once('-')?;
+    Some(address(start)?..address(end)?)
+}
+
+/// No callback reads registers.
+const NO_REGISTERS: c_int = 0;
 
 /// A block was translated: it gets a number, which comes back each time it runs.
 extern "C" fn translated(_id: Id, block: Block) {
@@ -139,9 +164,36 @@ extern "C" fn translated(_id: Id, block: Block) {
     let is_mark = start == state.mark;
     let number = state.counts.add_block(start, end, instructions, is_mark);
     let data = std::ptr::without_provenance_mut(number);
-    const NO_REGISTERS: c_int = 0;
     // SAFETY: as above; `data` is a number that nobody takes for an address.
     unsafe { qemu_plugin_register_vcpu_tb_exec_cb(block, executed, NO_REGISTERS, data) };
+    if state.flash.is_empty() {
+        return;
+    }
+    // Of both kinds: QEMU 7.2 calls back for stores where only loads are asked for.
+    const ACCESSES: c_int = 3;
+    for index in 0..usize::try_from(instructions).unwrap_or(0) {
+        // SAFETY: as above, and the block has an instruction of this index.
+        unsafe {
+            let instruction = qemu_plugin_tb_get_insn(block, index);
+            let none = std::ptr::null_mut();
+            qemu_plugin_register_vcpu_mem_cb(instruction, accessed, NO_REGISTERS, ACCESSES, none);
+        }
+    }
+}
+
+/// An instruction accessed `address`.
+extern "C" fn accessed(_processor: c_uint, access: u32, address: u64, _data: *mut c_void) {
+    // SAFETY: `access` is what QEMU gave to this call.
+    if unsafe { qemu_plugin_mem_is_store(access) } {
+        return;
+    }
+    if let Some(State { counts, flash, .. }) = state().as_mut()
+        && flash.iter().any(|range| range.contains(&address))
+    {
+        // SAFETY: `access` is what QEMU gave to this call.
+        let shift = unsafe { qemu_plugin_mem_size_shift(access) };
+        counts.load(1 << shift.saturating_sub(2));
+    }
 }
 
 /// Block number `data` begins to run.

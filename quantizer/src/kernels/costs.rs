@@ -1,16 +1,24 @@
-//! What the kernels cost in instructions.
+//! What the kernels cost in instructions, and in cycles.
 //!
-//! Owns the cost table of every instruction set, by the loops of its code, and what those come to
-//! for a layer. Knows no graph and no budget.
+//! Owns the cost tables of every instruction set, by the loops of its code, and what those come to
+//! for a layer. Knows no graph and no budget, and memory that answers at once.
 
+use super::walk::Walk;
 use resmcu_int8_kernels::packed::Kernel;
 use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::Isa;
 
-/// Instructions of the kernels' loops.
+/// The tables of a core.
+pub(super) struct Tables {
+    pub(super) instructions: &'static Costs,
+    /// In cycles, for cores like the Cortex-M4.
+    pub(super) cycles: Option<&'static Costs>,
+}
+
+/// The kernels' loops, in instructions or in cycles.
 pub(super) struct Costs {
     /// The generic kernel: eight products, and an output.
-    pub(super) generic: [usize; 2],
+    generic: [usize; 2],
     /// Four channels of two tiles (or pixels) and two outputs.
     step: usize,
     /// The same where one pair of outputs is taken at a time, as with weights on the fly.
@@ -22,12 +30,17 @@ pub(super) struct Costs {
     winograd: [usize; 3],
     /// The same by phases.
     polyphase: [usize; 3],
+    /// Of both methods with weights on the fly: what comes with each pair of tiles for a pair of
+    /// outputs, and with each transform of the weights of such a pair.
+    on_the_fly: [[usize; 2]; 2],
     /// Two outputs of a pair of tiles, transformed back and stored: 64 and 16 places.
     outputs: [usize; 2],
-    /// Widening four bytes, and what comes with a patch.
-    patch: [usize; 2],
+    /// Widening four bytes, and what comes with a patch and with a row of it.
+    patch: [usize; 3],
     /// Two outputs of a pair of pixels.
     pixels: usize,
+    /// Eight weights of four bits that become bytes.
+    eight_nibbles: usize,
     /// Two pixels a product.
     pub(super) pixel_pairs: PixelPairs,
     /// Of dot products of sixteen bytes, where a core has them: a step of two pixels and four
@@ -57,34 +70,61 @@ impl PixelPairs {
     pub(super) const fn grows(&self) -> bool {
         self.words[2] > self.words[1]
     }
+
+    /// Words of two pixels at once, in the least scratch memory or in the most.
+    pub(super) const fn words_at_once(&self, has_most: bool) -> usize {
+        self.words[if has_most { 2 } else { 1 }]
+    }
 }
 
 /// By the lines of `arch/armv7em`.
 const ARMV7EM: Costs = Costs {
+    eight_nibbles: 12,
     generic: [22, 40],
     step: 10,
     step_alone: 10,
     sum: 4,
-    winograd: [72, 265, 890],
+    winograd: [72, 265, 855],
     polyphase: [45, 110, 240],
+    on_the_fly: [[90, 600], [120, 170]],
     outputs: [900, 180],
-    patch: [6, 60],
+    patch: [6, 60, 10],
     pixels: 30,
-    pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [29; 5]), byte: 8, outputs: [0, 85] },
+    pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [33; 5]), byte: 8, outputs: [0, 170] },
+    dot: None,
+    lanes: None,
+};
+
+/// The same in cycles of a Cortex-M4.
+const ARMV7EM_CYCLES: Costs = Costs {
+    eight_nibbles: 14,
+    generic: [30, 58],
+    step: 18,
+    step_alone: 18,
+    sum: 4,
+    winograd: [76, 300, 1017],
+    polyphase: [50, 130, 300],
+    on_the_fly: [[174, 1050], [205, 535]],
+    outputs: [1270, 272],
+    patch: [8, 80, 45],
+    pixels: 45,
+    pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [47; 5]), byte: 12, outputs: [0, 249] },
     dot: None,
     lanes: None,
 };
 
 /// By the lines of `arch/armv7m`, and what compilers make of the rest, as measured on ResNet-8.
 const ARMV7M: Costs = Costs {
+    eight_nibbles: 12,
     generic: [22, 43],
     step: 29,
     step_alone: 34,
     sum: 8,
     winograd: [84, 252, 2600],
     polyphase: [56, 290, 1300],
+    on_the_fly: [[0, 60]; 2],
     outputs: [1050, 210],
-    patch: [18, 100],
+    patch: [18, 100, 10],
     pixels: 70,
     pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [29; 5]), byte: 8, outputs: [0, 95] },
     dot: None,
@@ -93,14 +133,16 @@ const ARMV7M: Costs = Costs {
 
 /// The same of `arch/armv6m`.
 const ARMV6M: Costs = Costs {
+    eight_nibbles: 12,
     generic: [36, 52],
     step: 62,
     step_alone: 62,
     sum: 22,
     winograd: [200, 900, 4000],
     polyphase: [200, 1500, 3000],
+    on_the_fly: [[0, 60]; 2],
     outputs: [6700, 900],
-    patch: [24, 140],
+    patch: [24, 140, 10],
     pixels: 140,
     pixel_pairs: PixelPairs {
         words: [2; 3],
@@ -114,14 +156,16 @@ const ARMV6M: Costs = Costs {
 
 /// The same of `arch/rv32`.
 const RV32: Costs = Costs {
+    eight_nibbles: 12,
     generic: [32, 29],
     step: 43,
     step_alone: 52,
     sum: 6,
     winograd: [85, 445, 2900],
     polyphase: [56, 310, 1800],
+    on_the_fly: [[0, 60]; 2],
     outputs: [1400, 240],
-    patch: [18, 100],
+    patch: [18, 100, 10],
     pixels: 80,
     pixel_pairs: PixelPairs {
         words: [1, 2, 3],
@@ -139,20 +183,23 @@ const ARMV81M_MVE: Costs = Costs { dot: Some([14, 7, 34, 60]), ..ARMV7EM };
 /// By the lines of `arch/rv32v`; the rest as without vectors.
 const RV32V: Costs = Costs { lanes: Some([4, 20, 70, 250]), ..RV32 };
 
-impl Costs {
-    /// The costs of a core, and whether it has packed kernels at all.
-    pub(super) const fn of(isa: Isa) -> (&'static Self, bool) {
-        match isa {
-            Isa::Generic => (&ARMV7EM, false),
-            Isa::Armv7em => (&ARMV7EM, true),
-            Isa::Armv7m => (&ARMV7M, true),
-            Isa::Armv6m => (&ARMV6M, true),
-            Isa::Rv32 => (&RV32, true),
-            Isa::Armv81mMve => (&ARMV81M_MVE, true),
-            Isa::Rv32v => (&RV32V, true),
-        }
+impl Tables {
+    /// Those of a core; for every core those of one, which compare layers with each other.
+    pub(super) const fn of(isa: Isa) -> Self {
+        let (instructions, cycles) = match isa {
+            Isa::Generic => (&ARMV7EM, None),
+            Isa::Armv7em => (&ARMV7EM, Some(&ARMV7EM_CYCLES)),
+            Isa::Armv7m => (&ARMV7M, None),
+            Isa::Armv6m => (&ARMV6M, None),
+            Isa::Rv32 => (&RV32, None),
+            Isa::Armv81mMve => (&ARMV81M_MVE, None),
+            Isa::Rv32v => (&RV32V, None),
+        };
+        Self { instructions, cycles }
     }
+}
 
+impl Costs {
     /// Whether a core has what a kernel is made for.
     pub(super) fn has(&self, kernel: Kernel) -> bool {
         match kernel {
@@ -162,18 +209,59 @@ impl Costs {
         }
     }
 
+    /// All that a kernel (none: the generic one) does for a layer.
+    pub(super) fn count(&self, kernel: Option<Kernel>, window: &Window, walk: &Walk) -> usize {
+        let Walk { pairs, passes, .. } = *walk;
+        match kernel {
+            None => self.generic(window),
+            Some(Kernel::Direct16) => self.direct16(window),
+            Some(Kernel::Winograd4) => self.winograd4(window, pairs, 0),
+            Some(Kernel::Winograd4OnTheFly) => self.winograd4(window, pairs, passes),
+            Some(Kernel::Winograd4Int4) => {
+                self.winograd4(window, pairs, passes) + self.nibbles(window, passes)
+            }
+            Some(Kernel::Polyphase2) => self.polyphase2(window, pairs, 0),
+            Some(Kernel::Polyphase2OnTheFly) => self.polyphase2(window, pairs, passes),
+            Some(Kernel::Polyphase2Int4) => {
+                self.polyphase2(window, pairs, passes) + self.nibbles(window, passes)
+            }
+            Some(Kernel::PixelPairs) => self.pixel_pairs(window, walk),
+            Some(Kernel::Dot8) => self.dot8(window),
+            Some(Kernel::Lanes8) => self.lanes8(window),
+        }
+    }
+
+    /// Patches; for each output all of one.
+    fn generic(&self, window: &Window) -> usize {
+        let [for_eight, for_each] = self.generic;
+        let outputs = window.positions() * usize::from(window.output[2]);
+        outputs * (for_each + for_eight * window.patch_len() / 8)
+    }
+
+    /// What four bits cost over eight, on each pass over all weights.
+    fn nibbles(&self, window: &Window, passes: usize) -> usize {
+        let quads = usize::from(window.input[2]).div_ceil(4);
+        let pairs = usize::from(window.output[2]) / 2;
+        passes * pairs * (9 * self.eight_nibbles * quads + 60)
+    }
+
+    /// Pixels that vectors of output channels compute at once, and the outputs of a block.
+    pub(super) fn lanes(window: &Window) -> [usize; 2] {
+        if window.output[2] > 16 { [3, 32] } else { [6, 16] }
+    }
+
     /// Pixels, as many as are computed at once; for each block of outputs all bytes of the window.
-    pub(super) fn lanes8(&self, window: &Window) -> usize {
+    fn lanes8(&self, window: &Window) -> usize {
         let [byte, row, block, group] = self.lanes.unwrap_or_default();
         let outputs = usize::from(window.output[2]);
-        let [pixels, lanes] = if outputs > 16 { [3, 32] } else { [6, 16] };
+        let [pixels, lanes] = Self::lanes(window);
         let rows = usize::from(window.size[0]) * row;
         let products = window.patch_len() * (byte + 2 * pixels) + rows + block;
         window.positions().div_ceil(pixels) * (group + outputs.div_ceil(lanes) * products)
     }
 
     /// Pairs of pixels; for each four outputs of them all rows of the window.
-    pub(super) fn dot8(&self, window: &Window) -> usize {
+    fn dot8(&self, window: &Window) -> usize {
         let [step, row, outputs, pair] = self.dot.unwrap_or_default();
         let rows = usize::from(window.size[0]);
         let steps = (usize::from(window.size[1]) * usize::from(window.input[2])).div_ceil(16);
@@ -183,49 +271,60 @@ impl Costs {
     }
 
     /// Pairs of pixels; each widens its patches, and multiplies them for each pair of channels.
-    pub(super) fn direct16(&self, window: &Window) -> usize {
+    fn direct16(&self, window: &Window) -> usize {
         let rows = usize::from(window.size[0]);
         let words = usize::from(window.size[1]) * usize::from(window.input[2]).div_ceil(4);
-        let widen = 2 * (self.patch[1] + rows * (10 + self.patch[0] * words));
+        let [word, patch, row] = self.patch;
+        let widen = 2 * (patch + rows * (row + word * words));
         let products = usize::from(window.output[2]) / 2 * (self.pixels + self.step * rows * words);
         window.positions().div_ceil(2) * (60 + widen + products)
     }
 
     /// Pairs of tiles; each is transformed, and multiplied for each pair of channels. `passes`:
     /// how often all weights are transformed.
-    pub(super) fn winograd4(&self, window: &Window, pairs: usize, passes: usize) -> usize {
+    fn winograd4(&self, window: &Window, pairs: usize, passes: usize) -> usize {
         let quads = usize::from(window.input[2]).div_ceil(4);
         let outputs = usize::from(window.output[2]) / 2;
         let transform = (8 * self.winograd[0] + 2 * self.winograd[1]) * quads + 300;
         let step = if passes == 0 { self.step } else { self.step_alone };
         let products = outputs * (36 * (step * quads + self.sum) + self.outputs[0]);
-        pairs * (transform + products) + passes * outputs * (self.winograd[2] * quads + 60)
+        let times = [pairs * outputs, passes * outputs];
+        let fly = self.on_the_fly(0, times, self.winograd[2] * quads);
+        pairs * (transform + products) + fly
     }
 
     /// The same by phases.
-    pub(super) fn polyphase2(&self, window: &Window, pairs: usize, passes: usize) -> usize {
+    fn polyphase2(&self, window: &Window, pairs: usize, passes: usize) -> usize {
         let quads = usize::from(window.input[2]).div_ceil(4);
         let outputs = usize::from(window.output[2]) / 2;
         let transform = (8 * self.polyphase[0] + 2 * self.polyphase[1]) * quads + 300;
         let step = if passes == 0 { self.step } else { self.step_alone };
         let products = outputs * (25 * step * quads + 9 * self.sum + self.outputs[1]);
-        pairs * (transform + products) + passes * outputs * (self.polyphase[2] * quads + 60)
+        let times = [pairs * outputs, passes * outputs];
+        let fly = self.on_the_fly(1, times, self.polyphase[2] * quads);
+        pairs * (transform + products) + fly
+    }
+
+    /// What comes with weights on the fly, by method: `times` that a pair of outputs is computed for
+    /// a pair of tiles, and that its weights are transformed, each time for so much as `weights`.
+    fn on_the_fly(&self, method: usize, times: [usize; 2], weights: usize) -> usize {
+        let [[pair, transform], [tiles, passes]] = [self.on_the_fly[method], times];
+        if passes == 0 { 0 } else { tiles * pair + passes * (weights + transform) }
     }
 
     /// Four pixels at a time, or with the most scratch memory as many as there are registers for;
-    /// each widens its patch, and all are multiplied for each pair of channels. `groups`: how many
-    /// eights of weights have segments of 8, 4, 3, 2 and 1.
-    pub(super) fn pixel_pairs(&self, window: &Window, groups: [usize; 5], has_most: bool) -> usize {
-        let PixelPairs { words: [fewest, at_least, most], eights, byte, outputs } =
-            self.pixel_pairs;
+    /// each widens its patch, and all are multiplied for each pair of channels.
+    fn pixel_pairs(&self, window: &Window, walk: &Walk) -> usize {
+        let PixelPairs { words: [fewest, ..], eights, byte, outputs } = self.pixel_pairs;
+        let Walk { words, segments, .. } = *walk;
         let pairs = usize::from(window.output[2]).div_ceil(2);
         let pixel = 40 + byte * window.patch_len();
         let block = |words: usize| {
             let weights =
-                eights.1.iter().zip(groups).map(|(eight, n)| (eights.0 + eight * words) * n);
+                eights.1.iter().zip(segments).map(|(eight, n)| (eights.0 + eight * words) * n);
             weights.sum::<usize>() + pairs * (outputs[0] + outputs[1] * words)
         };
-        let (pixels, words) = (window.positions(), if has_most { most } else { at_least });
+        let pixels = window.positions();
         let (blocks, rest) = (pixels / (2 * words), pixels % (2 * words));
         let rest = if rest == 0 { 0 } else { block(rest.div_ceil(2).max(fewest)) };
         pixels * pixel + blocks * block(words) + rest

@@ -6,7 +6,7 @@
 
 use super::sums::sums_before_means;
 use super::{LowerError, Lowered, write};
-use crate::kernels::{Limits, Packing, choose};
+use crate::kernels::{Limits, Packing, Time, choose};
 use crate::plan::search::{Memory, Search};
 use crate::plan::{ordered, plan, plan_by};
 use crate::quantized::QuantizedGraph;
@@ -24,8 +24,8 @@ pub struct Point {
     pub lower_bound: usize,
     /// Bytes of scratch.
     pub scratch: usize,
-    /// Instructions of one inference, by the cost table.
-    pub instructions: u64,
+    /// What one inference takes, by the cost tables.
+    pub time: Time,
     /// Bytes of the model file.
     pub file: usize,
     /// Segments of more than one node.
@@ -53,8 +53,8 @@ pub fn curve(
         let streamed = streamed.count();
         let plan = plan_by(&graph, found.schedule)?;
         let (arena, lower_bound, scratch) = (plan.arena_bytes, plan.lower_bound, found.scratch);
-        let (instructions, file) = (found.instructions, besides + found.weight_bytes);
-        let point = Point { arena, lower_bound, scratch, instructions, file, streamed };
+        let (time, file) = (found.time, besides + found.weight_bytes);
+        let point = Point { arena, lower_bound, scratch, time, file, streamed };
         // What packs badly may be beaten by the one before.
         if curve.last().is_none_or(|last| arena + scratch < last.arena + last.scratch) {
             curve.push(point);

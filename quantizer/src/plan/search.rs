@@ -1,14 +1,14 @@
 //! Which schedule, and which kernels: the smallest memory, or the least time in a budget of memory.
 //!
 //! For every stretch of nodes and several numbers of rows at a time the walk counts the memory, and
-//! the cost table the instructions. A dynamic program over the ends of the segments then finds
+//! the cost tables the time. A dynamic program over the ends of the segments then finds
 //! the best chain: exactly, for the given order of the nodes, one number of rows a segment. The
 //! kernels are chosen for each such segment, under a limit of scratch memory that is tried in
 //! turn, and with a price for a byte of flash that is raised until the weights fit.
 
 use super::schedule::{Rhythm, Schedule, group};
 use super::segments::Segments;
-use crate::kernels::{Candidate, Limits, candidates_by_rows};
+use crate::kernels::{Candidate, Limits, Time, candidates_by_rows};
 use crate::quantized::QuantizedGraph;
 use resmcu_int8_kernels::packed::Kernel;
 use std::collections::BTreeSet;
@@ -30,8 +30,8 @@ const ROWS: [usize; 5] = [1, 2, 4, 8, usize::MAX];
 /// Nodes of the longest segment in a first search, whose result bounds the full one.
 const SHORT: usize = 10;
 
-/// Instructions of each run of a step besides its kernel's, and of each byte that moves.
-const RUN: u64 = 300;
+/// Instructions and cycles of each run of a step besides its kernel's, and of each byte that moves.
+const RUN: [u64; 2] = [300, 450];
 const MOVE: f64 = 0.6;
 
 /// How often the price of flash is halved between too low and too high.
@@ -48,8 +48,8 @@ pub struct Found {
     pub arena: usize,
     /// Bytes of scratch.
     pub scratch: usize,
-    /// Instructions of one inference, by the cost table.
-    pub instructions: u64,
+    /// What one inference takes, by the cost tables.
+    pub time: Time,
     /// Bytes of the convolutions' weights.
     pub weight_bytes: usize,
 }
@@ -60,6 +60,8 @@ pub struct Search<'g> {
     segments: Segments<'g>,
     /// By rows at a time and node.
     candidates: Vec<Vec<Vec<Candidate>>>,
+    /// Each run of a step besides its kernel.
+    run: Time,
 }
 
 /// What is asked for.
@@ -69,7 +71,7 @@ struct Wish {
     memory: usize,
     /// Bytes of scratch.
     scratch: usize,
-    /// Instructions that a byte of weights is worth.
+    /// What a byte of weights is worth, in units of cost.
     price: f64,
     /// Whether less memory is better than less time.
     least: bool,
@@ -97,7 +99,8 @@ impl<'g> Search<'g> {
             nodes().map(of).collect()
         };
         let candidates = ROWS.iter().map(by_rows).collect();
-        Self { graph, segments: Segments::new(graph), candidates }
+        let run = Time::of_any_kernel(limits.isa, RUN);
+        Self { graph, segments: Segments::new(graph), candidates, run }
     }
 
     /// The best schedule whose convolutions' weights have at most `weight_bytes`; none where there
@@ -121,7 +124,7 @@ impl<'g> Search<'g> {
             let Some(found) = self.within_flash(wish, weight_bytes) else { continue };
             let key = |f: &Found| {
                 let bytes = f.arena + f.scratch;
-                if least { (bytes as u64, f.instructions) } else { (f.instructions, bytes as u64) }
+                if least { (bytes as u64, f.time.cost) } else { (f.time.cost, bytes as u64) }
             };
             if best.as_ref().is_none_or(|best| key(&found) < key(best)) {
                 best = Some(found);
@@ -236,7 +239,7 @@ impl<'g> Search<'g> {
                 let height = group(self.graph, node, usize::MAX);
                 let runs = height.div_ceil(group(self.graph, node, rows)) as u64;
                 let kernel = self.pick(index, node, wish)?;
-                let cost = kernel.map_or(0.0, |c| wish.cost(c)) + (runs * RUN) as f64;
+                let cost = kernel.map_or(0.0, |c| wish.cost(c)) + (runs * self.run.cost) as f64;
                 sums.push(sums[node] + cost);
             }
             Some(sums)
@@ -260,7 +263,7 @@ impl<'g> Search<'g> {
             kernels: vec![(None, 0); nodes],
             arena: last.arena,
             scratch: 0,
-            instructions: 0,
+            time: self.run.times(0),
             weight_bytes: 0,
         };
         let (mut end, mut way) = (nodes, last);
@@ -271,7 +274,7 @@ impl<'g> Search<'g> {
                 if let Some(Some(kernel)) = self.pick(index, node, wish) {
                     found.kernels[node] = (kernel.kernel, kernel.scratch_bytes);
                     found.scratch = found.scratch.max(kernel.scratch_bytes);
-                    found.instructions += kernel.instructions;
+                    found.time = found.time.and(kernel.time);
                     found.weight_bytes += kernel.weight_bytes;
                 }
             }
@@ -281,23 +284,18 @@ impl<'g> Search<'g> {
                 _ => break,
             }
         }
-        found.instructions += self.overhead(&found.schedule);
-        found
-    }
-
-    /// Instructions besides the kernels': for each run of a step.
-    fn overhead(&self, schedule: &[Rhythm]) -> u64 {
-        let runs = |(node, rhythm): (usize, &Rhythm)| {
+        let runs = found.schedule.iter().enumerate().map(|(node, rhythm)| {
             let height = group(self.graph, node, usize::MAX);
             height.div_ceil(group(self.graph, node, rhythm.rows)) as u64
-        };
-        schedule.iter().enumerate().map(runs).sum::<u64>() * RUN
+        });
+        found.time = found.time.and(self.run.times(runs.sum()));
+        found
     }
 }
 
 impl Wish {
     fn cost(&self, candidate: &Candidate) -> f64 {
-        candidate.instructions as f64 + self.price * candidate.weight_bytes as f64
+        candidate.time.cost as f64 + self.price * candidate.weight_bytes as f64
     }
 }
 

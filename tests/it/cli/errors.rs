@@ -132,6 +132,16 @@ fn bad_targets() {
     let absent = "validate int8.rmcu -n 1 --target qemu-mps2-an386";
     check(&session, "bench int8.rmcu --target qemu-pdp11", 2, &["qemu-pdp11", "qemu-mps2-an386"]);
     check(&session, "analyze int8.rmcu --board pdp11", 2, &["pdp11"]);
+    // A budget that nobody gave is the slot's: 84 KiB without its header.
+    let slot = ["model file takes 27", "model slot of qemu-microbit holds 85,696"];
+    check(&session, "bench resnet20 --target qemu-microbit", 2, &slot);
+    check(
+        &session,
+        "analyze resnet20 --board microbit-v1",
+        2,
+        &["slot of microbit-v1 holds 85,696"],
+    );
+    check(&session, "plan resnet20 --target qemu-microbit --ram-budget least", 2, &["85696"]);
     let mut command = session.command(absent);
     command.env("RESMCU_FIRMWARE", session.path("nowhere"));
     check_command(command, absent, 2, &["nowhere", "cargo xtask boards"]);

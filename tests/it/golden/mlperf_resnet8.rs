@@ -9,7 +9,6 @@ use resmcu_quantizer::data::{Decoder, Source, Split};
 use resmcu_quantizer::import::tflite;
 use resmcu_quantizer::kernels::{Limits, Packing};
 use resmcu_quantizer::lower::{lower, lower_for};
-use resmcu_quantizer::plan::search::Memory;
 use resmcu_quantizer::quantized::QuantizedGraph;
 use std::path::Path;
 use zerocopy::IntoBytes;
@@ -25,7 +24,7 @@ fn graph(data: &Path) -> QuantizedGraph {
 
 /// The model with the fastest kernels of a core.
 pub(crate) fn packed_model_file(data: &Path, isa: Isa) -> Vec<u8> {
-    let limits = Limits { isa, file_bytes: None, scratch_bytes: 52 << 10, memory: Memory::Whole };
+    let limits = Limits::none(isa);
     lower_for(&graph(data), Packing::Fastest(limits)).unwrap().file
 }
 

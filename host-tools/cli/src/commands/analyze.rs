@@ -61,10 +61,10 @@ impl Analyze {
         let board = self.board.as_deref().map(find_board).transpose()?;
         if self.kernels {
             let target = self.board.as_deref().unwrap_or("every core");
-            let body = Choices::of(&self.model, target, &self.pack.limits(board))?;
+            let body = Choices::of(&self.model, target, &self.pack.packing(board))?;
             return Report { opening: body.opening(), body }.print(self.json.json);
         }
-        let model = Model::load_for(&self.model, self.pack.packing(board))?;
+        let model = Model::load_for(&self.model, &self.pack.packing(board))?;
         let file = model.file()?;
         let header = file.header();
         let layers = layers(&file)?;

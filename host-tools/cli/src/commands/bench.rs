@@ -42,6 +42,8 @@ struct Body {
     total: u64,
     per_mac: f64,
     modelled_cycles: Option<u64>,
+    /// What of these cycles is waiting.
+    flash_waits: Option<FlashWaits>,
     layers: Vec<Row>,
     functions: Vec<Function>,
     ram: Option<Ram>,
@@ -56,6 +58,15 @@ struct Row {
     macs: u64,
     count: u64,
     modelled_cycles: Option<u64>,
+}
+
+/// How the core waits for its flash.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct FlashWaits {
+    /// Words of data that are loaded from there.
+    loads: u64,
+    /// Cycles that each of them waits.
+    wait_states: u32,
 }
 
 /// Instructions that were executed in one function.
@@ -96,7 +107,7 @@ impl Bench {
         let on_host = self.on.target == "host";
         let layers = layers(&if on_host { model.host_file()? } else { model.file()? })?;
         let measured = Measured::of(&model, &self.on, self.profile)?;
-        let Measured { unit, counts, total, cycles, functions, ram, flash } = measured;
+        let Measured { unit, counts, total, cycles, flash_waits, functions, ram, flash } = measured;
         let macs = layers.iter().map(|layer| layer.macs).sum::<u64>();
         let body = Body {
             target: self.on.target.clone(),
@@ -106,6 +117,7 @@ impl Bench {
             total,
             per_mac: total as f64 / macs.max(1) as f64,
             modelled_cycles: cycles.as_ref().map(|cycles| cycles.iter().sum()),
+            flash_waits,
             layers: Row::all(layers, &counts, cycles.as_deref()),
             functions: if self.profile { functions } else { vec![] },
             ram,
@@ -148,6 +160,7 @@ pub(super) struct Measured {
     pub(super) total: u64,
     /// By step, where the core has a model.
     cycles: Option<Vec<u64>>,
+    flash_waits: Option<FlashWaits>,
     functions: Vec<Function>,
     ram: Option<Ram>,
     flash: Option<Flash>,
@@ -188,7 +201,7 @@ impl Measured {
         let profile = wants_profile(&place, profile)?;
         match on.start_profiled(model, profile)? {
             None => Self::on_host(model, &image),
-            Some(board) => Self::on(board, model, &image, &place),
+            Some(board) => Self::on(board, model, &image, (&place, on.wait_states()?)),
         }
     }
 
@@ -206,12 +219,25 @@ impl Measured {
                 fastest.iter_mut().zip(watch.nanoseconds).for_each(|(f, n)| *f = n.min(*f));
             }
         }
-        let total = fastest.iter().sum();
-        let (unit, counts) = ("nanoseconds", fastest);
-        Ok(Self { unit, counts, total, cycles: None, functions: vec![], ram: None, flash: None })
+        Ok(Self {
+            unit: "nanoseconds",
+            total: fastest.iter().sum(),
+            counts: fastest,
+            cycles: None,
+            flash_waits: None,
+            functions: vec![],
+            ram: None,
+            flash: None,
+        })
     }
 
-    fn on(mut board: Board, model: &Model, image: &[u8], place: &Place) -> Outcome<Self> {
+    /// On a board whose loads wait so many cycles for flash.
+    fn on(
+        mut board: Board,
+        model: &Model,
+        image: &[u8],
+        (place, wait_states): (&Place, u32),
+    ) -> Outcome<Self> {
         let counted = board.client.bench(&input(image))?;
         let memory = board.client.memory()?;
         let summary = board.client.summary();
@@ -239,13 +265,17 @@ impl Measured {
         let functions = profile.as_ref().map(Profile::functions).unwrap_or_default();
         let function = |f: FunctionCount| Function { name: f.name, instructions: f.instructions };
         let functions = functions.into_iter().map(function).collect();
-        let cycles =
-            profile.filter(|_| has_cycle_model(place)).map(|p| p.cycles(CortexM4::default()));
+        let profile = profile.filter(|_| has_cycle_model(place));
+        let core = CortexM4 { flash_wait_states: wait_states.into(), ..CortexM4::default() };
+        let cycles = profile.as_ref().map(|profile| profile.cycles(core));
+        let loads = profile.map(|profile| profile.flash_loads.iter().sum());
+        let flash_waits = loads.map(|loads| FlashWaits { loads, wait_states });
         Ok(Self {
             unit,
             counts: counted.steps,
             total: counted.total,
             cycles,
+            flash_waits,
             functions,
             ram,
             flash,
@@ -264,10 +294,14 @@ impl fmt::Display for Body {
         writeln!(f, "per MAC      {:.3} of {} MACs", self.per_mac, grouped(self.macs))?;
         if let Some(cycles) = self.modelled_cycles {
             let (all, per_mac) = (grouped(cycles), cycles as f64 / self.macs.max(1) as f64);
-            writeln!(
-                f,
-                "cycles       {all} modelled ({per_mac:.3} per MAC), no waiting for flash"
-            )?;
+            write!(f, "cycles       {all} modelled ({per_mac:.3} per MAC), ")?;
+            match self.flash_waits {
+                Some(FlashWaits { loads, wait_states }) if wait_states > 0 => {
+                    let loads = grouped(loads);
+                    writeln!(f, "{wait_states} of them for each of {loads} words from flash")?;
+                }
+                _ => writeln!(f, "no waiting for flash")?,
+            }
         }
         if let Some(ram) = &self.ram {
             write!(f, "RAM          {}", size(ram.total))?;

@@ -108,7 +108,7 @@ impl Flash {
     pub(crate) fn run(&self) -> Outcome {
         let (board, firmware) = self.at.firmware()?;
         let packing = self.pack.packing(Some(board.into()));
-        let model = self.model.as_deref().map(|name| Model::load_for(name, packing));
+        let model = self.model.as_deref().map(|name| Model::load_for(name, &packing));
         let model = model.transpose()?;
         let interrupt = Interrupt::listen_with([
             "the part that is being written is finished first; Ctrl-C again breaks it off",

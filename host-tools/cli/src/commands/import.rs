@@ -1,7 +1,7 @@
 //! `resmcu import`: networks of other tools become checkpoints or models of ours.
 
-use crate::failure::{Failure, OrFail, Outcome};
-use crate::model::{Model, SMALLER};
+use crate::failure::{Failure, Outcome};
+use crate::model::Model;
 use crate::output::{ModelName, Opening, Report, grouped, size, write_file};
 use crate::trust::{Trust, Trusted};
 use clap::{Args, ValueEnum};
@@ -10,7 +10,6 @@ use resmcu_quantizer::graph::{Checkpoint, Dtype, Normalization};
 use resmcu_quantizer::import::{
     FloatImport, Format, Options, Unfinished, onnx, state_dict, tflite,
 };
-use resmcu_quantizer::lower::lower_for;
 use resmcu_quantizer::quantization_aware::is_on_grids;
 use serde::Serialize;
 use std::fmt;
@@ -194,7 +193,7 @@ impl Import {
                 "int8 convolutions, fully connected layers, adds, poolings, softmax are supported",
             )
         })?;
-        let lowered = lower_for(&graph, self.pack.packing()?).or_fail(SMALLER)?;
+        let lowered = self.pack.packing()?.lower(&graph)?;
         let (model, trust) = self.trust.annotate(&Model::new(&lowered.file)?, None)?;
         let path = self.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.rmcu")));
         write_file(&path, model.bytes())?;

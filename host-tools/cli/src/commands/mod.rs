@@ -24,9 +24,12 @@ pub(crate) mod watch;
 use crate::device::{Board, BoardData, Place, Wishes, find_board};
 use crate::failure::{Failure, Outcome};
 use crate::model::Model;
+use crate::output::grouped;
 use resmcu_model_format::Isa;
 use resmcu_quantizer::kernels::{Limits, Packing};
+use resmcu_quantizer::lower::{LowerError, Lowered, lower_for};
 use resmcu_quantizer::plan::search::Memory;
+use resmcu_quantizer::quantized::QuantizedGraph;
 
 /// The choice of every report.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -53,9 +56,13 @@ pub(crate) struct Data {
 #[command(next_help_heading = "Packing")]
 pub(crate) struct Pack {
     /// The most bytes of the model file: where the fastest packing takes more, layers get smaller
-    /// and slower ones
+    /// and slower ones [default: what a model slot of the board holds]
     #[arg(long, value_name = "BYTES")]
     flash_budget: Option<usize>,
+    /// Cycles that the core waits for a word of weights from flash: where it waits long, kernels
+    /// that read fewer of them are faster [default: the board's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
+    flash_wait_states: Option<u32>,
     /// Bytes of working memory beyond which a kernel gets no more than its least
     #[arg(long, value_name = "BYTES", default_value_t = 52 << 10)]
     scratch_budget: usize,
@@ -76,22 +83,70 @@ fn memory(text: &str) -> Result<Memory, String> {
 }
 
 impl Pack {
-    /// Whether the model's size is limited.
-    pub(crate) fn has_budget(&self) -> bool {
-        self.flash_budget.is_some()
+    /// For a board, whose slot the model has to fit into where no budget says more, or for every
+    /// core.
+    pub(crate) fn packing(&self, board: Option<BoardData>) -> PackedFor {
+        let slot = |board: BoardData| usize::try_from(board.slot_bytes).unwrap_or(usize::MAX);
+        let limits = Limits {
+            isa: board.map_or(Isa::Generic, |board| board.isa),
+            file_bytes: self.flash_budget.or(board.map(slot)),
+            scratch_bytes: self.scratch_budget,
+            memory: self.ram_budget.unwrap_or(Memory::Whole),
+            flash_wait_states: self.wait_states(board),
+        };
+        let slot_of = board.filter(|_| self.flash_budget.is_none()).map(|board| board.name);
+        PackedFor { limits, slot_of }
     }
 
-    /// For the core of a board, or for every core.
-    pub(crate) fn packing(&self, board: Option<BoardData>) -> Packing {
-        Packing::Fastest(self.limits(board))
+    /// What loads of weights wait for flash.
+    fn wait_states(&self, board: Option<BoardData>) -> u32 {
+        let of_board = board.map_or(0, |board| board.flash_wait_states);
+        self.flash_wait_states.unwrap_or(of_board)
+    }
+}
+
+/// What a model is packed for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PackedFor {
+    pub(crate) limits: Limits,
+    /// The board whose slot limits the file.
+    slot_of: Option<&'static str>,
+}
+
+impl PackedFor {
+    /// Every core, by the generic kernels.
+    pub(crate) const ANY: Self = Self { limits: Limits::none(Isa::Generic), slot_of: None };
+
+    /// The model file of a graph.
+    pub(crate) fn lower(&self, graph: &QuantizedGraph) -> Outcome<Lowered> {
+        let lowered = lower_for(graph, Packing::Fastest(self.limits));
+        lowered.map_err(|error| self.failure(error))
     }
 
-    /// The same without the choice of kernels.
-    pub(crate) fn limits(&self, board: Option<BoardData>) -> Limits {
-        let isa = board.map_or(Isa::Generic, |board| board.isa);
-        let memory = self.ram_budget.unwrap_or(Memory::Whole);
-        let (file_bytes, scratch_bytes) = (self.flash_budget, self.scratch_budget);
-        Limits { isa, file_bytes, scratch_bytes, memory }
+    /// Why there is no model file, and what helps.
+    pub(crate) fn failure(&self, error: LowerError) -> Failure {
+        const SMALLER: &str = "a larger --flash-budget or --ram-budget, or a smaller network";
+        match (self.slot_of, error) {
+            (Some(board), LowerError::Budget { found, limit }) => {
+                let [found, limit] = [found, limit].map(|bytes| grouped(bytes as u64));
+                let failure = format!(
+                    "the model file takes {found} bytes at least, and a model slot of {board} \
+                     holds {limit}"
+                );
+                Failure::input(failure).help(
+                    "a smaller network, or a board with larger slots; `--flash-budget` plans for \
+                     more than this board has",
+                )
+            }
+            (Some(board), error @ LowerError::Budgets { .. }) => {
+                let help = format!(
+                    "a larger --ram-budget, a smaller network, or a board with larger model slots \
+                     than {board}"
+                );
+                Failure::input(error).help(help)
+            }
+            (_, error) => Failure::input(error).help(SMALLER),
+        }
     }
 }
 
@@ -107,13 +162,8 @@ pub(crate) struct PackFor {
 }
 
 impl PackFor {
-    /// Whether the model's size is limited.
-    pub(crate) fn has_budget(&self) -> bool {
-        self.pack.has_budget()
-    }
-
-    /// For the core of the board, or for every core.
-    pub(crate) fn packing(&self) -> Outcome<Packing> {
+    /// For the board, or for every core.
+    pub(crate) fn packing(&self) -> Outcome<PackedFor> {
         Ok(self.pack.packing(self.board.as_deref().map(find_board).transpose()?))
     }
 }
@@ -141,11 +191,20 @@ pub(crate) struct On {
 impl On {
     /// The model of this name, a network of the zoo packed for the target.
     fn load(&self, model: &str) -> Outcome<Model> {
-        let board = match (self.place()?, &self.board) {
-            (Place::Emulated(target), _) => Some(target.into()),
-            (_, board) => board.as_deref().map(find_board).transpose()?,
-        };
-        Model::load_for(model, self.pack.packing(board))
+        Model::load_for(model, &self.pack.packing(self.board_data()?))
+    }
+
+    /// The board that runs it, where that is known.
+    fn board_data(&self) -> Outcome<Option<BoardData>> {
+        match (self.place()?, &self.board) {
+            (Place::Emulated(target), _) => Ok(Some(target.into())),
+            (_, board) => board.as_deref().map(find_board).transpose(),
+        }
+    }
+
+    /// What loads from flash wait there.
+    fn wait_states(&self) -> Outcome<u32> {
+        Ok(self.pack.wait_states(self.board_data()?))
     }
 
     /// Where that is.

@@ -64,7 +64,7 @@ impl Plan {
         if self.curve {
             return self.draw_curve(board);
         }
-        let model = Model::load_for(&self.model, self.pack.packing(board))?;
+        let model = Model::load_for(&self.model, &self.pack.packing(board))?;
         let file = model.file()?;
         let header = file.header();
         let (arena, scratch) = (header.arena_bytes, header.scratch_bytes);
@@ -80,8 +80,8 @@ impl Plan {
     }
 
     fn draw_curve(&self, target: Option<BoardData>) -> Outcome {
-        let limits = self.pack.limits(target);
-        let body = curve::Curve::find(&self.model, &self.target, limits)?;
+        let packing = self.pack.packing(target);
+        let body = curve::Curve::find(&self.model, &self.target, &packing)?;
         if let Some(path) = &self.svg {
             body.draw(path, &self.model)?;
         }

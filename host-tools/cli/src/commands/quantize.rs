@@ -1,10 +1,11 @@
 //! `resmcu quantize`: from a float checkpoint to a model file.
 
+use super::PackedFor;
 use crate::accuracy::{Accuracy, Answers};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::images::Wanted;
 use crate::layer_errors::{LayerError, layer_errors};
-use crate::model::{Model, SMALLER, load_checkpoint};
+use crate::model::{Model, load_checkpoint};
 use crate::output::{Opening, Report, grouped, percent, size, table, write_file};
 use crate::progress::Stages;
 use crate::statistics::Paired;
@@ -14,8 +15,6 @@ use resmcu_quantizer::calibrate::Images;
 use resmcu_quantizer::data::{Dataset, Split};
 use resmcu_quantizer::fold_batch_norm::fold;
 use resmcu_quantizer::graph::Graph;
-use resmcu_quantizer::kernels::Packing;
-use resmcu_quantizer::lower::lower_for;
 use resmcu_quantizer::post_training::{
     Adaptive, BlockFit, Calibration, Choice, Mixed, PostTrainingError, Rounding, Sensitivity,
     Settings, Stage, post_training,
@@ -146,10 +145,10 @@ impl Quantize {
         let (images, start) = (Images::of(&calibration)?, Instant::now());
         let stages = Stages::default();
         let trained = is_on_grids(&graph);
-        self.agrees(trained)?;
+        self.agrees(trained, packing.limits.file_bytes.is_some())?;
         let mut sensitivities = Vec::new();
         if self.weights == Weights::Mixed {
-            let (measured, eight) = mixed(&graph, &images, packing, &stages)?;
+            let (measured, eight) = mixed(&graph, &images, &packing, &stages)?;
             (sensitivities, settings.eight_bit_layers) = (measured, eight);
         }
         let chosen = if trained {
@@ -165,7 +164,7 @@ impl Quantize {
         let is_four = |weights: &&LayerWeights| weights.bits == WeightBits::Four;
         let four_bit_layers = chosen.weights.iter().flatten().filter(is_four).count();
         let seconds = start.elapsed().as_secs_f64();
-        let lowered = lower_for(&quantized, packing).or_fail(SMALLER)?;
+        let lowered = packing.lower(&quantized)?;
         let learnt = (Path::new(&self.checkpoint), self.data.data.as_str());
         let (model, mut trusted) =
             self.trust.annotate(&Model::new(&lowered.file)?, Some(learnt))?;
@@ -211,7 +210,7 @@ impl Quantize {
     }
 
     /// Whether the arguments go with each other, and with a network whose grids were trained.
-    fn agrees(&self, trained: bool) -> Outcome {
+    fn agrees(&self, trained: bool, has_budget: bool) -> Outcome {
         if self.weights != Weights::Mixed {
             return Ok(());
         }
@@ -219,11 +218,12 @@ impl Quantize {
             let found = "the bits of these weights were chosen before they were trained";
             return Err(Failure::input(found).help("leave --weights away"));
         }
-        if self.pack.has_budget() {
+        if has_budget {
             return Ok(());
         }
         let found = "without a budget every layer keeps eight bits";
-        Err(Failure::input(found).help("say how large the model may be: --flash-budget BYTES"))
+        Err(Failure::input(found)
+            .help("say how large the model may be: --flash-budget BYTES, or --board"))
     }
 
     fn settings(&self) -> Settings {
@@ -250,12 +250,12 @@ impl Quantize {
 fn mixed(
     graph: &Graph,
     images: &Images,
-    packing: Packing,
+    packing: &PackedFor,
     stages: &Stages,
 ) -> Outcome<(Vec<Sensitivity>, Vec<String>)> {
     let progress = |stage, done, of| stages.at(name(stage), done, of);
     let mixed = Mixed::new(graph, images, &progress).map_err(refused)?;
-    let fits = |quantized: &QuantizedGraph| lower_for(quantized, packing).is_ok();
+    let fits = |quantized: &QuantizedGraph| packing.lower(quantized).is_ok();
     let eight = mixed.eight_bit_layers(fits).or_fail(OPERATORS)?;
     // Where nothing fits, the end says by how much: with four bits everywhere.
     Ok((mixed.sensitivities().to_vec(), eight.unwrap_or_default()))

@@ -4,8 +4,9 @@
 //! one where it follows another load or store whose result it does not need for its address; a
 //! store takes one, with a register as offset two; several registers one and one each; a branch
 //! that is taken waits for the pipeline; a division takes up to twelve, floating point up to
-//! fourteen; the rest takes one. Memory answers at once: wait states of flash and the effects of
-//! caches are not modelled, so this is a lower bound of a chip's cycles, for comparing code.
+//! fourteen; the rest takes one. RAM answers at once, flash after as many cycles as the model is told
+//! for each word of data. Waiting for instructions, and what caches and prefetchers (such as ST's
+//! ART) save or cost, is not modelled: this is for comparing code.
 
 use super::code::Code;
 use super::sections::Block;
@@ -18,11 +19,13 @@ pub struct CortexM4 {
     /// Cycles to refill the pipeline after a branch that is taken: 1 to 3, by the target's
     /// alignment and what is fetched early.
     pub refill: u64,
+    /// Cycles that a word of data from flash is late.
+    pub flash_wait_states: u64,
 }
 
 impl Default for CortexM4 {
     fn default() -> Self {
-        Self { refill: 2 }
+        Self { refill: 2, flash_wait_states: 0 }
     }
 }
 

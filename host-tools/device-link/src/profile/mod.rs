@@ -1,4 +1,5 @@
-//! Executed instructions by address: what the plugin of `qemu-plugin` counts while a board runs.
+//! Executed instructions by address, and loads from flash: what the plugin of `qemu-plugin` counts
+//! while a board runs.
 //!
 //! Owns the plugin's arguments, its file, and the matching of its sections with the spans that the
 //! board measured itself. Guarantees that both agree to the instruction, or says where they do not.
@@ -13,9 +14,10 @@ pub use sections::Block;
 
 use crate::client::Counted;
 use crate::error::LinkError;
-use crate::firmware::Firmware;
+use crate::firmware::{Firmware, Image};
 use code::Code;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use tempfile::TempPath;
 
@@ -24,12 +26,16 @@ pub struct Profiler {
     plugin: PathBuf,
     out: TempPath,
     code: Code,
+    /// Where code, constants and models lie.
+    flash: Vec<Range<u64>>,
 }
 
 /// What was executed in the spans that the device measured.
 pub struct Profile {
     /// Translation blocks that ran, a list a step: those of all its runs, one after another.
     pub steps: Vec<Vec<Block>>,
+    /// Words of data that each step loaded from flash: a load of less than a word is one, too.
+    pub flash_loads: Vec<u64>,
     code: Code,
 }
 
@@ -60,14 +66,20 @@ impl Profiler {
                 reason: error.to_string(),
             })?
             .into_temp_path();
-        Ok(Self { plugin, out, code })
+        let Image { segments, slots, .. } = firmware.image();
+        let segments = segments.iter().map(|(start, bytes)| *start..start + bytes.len() as u64);
+        let flash = segments.chain(slots.iter().cloned()).collect();
+        Ok(Self { plugin, out, code, flash })
     }
 
     /// What the emulator is started with.
     pub(crate) fn arguments(&self) -> [String; 2] {
         let path = |path: &std::path::Path| path.display().to_string().replace(',', ",,");
         let (plugin, out) = (path(&self.plugin), path(&self.out));
-        ["-plugin".into(), format!("{plugin},mark={:x},out={out}", self.code.mark)]
+        let ranges =
+            self.flash.iter().map(|range| format!(",flash={:x}-{:x}", range.start, range.end));
+        let ranges: String = ranges.collect();
+        ["-plugin".into(), format!("{plugin},mark={:x},out={out}{ranges}", self.code.mark)]
     }
 
     /// The counts of a bench, after its device ended: `counted` is what the device counted, and was
@@ -82,12 +94,15 @@ impl Profiler {
         let counts: Vec<u64> = counted.runs.iter().map(|&(_, count)| count).collect();
         let spans = sections::spans(sections, &counts, counted.requests).map_err(refuse)?;
         let mut steps = vec![Vec::new(); counted.steps.len()];
+        let mut flash_loads = vec![0; steps.len()];
         for (&(step, _), span) in counted.runs.iter().zip(spans) {
-            if let Some(step) = steps.get_mut(usize::from(step)) {
-                step.extend(span);
+            let step = usize::from(step);
+            if let (Some(blocks), Some(loads)) = (steps.get_mut(step), flash_loads.get_mut(step)) {
+                blocks.extend(span.blocks);
+                *loads += span.flash_loads;
             }
         }
-        Ok(Profile { steps, code: self.code })
+        Ok(Profile { steps, flash_loads, code: self.code })
     }
 }
 
@@ -112,9 +127,10 @@ impl Profile {
     /// Cycles that a Cortex-M4 would take for each step, by `model`.
     #[must_use]
     pub fn cycles(&self, model: CortexM4) -> Vec<u64> {
-        let step = |blocks: &Vec<Block>| -> u64 {
-            blocks.iter().map(|block| model.cycles(&self.code, block)).sum()
+        let step = |(blocks, &loads): (&Vec<Block>, &u64)| -> u64 {
+            let cycles: u64 = blocks.iter().map(|block| model.cycles(&self.code, block)).sum();
+            cycles + loads * model.flash_wait_states
         };
-        self.steps.iter().map(step).collect()
+        self.steps.iter().zip(&self.flash_loads).map(step).collect()
     }
 }

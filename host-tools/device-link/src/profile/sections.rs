@@ -15,23 +15,38 @@ pub struct Block {
     pub taken: u64,
 }
 
+/// What ran between two reads of the counter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Section {
+    /// Words that were loaded from flash.
+    pub(super) flash_loads: u64,
+    pub(super) blocks: Vec<Block>,
+}
+
+impl Section {
+    /// Its instructions.
+    fn length(&self) -> u64 {
+        self.blocks.iter().map(|block| block.instructions * block.executed).sum()
+    }
+}
+
 /// The section of two reads with nothing between them: the device reads its counter four times
 /// when it starts, and takes the distance of the last two for what a read costs.
 const EMPTY_SECTION: usize = 3;
 
 /// Reads the file that the plugin's header specifies.
-pub(super) fn parse(text: &str) -> Result<Vec<Vec<Block>>, String> {
-    let mut sections: Vec<Vec<Block>> = Vec::new();
+pub(super) fn parse(text: &str) -> Result<Vec<Section>, String> {
+    let mut sections: Vec<Section> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
-        if line == "section" {
-            sections.push(Vec::new());
-            continue;
-        }
         let bad = || format!("line {number} of the plugin's file: `{line}`");
-        let words: Vec<_> = line.split(' ').collect();
-        let &[start, end, instructions, executed, taken] = &words[..] else { return Err(bad()) };
         let address = |word: &str| u64::from_str_radix(word, 16).map_err(|_| bad());
         let count = |word: &str| word.parse().map_err(|_| bad());
+        if let Some(loads) = line.strip_prefix("section ") {
+            sections.push(Section { flash_loads: count(loads)?, blocks: vec![] });
+            continue;
+        }
+        let words: Vec<_> = line.split(' ').collect();
+        let &[start, end, instructions, executed, taken] = &words[..] else { return Err(bad()) };
         let block = Block {
             start: address(start)?,
             end: address(end)?,
@@ -39,14 +54,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Vec<Block>>, String> {
             executed: count(executed)?,
             taken: count(taken)?,
         };
-        sections.last_mut().ok_or_else(bad)?.push(block);
+        sections.last_mut().ok_or_else(bad)?.blocks.push(block);
     }
     Ok(sections)
-}
-
-/// Instructions of a section.
-fn length(section: &[Block]) -> u64 {
-    section.iter().map(|block| block.instructions * block.executed).sum()
 }
 
 /// The sections that are the last measured spans, of these counts: the device reads its counter
@@ -55,24 +65,24 @@ fn length(section: &[Block]) -> u64 {
 /// section, and where it waited for a request three. What a read costs is taken off as the device
 /// does.
 pub(super) fn spans(
-    mut sections: Vec<Vec<Block>>,
+    mut sections: Vec<Section>,
     counts: &[u64],
     requests: usize,
-) -> Result<Vec<Vec<Block>>, String> {
+) -> Result<Vec<Section>, String> {
     let few = format!("the plugin saw {} reads of the counter", sections.len().saturating_sub(1));
-    let empty = sections.get(EMPTY_SECTION).map(|section| length(section)).ok_or(few.clone())?;
+    let empty = sections.get(EMPTY_SECTION).map(Section::length).ok_or(few.clone())?;
     // After the last read there is one section, before it one that ends a run's begin-to-end.
     let mut at = sections.len().checked_sub(3).ok_or(few.clone())?;
     let (mut spans, mut waits) = (Vec::with_capacity(counts.len()), 0);
     for (index, &count) in counts.iter().enumerate().rev() {
-        let mut seen = length(&sections[at]).saturating_sub(empty);
+        let mut seen = sections[at].length().saturating_sub(empty);
         while seen != count {
             waits += 1;
             if waits > requests {
                 return Err(format!("span {index}: the device counted {count}, the plugin {seen}"));
             }
             at = at.checked_sub(2).ok_or(few.clone())?;
-            seen = length(&sections[at]).saturating_sub(empty);
+            seen = sections[at].length().saturating_sub(empty);
         }
         spans.push(std::mem::take(&mut sections[at]));
         if index > 0 {
@@ -88,15 +98,17 @@ mod tests {
     use super::*;
 
     /// A section of one block of that many instructions.
-    fn section(instructions: u64) -> Vec<Block> {
-        vec![Block { start: 0, end: 4, instructions, executed: 1, taken: 0 }]
+    fn section(instructions: u64) -> Section {
+        let block = Block { start: 0, end: 4, instructions, executed: 1, taken: 0 };
+        Section { flash_loads: 0, blocks: vec![block] }
     }
 
     #[track_caller]
     fn check(lengths: &[u64], counts: &[u64], requests: usize, expected: Option<&[u64]>) {
         let sections = lengths.iter().map(|&n| section(n)).collect();
         let found = spans(sections, counts, requests).ok();
-        let found: Option<Vec<u64>> = found.map(|spans| spans.iter().map(|s| length(s)).collect());
+        let found: Option<Vec<u64>> =
+            found.map(|spans| spans.iter().map(Section::length).collect());
         assert_eq!(found.as_deref(), expected, "{lengths:?}, {counts:?}, {requests}");
     }
 
@@ -118,9 +130,12 @@ mod tests {
     #[test]
     fn the_file_is_read_or_refused() {
         let block = Block { start: 0x400, end: 0x40e, instructions: 5, executed: 2, taken: 1 };
-        let expected = vec![vec![], vec![block]];
-        assert_eq!(parse("section\nsection\n400 40e 5 2 1\n"), Ok(expected));
-        for bad in ["400 40e 5 2 1", "section\n400 40e 5 2", "section\n400 40e 5 2 x"] {
+        let empty = Section { flash_loads: 7, blocks: vec![] };
+        let expected = vec![empty, Section { flash_loads: 0, blocks: vec![block] }];
+        assert_eq!(parse("section 7\nsection 0\n400 40e 5 2 1\n"), Ok(expected));
+        let bad =
+            ["400 40e 5 2 1", "section", "section 0\n400 40e 5 2", "section 0\n400 40e 5 2 x"];
+        for bad in bad {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -1,10 +1,10 @@
 //! `resmcu plan --curve`: which plans there are between the fastest and the smallest.
 
-use crate::failure::{OrFail, Outcome};
-use crate::model::{SMALLER, shape_of};
+use crate::commands::PackedFor;
+use crate::failure::Outcome;
+use crate::model::shape_of;
 use crate::output::{ModelName, Opening, grouped, size, table};
 use crate::plot::{self, Chart, Line, Scale};
-use resmcu_quantizer::kernels::Limits;
 use resmcu_quantizer::lower;
 use serde::Serialize;
 use std::fmt;
@@ -20,6 +20,7 @@ pub(super) struct Curve {
     origin: Option<String>,
     target: String,
     flash_budget: Option<usize>,
+    flash_wait_states: u32,
     curve: Vec<Point>,
 }
 
@@ -31,21 +32,25 @@ struct Point {
     lower_bound: usize,
     scratch: usize,
     modelled_instructions: u64,
+    /// Where the core has a table of them.
+    modelled_cycles: Option<u64>,
     model_file: usize,
     streamed_segments: usize,
 }
 
 impl Curve {
     /// The curve of a network of the zoo, or of a checkpoint.
-    pub(super) fn find(network: &str, target: &str, limits: Limits) -> Outcome<Self> {
+    pub(super) fn find(network: &str, target: &str, packing: &PackedFor) -> Outcome<Self> {
         let (graph, origin) = shape_of(network)?;
-        let points = lower::curve(&graph, limits, POINTS).or_fail(SMALLER)?;
+        let points = lower::curve(&graph, packing.limits, POINTS);
+        let points = points.map_err(|error| packing.failure(error))?;
         let point = |point: lower::Point| Point {
             ram: point.arena + point.scratch,
             arena: point.arena,
             lower_bound: point.lower_bound,
             scratch: point.scratch,
-            modelled_instructions: point.instructions,
+            modelled_instructions: point.time.instructions,
+            modelled_cycles: point.time.cycles,
             model_file: point.file,
             streamed_segments: point.streamed,
         };
@@ -53,7 +58,8 @@ impl Curve {
             network: network.to_owned(),
             origin,
             target: target.to_owned(),
-            flash_budget: limits.file_bytes,
+            flash_budget: packing.limits.file_bytes,
+            flash_wait_states: packing.limits.flash_wait_states,
             curve: points.into_iter().map(point).collect(),
         })
     }
@@ -63,9 +69,15 @@ impl Curve {
         Opening::of(ModelName { name: self.network.clone(), hash: "not written".to_owned() })
     }
 
-    /// Draws memory against instructions.
+    /// Whether time is in cycles.
+    fn has_cycles(&self) -> bool {
+        self.curve.iter().all(|point| point.modelled_cycles.is_some())
+    }
+
+    /// Draws memory against time.
     pub(super) fn draw(&self, path: &Path, network: &str) -> Outcome {
-        let at = |p: &Point| (p.ram as f64 / 1024.0, p.modelled_instructions as f64 / 1e6);
+        let time = |p: &Point| p.modelled_cycles.unwrap_or(p.modelled_instructions);
+        let at = |p: &Point| (p.ram as f64 / 1024.0, time(p) as f64 / 1e6);
         let mut points: Vec<(f64, f64)> = self.curve.iter().map(at).collect();
         points.reverse(); // by rising memory
         let name = match self.flash_budget {
@@ -74,7 +86,10 @@ impl Curve {
         };
         let chart = Chart {
             x: "arena and scratch, KiB".to_owned(),
-            y: "modelled instructions, millions".to_owned(),
+            y: format!(
+                "modelled {}, millions",
+                if self.has_cycles() { "cycles" } else { "instructions" }
+            ),
             scale: Scale::Log,
             lines: vec![Line { name, color: 0, faint: false, points }],
             mark: None,
@@ -85,13 +100,15 @@ impl Curve {
 
 impl fmt::Display for Curve {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let titles =
-            [">RAM", ">arena", ">bound", ">scratch", ">instructions (modelled)", ">model file"];
+        let mut titles = vec![">RAM", ">arena", ">bound", ">scratch", ">instructions (modelled)"];
+        titles.extend(self.has_cycles().then_some(">cycles (modelled)"));
+        titles.push(">model file");
         let mut rows = table(&titles);
         for point in &self.curve {
             let bytes = [point.ram, point.arena, point.lower_bound, point.scratch];
             let mut row: Vec<String> = bytes.iter().map(|&bytes| grouped(bytes as u64)).collect();
             row.push(grouped(point.modelled_instructions));
+            row.extend(point.modelled_cycles.map(grouped));
             row.push(grouped(point.model_file as u64));
             rows.add_row(row);
         }
@@ -102,6 +119,9 @@ impl fmt::Display for Curve {
         writeln!(f, "target       {}", self.target)?;
         if let Some(bytes) = self.flash_budget {
             writeln!(f, "flash        {} at most", size(bytes as u64))?;
+        }
+        if self.flash_wait_states > 0 {
+            writeln!(f, "flash waits  {} cycles for a word of weights", self.flash_wait_states)?;
         }
         writeln!(f, "any of them: `--ram-budget` with its RAM")
     }
