@@ -46,6 +46,9 @@ pub(super) fn edges() -> Vec<Case> {
             all,
         ),
         pool(&mut rng, [3, 3, 1], square(3, 1, [2, 2, 2, 2]), [5, 5]),
+        // More channels than are summed up at once, and one block of them.
+        pool(&mut rng, [3, 2, 67], square(2, 1, [1, 0, 0, 1]), all),
+        pool(&mut rng, [4, 4, 130], square(4, 4, [0; 4]), [-100, 100]),
         pool_of_sums(&mut rng, [1, 1, 1], all),
         pool_of_sums(&mut rng, [2, 1, 64], all), // ties
         pool_of_sums(&mut rng, [16, 16, 5], all),

@@ -4,17 +4,17 @@ use crate::ops::add::{LEFT_SHIFT, Usual};
 use crate::requantize::multiply_high_31;
 
 /// The shift of what is multiplied.
-const HEADROOM: u32 = 2;
+pub(crate) const HEADROOM: u32 = 2;
 
 /// One rescaling with a right shift of `e >= 1` as one floor, which `ops::add` explains.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Rescale {
-    multiplier: i32,
+pub(crate) struct Rescale {
+    pub(crate) multiplier: i32,
     /// `1 + 2^e + zero * 2^(e+1)`.
-    addend: i32,
+    pub(crate) addend: i32,
     /// `e + 1`.
-    shift: u32,
+    pub(crate) shift: u32,
 }
 
 impl Rescale {
@@ -38,10 +38,10 @@ impl Rescale {
 #[repr(C)]
 pub(crate) struct Sum {
     /// Shifted, with what makes it a half.
-    halved_offset: i32,
-    other_offset: i32,
-    other: Rescale,
-    output: Rescale,
+    pub(crate) halved_offset: i32,
+    pub(crate) other_offset: i32,
+    pub(crate) other: Rescale,
+    pub(crate) output: Rescale,
 }
 
 impl Sum {

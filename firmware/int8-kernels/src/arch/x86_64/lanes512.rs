@@ -25,7 +25,7 @@ use core::arch::x86_64::{
 const QUAD: usize = 4;
 
 /// The odd of sixteen lanes.
-const ODD: u16 = 0xaaaa;
+pub(super) const ODD: u16 = 0xaaaa;
 
 /// Forms, as constants that functions are made for.
 const NATIVE: u8 = Form::Native as u8;
@@ -33,7 +33,7 @@ const JOIN: u8 = Form::NativeJoin as u8;
 const TFLITE: u8 = Form::Tflite as u8;
 
 /// Puts each odd lane also into the even one before it (`VPSHUFD`'s 3, 3, 1, 1).
-const ODD_TO_EVEN: i32 = 0xf5;
+pub(super) const ODD_TO_EVEN: i32 = 0xf5;
 
 /// The constants of sixteen outputs in registers.
 pub(super) struct Vectors {

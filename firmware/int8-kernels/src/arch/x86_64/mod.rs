@@ -14,6 +14,7 @@ use core::arch::x86_64::__cpuid_count;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 cpufeatures::new!(has_avx512, "avx512f", "avx512bw", "avx512vl");
+cpufeatures::new!(has_avx512_dq, "avx512f", "avx512bw", "avx512dq");
 cpufeatures::new!(has_avx2, "avx2");
 
 /// What a processor was found to have: asked once, which in a virtual machine takes microseconds.
