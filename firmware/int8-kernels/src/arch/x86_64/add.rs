@@ -234,7 +234,9 @@ mod tests {
         });
         for (other_shift, output_shift) in [(-1, -1), (-1, -21), (-30, -1), (-30, -21)] {
             for output_offset in [-128, 127] {
-                ends.map(|end| check(Usual { other_shift, output_shift, output_offset, ..end }));
+                for end in ends {
+                    check(Usual { other_shift, output_shift, output_offset, ..end });
+                }
             }
         }
         check(Usual { other_multiplier: 0, output_multiplier: 0, ..usual });
