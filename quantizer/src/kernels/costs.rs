@@ -305,8 +305,8 @@ impl Costs {
         pairs * (transform + products) + fly
     }
 
-    /// What comes with weights on the fly, by method: `times` that a pair of outputs is computed for
-    /// a pair of tiles, and that its weights are transformed, each time for so much as `weights`.
+    /// What comes with weights on the fly, by method: `times` that a pair of outputs is computed
+    /// for a pair of tiles, and that its weights are transformed, each for so much as `weights`.
     fn on_the_fly(&self, method: usize, times: [usize; 2], weights: usize) -> usize {
         let [[pair, transform], [tiles, passes]] = [self.on_the_fly[method], times];
         if passes == 0 { 0 } else { tiles * pair + passes * (weights + transform) }

@@ -4,9 +4,9 @@
 //! one where it follows another load or store whose result it does not need for its address; a
 //! store takes one, with a register as offset two; several registers one and one each; a branch
 //! that is taken waits for the pipeline; a division takes up to twelve, floating point up to
-//! fourteen; the rest takes one. RAM answers at once, flash after as many cycles as the model is told
-//! for each word of data. Waiting for instructions, and what caches and prefetchers (such as ST's
-//! ART) save or cost, is not modelled: this is for comparing code.
+//! fourteen; the rest takes one. RAM answers at once, flash after as many cycles as the model is
+//! told for each word of data. Waiting for instructions, and what caches and prefetchers (such as
+//! ST's ART) save or cost, is not modelled: this is for comparing code.
 
 use super::code::Code;
 use super::sections::Block;
