@@ -67,12 +67,13 @@ pub fn curve(
 pub(super) fn lower(graph: &QuantizedGraph, limits: Limits) -> Result<Lowered, LowerError> {
     let (graph, _) = ordered(&sums_before_means(graph))?;
     let mut search = Search::new(&graph, &limits);
-    let (mut memory, mut weights) = (limits.memory, usize::MAX);
+    let (mut memory, mut weights, mut file_least) = (limits.memory, usize::MAX, 0);
     let file_limit = limits.file_bytes.unwrap_or(usize::MAX);
     for _ in 0..TRIES {
         let Some(found) = search.find(memory, weights) else { break };
         let plan = plan_by(&graph, found.schedule)?;
         let (file, weight_bytes) = write(&plan, Packing::Fastest(limits), &found.kernels)?;
+        file_least = file.len() - weight_bytes + search.weight_bytes_least();
         let excess = file.len().saturating_sub(file_limit);
         let bytes = plan.arena_bytes.next_multiple_of(ALIGNMENT as usize) + found.scratch;
         let fits = !matches!(limits.memory, Memory::AtMost(most) if bytes > most);
@@ -90,6 +91,7 @@ pub(super) fn lower(graph: &QuantizedGraph, limits: Limits) -> Result<Lowered, L
     let found = least.map_or(0, |least| least.arena + least.scratch);
     Err(match limits.memory {
         Memory::AtMost(limit) if found > limit => LowerError::Memory { found, limit },
+        _ if file_least > file_limit => LowerError::Budget { found: file_least, limit: file_limit },
         _ => LowerError::Budgets { found, limit: file_limit },
     })
 }

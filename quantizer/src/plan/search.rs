@@ -137,6 +137,13 @@ impl<'g> Search<'g> {
         best
     }
 
+    /// Bytes of the convolutions' weights that no choice of kernels is below.
+    #[must_use]
+    pub fn weight_bytes_least(&self) -> usize {
+        let whole = self.candidates.last().into_iter().flatten();
+        whole.filter_map(|all| all.iter().map(|c| c.weight_bytes).min()).sum()
+    }
+
     /// The plans that no other one beats in both memory and time, the fastest first.
     #[must_use]
     pub fn curve(&mut self, weight_bytes: usize, points: usize) -> Vec<Found> {

@@ -141,7 +141,7 @@ fn bad_targets() {
         2,
         &["slot of microbit-v1 holds 85,696"],
     );
-    check(&session, "plan resnet20 --target qemu-microbit --ram-budget least", 2, &["85696"]);
+    check(&session, "plan resnet20 --target qemu-microbit --ram-budget least", 2, &slot);
     let mut command = session.command(absent);
     command.env("RESMCU_FIRMWARE", session.path("nowhere"));
     check_command(command, absent, 2, &["nowhere", "cargo xtask boards"]);
