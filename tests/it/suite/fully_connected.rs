@@ -35,8 +35,18 @@ fn classifier(
 
 pub(super) fn edges() -> Vec<Case> {
     let mut rng = Rng::new(0xFC);
-    let shapes =
-        [([1, 1, 1], 1), ([1, 1, 64], 10), ([3, 2, 5], 7), ([1, 1, 13], 4), ([1, 1, 3], 33)];
+    // Beside the least, the ends of vectors and of unrolled loops, at any address.
+    let shapes = [
+        ([1, 1, 1], 1),
+        ([1, 1, 64], 10),
+        ([3, 2, 5], 7),
+        ([1, 1, 13], 4),
+        ([1, 1, 3], 33),
+        ([1, 1, 8], 2),
+        ([1, 1, 15], 5),
+        ([1, 1, 36], 3),
+        ([2, 3, 17], 8),
+    ];
     let mut cases = vec![];
     for (input, outputs) in shapes {
         for profile in [Profile::Native, Profile::Tflite] {

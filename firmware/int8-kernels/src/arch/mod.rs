@@ -73,6 +73,8 @@ pub(crate) mod passes {
     pub(crate) use super::model::add;
     #[cfg(not(resmcu_passes = "armv6m"))]
     pub(crate) use super::model::dot4;
+    #[cfg(resmcu_passes = "portable")]
+    pub(crate) use super::model::fully_connected;
     #[cfg(not(all(feature = "rvv", target_arch = "riscv32", target_os = "none")))]
     pub(crate) use super::model::lanes8;
     #[cfg(all(feature = "rvv", target_arch = "riscv32", target_os = "none"))]

@@ -1,6 +1,8 @@
 //! The inner loops in assembly for Armv6-M and Armv8-M's baseline.
 
 pub(crate) mod dot4;
+#[path = "../fully_connected.rs"]
+pub(crate) mod fully_connected;
 
 pub(crate) use super::portable::{direct16, pixel_pairs, polyphase2, winograd4};
 use crate::arch::block::{Block, Counts, Outputs};
@@ -33,6 +35,7 @@ mod assembly {
         include_str!("sums.s"),
         include_str!("outputs.s"),
         include_str!("dot4.s"),
+        include_str!("fully_connected.s"),
         options(raw)
     );
 }

@@ -4,6 +4,9 @@
 #[cfg(not(feature = "helium"))]
 pub(crate) mod add;
 pub(crate) mod direct16;
+#[cfg(not(feature = "helium"))]
+#[path = "../fully_connected.rs"]
+pub(crate) mod fully_connected;
 #[path = "../armv7m/pixel_pairs.rs"]
 pub(crate) mod pixel_pairs;
 pub(crate) mod polyphase2;
@@ -23,4 +26,8 @@ mod assembly {
         include_str!("winograd4.s"),
         options(raw)
     );
+
+    #[cfg(not(feature = "helium"))]
+    // SAFETY: as above.
+    core::arch::global_asm!(include_str!("fully_connected.s"), options(raw));
 }

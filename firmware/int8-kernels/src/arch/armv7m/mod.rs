@@ -1,5 +1,7 @@
 //! The passes in assembly for Armv7-M, and Armv8-M without DSP extension or FPU.
 
+#[path = "../fully_connected.rs"]
+pub(crate) mod fully_connected;
 #[path = "../inner.rs"]
 mod inner;
 pub(crate) mod pixel_pairs;
@@ -41,6 +43,7 @@ mod assembly {
         include_str!("winograd4_input.s"),
         include_str!("winograd4_columns.s"),
         include_str!("inputs.s"),
+        include_str!("fully_connected.s"),
         options(raw)
     );
 }

@@ -3,9 +3,16 @@
 #[path = "../add.rs"]
 pub(crate) mod add;
 pub(crate) mod dot8;
+#[path = "../fully_connected.rs"]
+pub(crate) mod fully_connected;
 
 #[expect(unsafe_code, reason = "brings in the assembly")]
 mod assembly {
     // SAFETY: defines functions, which keep the procedure call standard.
-    core::arch::global_asm!(include_str!("dot8.s"), include_str!("add.s"), options(raw));
+    core::arch::global_asm!(
+        include_str!("dot8.s"),
+        include_str!("add.s"),
+        include_str!("fully_connected.s"),
+        options(raw)
+    );
 }

@@ -13,6 +13,8 @@ pub(crate) mod add;
 pub(crate) mod dot4;
 #[cfg(not(all(feature = "helium", target_arch = "arm", target_os = "none")))]
 pub(crate) mod dot8;
+#[cfg(resmcu_passes = "portable")]
+pub(crate) mod fully_connected;
 #[cfg(not(target_os = "none"))]
 pub(crate) mod host;
 #[cfg(not(all(feature = "rvv", target_arch = "riscv32", target_os = "none")))]

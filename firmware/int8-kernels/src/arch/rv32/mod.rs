@@ -2,6 +2,10 @@
 
 #[path = "../inner.rs"]
 mod inner;
+// Vectors have their own.
+#[cfg(not(feature = "rvv"))]
+#[path = "../fully_connected.rs"]
+pub(crate) mod fully_connected;
 pub(crate) mod pixel_pairs;
 
 pub(crate) use super::portable::direct16;
@@ -35,23 +39,28 @@ pub(crate) mod polyphase2 {
 mod assembly {
     /// The assembler knows nothing of the target's extensions.
     macro_rules! assemble {
-        ($extensions:literal) => {
+        ($extensions:literal, $($file:literal),+) => {
             // SAFETY: defines functions, which keep the procedure call standard.
             core::arch::global_asm!(
                 ".option push",
                 concat!(".option arch, ", $extensions),
-                include_str!("sums.s"),
-                include_str!("outputs.s"),
-                include_str!("inputs.s"),
-                include_str!("pixel_pairs.s"),
+                $(include_str!($file),)+
                 ".option pop",
                 options(raw)
             );
         };
     }
 
+    macro_rules! assemble_all {
+        ($extensions:literal) => {
+            assemble!($extensions, "sums.s", "outputs.s", "inputs.s", "pixel_pairs.s");
+            #[cfg(not(feature = "rvv"))]
+            assemble!($extensions, "fully_connected.s");
+        };
+    }
+
     #[cfg(target_feature = "c")]
-    assemble!("+m, +c");
+    assemble_all!("+m, +c");
     #[cfg(not(target_feature = "c"))]
-    assemble!("+m");
+    assemble_all!("+m");
 }
