@@ -22,7 +22,7 @@ use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Words of a pair of outputs besides its weights: the constants of both channels.
-pub(super) const CONSTANTS: usize = 6;
+pub(crate) const CONSTANTS: usize = 6;
 
 /// Bytes of a channel's constants.
 const RECORD: usize = size_of::<NativeChannel>();
@@ -141,7 +141,7 @@ pub(crate) struct Stream<'a> {
 }
 
 /// A pair of output channels.
-#[cfg(not(resmcu_passes = "rv32"))]
+#[cfg(not(any(resmcu_passes = "rv32", resmcu_passes = "armv6m")))]
 pub(crate) struct Pair<'a> {
     /// What the profile stores of each of both.
     pub(crate) constants: &'a [[u32; CONSTANTS / 2]],
@@ -191,17 +191,23 @@ impl<'a> Stream<'a> {
         CONSTANTS + self.groups.div_ceil(4)
     }
 
+    /// Words of a pair.
+    #[cfg(not(resmcu_passes = "rv32"))]
+    pub(crate) fn pair_words(&self) -> usize {
+        self.header_words() + GROUP / 2 * self.groups
+    }
+
     /// All pairs as they lie in memory: `[header_words]` and `[groups][8][2]` bytes.
-    #[cfg(resmcu_passes = "rv32")]
+    #[cfg(any(resmcu_passes = "rv32", resmcu_passes = "armv6m"))]
     pub(crate) fn packed(&self) -> &'a [u32] {
         self.packed
     }
 
     /// One after another.
-    #[cfg(not(resmcu_passes = "rv32"))]
+    #[cfg(not(any(resmcu_passes = "rv32", resmcu_passes = "armv6m")))]
     pub(crate) fn pairs(&self) -> impl Iterator<Item = Pair<'a>> {
         let (header, groups) = (self.header_words(), self.groups);
-        self.packed.chunks_exact((header + GROUP / 2 * groups).max(1)).map(move |pair| {
+        self.packed.chunks_exact(self.pair_words().max(1)).map(move |pair| {
             let (header, weights) = pair.split_at_checked(header).unwrap_or_default();
             let (constants, segments) = header.split_at_checked(CONSTANTS).unwrap_or_default();
             Pair {

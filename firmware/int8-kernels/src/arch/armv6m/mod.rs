@@ -3,8 +3,9 @@
 pub(crate) mod dot4;
 #[path = "../fully_connected.rs"]
 pub(crate) mod fully_connected;
+pub(crate) mod pixel_pairs;
 
-pub(crate) use super::portable::{direct16, pixel_pairs, polyphase2, winograd4};
+pub(crate) use super::portable::{direct16, polyphase2, winograd4};
 use crate::arch::block::{Block, Counts, Outputs};
 use crate::arch::portable::outputs::Scale;
 use crate::packed::constants::Rounding;

@@ -9,7 +9,7 @@ pub(crate) mod direct16;
 pub(crate) mod inner;
 #[cfg(any(resmcu_passes = "armv6m", resmcu_passes = "portable"))]
 pub(crate) mod outputs;
-#[cfg(any(resmcu_passes = "armv6m", resmcu_passes = "portable"))]
+#[cfg(resmcu_passes = "portable")]
 pub(crate) mod pixel_pairs;
 pub(crate) mod polyphase2;
 pub(crate) mod winograd4;

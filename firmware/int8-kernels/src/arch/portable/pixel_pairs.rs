@@ -6,16 +6,13 @@ use crate::packed::pixel_pairs::{GROUP, Stream};
 /// Bits from the first pixel of a word to the second.
 const LANE: u32 = 16;
 
-/// Words of two pixels that are computed at once: the fewest and the most. On `Armv6-M` of one
-/// kind: its flash is scarce.
-pub(crate) const WORDS: [usize; 2] = if cfg!(resmcu_passes = "armv6m") { [2, 2] } else { [1, 3] };
+/// Words of two pixels that are computed at once: the fewest and the most.
+pub(crate) const WORDS: [usize; 2] = [1, 3];
 
 /// As `arch::pixel_pairs::outputs`, of `words` words.
 pub(crate) fn outputs(stream: &Stream<'_>, words: usize, x: &[u32], y: &mut [i8]) {
     match words {
-        #[cfg(not(resmcu_passes = "armv6m"))]
         1 => all::outputs::<1>(stream, x, y, sums),
-        #[cfg(not(resmcu_passes = "armv6m"))]
         3 => all::outputs::<3>(stream, x, y, sums),
         _ => all::outputs::<2>(stream, x, y, sums),
     }
@@ -24,9 +21,7 @@ pub(crate) fn outputs(stream: &Stream<'_>, words: usize, x: &[u32], y: &mut [i8]
 /// As `arch::pixel_pairs::widen`.
 pub(crate) fn widen(row: &[i8], words: usize, slots: &mut [u32], is_second: bool) {
     match words {
-        #[cfg(not(resmcu_passes = "armv6m"))]
         1 => all::widen::<1>(row, slots, is_second, LANE),
-        #[cfg(not(resmcu_passes = "armv6m"))]
         3 => all::widen::<3>(row, slots, is_second, LANE),
         _ => all::widen::<2>(row, slots, is_second, LANE),
     }
