@@ -118,6 +118,7 @@ pub(crate) const BOARDS: &[Board] = &[
     board("mps2-an386", "Cortex-M4", V7EM, "mps2-an385.x", &EMULATED, Emulated),
     board("mps2-an500", "Cortex-M7", V7EM, "mps2-an500.x", &EMULATED, Emulated),
     board("mps2-an505", "Cortex-M33", V8M, "mps2-an505.x", &EMULATED, Emulated),
+    board("mps3-an547-m4", "Cortex-M4 code on M55", V7EM, "mps3-an547.x", &EMULATED, Emulated),
     board("mps3-an547", "Cortex-M55", V8M, "mps3-an547.x", &EMULATED, Emulated),
     board("virt-rv32imc", "RV32IMC", IMC, "virt-rv32.x", &EMULATED, Emulated),
     board("virt-rv32imac", "RV32IMAC", IMAC, "virt-rv32.x", &EMULATED, Emulated),

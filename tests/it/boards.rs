@@ -99,6 +99,7 @@ every_operator_on! {
     mps2_an386: "qemu-mps2-an386";
     mps2_an500: "qemu-mps2-an500";
     mps2_an505: "qemu-mps2-an505";
+    mps3_an547_m4: "qemu-mps3-an547-m4";
     mps3_an547: "qemu-mps3-an547";
     virt_rv32imc: "qemu-virt-rv32imc";
     virt_rv32imac: "qemu-virt-rv32imac";

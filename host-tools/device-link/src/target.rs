@@ -90,6 +90,19 @@ const AN385: Target = Target {
     emulator: arm("mps2-an385"),
 };
 
+const AN547: Target = Target {
+    name: "qemu-mps3-an547",
+    core: "Cortex-M55",
+    isa: "ARMv8.1-M",
+    triple: "thumbv8m.main-none-eabihf",
+    feature: "board-mps3-an547",
+    flash_bytes: 512 * KIB,
+    slot_address: 0x6000_0000,
+    slot_bytes: 64 * MIB - HEADER,
+    emulator: arm("mps3-an547"),
+    ..AN385
+};
+
 const RV32IMC: Target = Target {
     name: "qemu-virt-rv32imc",
     core: "RV32IMC",
@@ -105,7 +118,7 @@ const RV32IMC: Target = Target {
     emulator: VIRT,
 };
 
-static TARGETS: [Target; 11] = [
+static TARGETS: [Target; 12] = [
     Target {
         name: "qemu-mps2-an385-m0",
         core: "Cortex-M0 code on Cortex-M3",
@@ -145,17 +158,14 @@ static TARGETS: [Target; 11] = [
         ..AN385
     },
     Target {
-        name: "qemu-mps3-an547",
-        core: "Cortex-M55",
-        isa: "ARMv8.1-M",
-        triple: "thumbv8m.main-none-eabihf",
-        feature: "board-mps3-an547",
-        flash_bytes: 512 * KIB,
-        slot_address: 0x6000_0000,
-        slot_bytes: 64 * MIB - HEADER,
-        emulator: arm("mps3-an547"),
-        ..AN385
+        name: "qemu-mps3-an547-m4",
+        core: "Cortex-M4 code on Cortex-M55",
+        isa: "ARMv7E-M",
+        triple: "thumbv7em-none-eabihf",
+        feature: "board-mps3-an547-m4",
+        ..AN547
     },
+    AN547,
     RV32IMC,
     Target {
         name: "qemu-virt-rv32imac",

@@ -15,7 +15,7 @@ boards! {
     mps2_an385: "board-mps2-an385-m0", "board-mps2-an385", "board-mps2-an386";
     mps2_an500: "board-mps2-an500";
     mps2_an505: "board-mps2-an505";
-    mps3_an547: "board-mps3-an547";
+    mps3_an547: "board-mps3-an547-m4", "board-mps3-an547";
     virt_rv32: "board-virt-rv32imc", "board-virt-rv32imac", "board-virt-rv32v";
     microbit: "board-microbit";
     sifive_e: "board-sifive-e";

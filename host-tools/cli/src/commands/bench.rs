@@ -166,9 +166,9 @@ pub(super) struct Measured {
     flash: Option<Flash>,
 }
 
-/// Whether modelled cycles are of this target's core; a chip counts its own.
+/// Whether modelled cycles are of the core that this target's code is for; a chip counts its own.
 fn has_cycle_model(place: &Place) -> bool {
-    matches!(place, Place::Emulated(target) if target.core == "Cortex-M4")
+    matches!(place, Place::Emulated(target) if target.core.starts_with("Cortex-M4"))
 }
 
 /// Times every step, all its rows together.
