@@ -217,14 +217,29 @@ impl Requantize for Tflite {
     }
 }
 
-/// TensorFlow Lite's `MultiplyByQuantizedMultiplier` with double rounding.
+/// TensorFlow Lite's `MultiplyByQuantizedMultiplier` with double rounding; `multiplier` is not
+/// negative.
 // On `Armv6-M`, where it calls a function anyway, it is one: its flash is scarce.
 #[cfg_attr(all(target_arch = "arm", not(target_has_atomic = "32")), inline(never))]
 #[cfg_attr(not(all(target_arch = "arm", not(target_has_atomic = "32"))), inline)]
 #[must_use]
 pub fn multiply_by_quantized_multiplier(x: i32, multiplier: i32, shift: i32) -> i32 {
+    #[cfg(all(target_arch = "arm", not(target_has_atomic = "32")))]
+    use doubling_high_mul_by_halves as doubling_high_mul;
     let x = x.wrapping_shl(shift.max(0).unsigned_abs());
     rounding_divide_by_pot(doubling_high_mul(x, multiplier), shift.min(0).unsigned_abs())
+}
+
+/// [`doubling_high_mul`] for `b >= 0`, for `Armv6-M`: five products of 32 bits.
+///
+/// Below zero it divides `p + 1 - 2^30` by `2^31` towards zero, which is `floor((p + 2^30) / 2^31)`
+/// as it is above. Of `p = 2^32 h + l` that is `2 h + floor((l + 2^30) / 2^31)`.
+#[cfg(any(test, all(target_arch = "arm", not(target_has_atomic = "32"))))]
+#[inline]
+fn doubling_high_mul_by_halves(a: i32, b: i32) -> i32 {
+    let low = a.wrapping_mul(b).cast_unsigned();
+    let rounded = ((low >> 30) + 1) >> 1;
+    multiply_high_31_by_halves(a, b).wrapping_mul(2).wrapping_add(rounded.cast_signed())
 }
 
 /// gemmlowp's `SaturatingRoundingDoublingHighMul`: `round(a * b / 2^31)`, ties towards zero below
@@ -245,7 +260,7 @@ pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
 #[inline]
 #[must_use]
 pub fn rounding_divide_by_pot(x: i32, exponent: u32) -> i32 {
-    let mask = ((1_i64 << (exponent & 31)) - 1) as i32;
+    let mask = ((1_u32 << (exponent & 31)) - 1).cast_signed();
     let threshold = (mask >> 1) + i32::from(x < 0);
     x.wrapping_shr(exponent) + i32::from((x & mask) > threshold)
 }
@@ -286,12 +301,17 @@ mod tests {
 
     #[test]
     fn four_short_products_are_a_long_one() {
-        let ends = [0, 1, 2, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x7fff_0000, 0x7fff_ffff];
-        let negative = ends.map(|end: i32| !end);
-        for t in ends.into_iter().chain(negative) {
-            for m in ends {
+        // Products of powers of two are ties of the rounding.
+        let powers = [0x4000, 0x1_0000, 0x4000_0000];
+        let ends = [0, 1, 2, 3, 0x7fff, 0x8000, 0xffff, 0x7fff_0000, 0x7fff_ffff];
+        let all = || ends.into_iter().chain(powers);
+        let negative = all().flat_map(|end: i32| [!end, -end]);
+        for t in all().chain(negative) {
+            for m in all() {
                 let expected = (i64::from(t) * i64::from(m)).div_euclid(1 << 32);
                 assert_eq!(i64::from(multiply_high_31_by_halves(t, m)), expected, "{t} times {m}");
+                let rounded = doubling_high_mul(t, m);
+                assert_eq!(doubling_high_mul_by_halves(t, m), rounded, "{t} times {m}, rounded");
             }
         }
     }

@@ -3,11 +3,8 @@
 //! Owns the walk over pairs of output channels, and the layout of inputs. Does not know how sums
 //! are computed.
 
-#[cfg(not(resmcu_passes = "armv6m"))]
 use crate::packed::pixel_pairs::Stream;
-use crate::requantize::Requantize;
-#[cfg(not(resmcu_passes = "armv6m"))]
-use crate::requantize::{Form, Native, NativeJoin, Tflite};
+use crate::requantize::{Form, Native, NativeJoin, Requantize, Tflite};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Sums of a pair of outputs, `[output][word][pixel]`.
@@ -15,7 +12,6 @@ pub(crate) type Sums<const W: usize> = [[[i32; 2]; W]; 2];
 
 /// Writes a row of a pixel into every `W`-th of `slots`: the first pixel of a word, or the second
 /// one, which is added times `2^lane`.
-#[cfg(not(resmcu_passes = "armv6m"))]
 pub(crate) fn widen<const W: usize>(row: &[i8], slots: &mut [u32], is_second: bool, lane: u32) {
     let slots = slots.chunks_mut(W).filter_map(|words| words.first_mut());
     let values = row.iter().map(|&x| i32::from(x) as u32).zip(slots);
@@ -28,7 +24,6 @@ pub(crate) fn widen<const W: usize>(row: &[i8], slots: &mut [u32], is_second: bo
 
 /// All outputs of `2 W` pixels: `x` are `W` words of pixels for each weight of an output, filled up
 /// to a multiple of eight, `y` the pixels.
-#[cfg(not(resmcu_passes = "armv6m"))]
 pub(crate) fn outputs<const W: usize>(
     stream: &Stream<'_>,
     x: &[u32],
@@ -63,7 +58,7 @@ pub(crate) fn outputs<const W: usize>(
 /// Makes outputs of the sums of a channel, of which `record` are the constants: one every `outputs`
 /// bytes.
 #[inline]
-pub(crate) fn requantize<R: Requantize, const W: usize>(
+fn requantize<R: Requantize, const W: usize>(
     requantize: R,
     record: &[u32],
     sums: &[[i32; 2]; W],

@@ -22,7 +22,7 @@ use crate::shape::Window;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Words of a pair of outputs besides its weights: the constants of both channels.
-pub(crate) const CONSTANTS: usize = 6;
+pub(super) const CONSTANTS: usize = 6;
 
 /// Bytes of a channel's constants.
 const RECORD: usize = size_of::<NativeChannel>();
@@ -191,12 +191,6 @@ impl<'a> Stream<'a> {
         CONSTANTS + self.groups.div_ceil(4)
     }
 
-    /// Words of a pair.
-    #[cfg(not(resmcu_passes = "rv32"))]
-    pub(crate) fn pair_words(&self) -> usize {
-        self.header_words() + GROUP / 2 * self.groups
-    }
-
     /// All pairs as they lie in memory: `[header_words]` and `[groups][8][2]` bytes.
     #[cfg(any(resmcu_passes = "rv32", resmcu_passes = "armv6m"))]
     pub(crate) fn packed(&self) -> &'a [u32] {
@@ -207,7 +201,7 @@ impl<'a> Stream<'a> {
     #[cfg(not(any(resmcu_passes = "rv32", resmcu_passes = "armv6m")))]
     pub(crate) fn pairs(&self) -> impl Iterator<Item = Pair<'a>> {
         let (header, groups) = (self.header_words(), self.groups);
-        self.packed.chunks_exact(self.pair_words().max(1)).map(move |pair| {
+        self.packed.chunks_exact((header + GROUP / 2 * groups).max(1)).map(move |pair| {
             let (header, weights) = pair.split_at_checked(header).unwrap_or_default();
             let (constants, segments) = header.split_at_checked(CONSTANTS).unwrap_or_default();
             Pair {

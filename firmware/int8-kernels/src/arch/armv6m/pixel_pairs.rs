@@ -1,8 +1,6 @@
 //! The kernel of two pixels a product, by MUL.
 
-use crate::arch::pixel_pairs::{Sums, requantize};
-use crate::packed::pixel_pairs::{CONSTANTS, Stream};
-use crate::requantize::{Form, Tflite};
+use crate::packed::pixel_pairs::Stream;
 
 /// Words of two pixels that are computed at once: the fewest and the most.
 pub(crate) const WORDS: [usize; 2] = [2, 2];
@@ -12,12 +10,12 @@ pub(crate) const WORDS: [usize; 2] = [2, 2];
 struct Context {
     x: *const u32,
     x_end: *const u32,
-    /// Or the sums, in the form [`Form::Tflite`].
     y: *mut i8,
     next_pixel: usize,
     outputs: usize,
     low: i32,
     high: i32,
+    zero_point: i32,
     form: usize,
     header_bytes: usize,
     packed: *const u32,
@@ -42,10 +40,8 @@ pub(crate) fn outputs(stream: &Stream<'_>, _words: usize, x: &[u32], y: &mut [i8
     if !stream.fits(2, x, y) {
         return;
     }
-    if stream.form() == Form::Tflite {
-        return tflite_outputs(stream, x, y);
-    }
-    let [low, high] = stream.clamp().map(i32::from);
+    let zero_point = i32::from(stream.zero_point());
+    let [low, high] = stream.clamp().map(|end| i32::from(end) - zero_point);
     let x = x.as_ptr_range();
     let context = Context {
         x: x.start,
@@ -55,6 +51,7 @@ pub(crate) fn outputs(stream: &Stream<'_>, _words: usize, x: &[u32], y: &mut [i8
         outputs: stream.outputs(),
         low,
         high,
+        zero_point,
         form: stream.form() as usize,
         header_bytes: 4 * stream.header_words(),
         packed: stream.packed().as_ptr(),
@@ -63,49 +60,6 @@ pub(crate) fn outputs(stream: &Stream<'_>, _words: usize, x: &[u32], y: &mut [i8
     // SAFETY: inputs are two words for each weight of an output, a multiple of eight that is not
     // zero; there is at least one output, and the packed pairs and the four pixels of `y` have all
     // of them.
-    unsafe {
-        resmcu_armv6m_pixel_pairs(&raw const context);
-    }
-}
-
-/// The profile `tflite`, whose rounding is in Rust.
-fn tflite_outputs(stream: &Stream<'_>, x: &[u32], y: &mut [i8]) {
-    let rounding = Tflite { zero_point: stream.zero_point().into(), clamp: stream.clamp() };
-    let (outputs, mut packed) = (stream.outputs(), stream.packed());
-    let mut sums: Sums<2> = [[[0; 2]; 2]; 2];
-    let mut output = 0;
-    while let Some((pair, rest)) = packed.split_at_checked(stream.pair_words()) {
-        sums_of(stream, x, pair, &mut sums);
-        let (records, _) = pair.as_chunks::<{ CONSTANTS / 2 }>();
-        for (record, sums) in records.iter().zip(&sums) {
-            if output == outputs {
-                return;
-            }
-            requantize(rounding, record, sums, outputs, y.get_mut(output..).unwrap_or_default());
-            output += 1;
-        }
-        packed = rest;
-    }
-}
-
-/// The sums of a pair of outputs.
-fn sums_of(stream: &Stream<'_>, x: &[u32], pair: &[u32], sums: &mut Sums<2>) {
-    let x = x.as_ptr_range();
-    let context = Context {
-        x: x.start,
-        x_end: x.end,
-        y: (&raw mut *sums).cast(),
-        next_pixel: 0,
-        outputs: 2,
-        low: 0,
-        high: 0,
-        form: Form::Tflite as usize,
-        header_bytes: 4 * stream.header_words(),
-        packed: pair.as_ptr(),
-    };
-    #[expect(unsafe_code, reason = "calls the assembly")]
-    // SAFETY: inputs are two words for each weight of an output, a multiple of eight that is not
-    // zero; the pair is whole, and there are four sums for each of its outputs.
     unsafe {
         resmcu_armv6m_pixel_pairs(&raw const context);
     }

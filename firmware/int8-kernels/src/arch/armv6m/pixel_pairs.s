@@ -21,10 +21,14 @@
 @   r10, r11 the sums of the second pixels
 @   r12      lengths of segments, a byte for each eight weights
 @   lr       where the inputs end
-@ Registers of the requantization:
+@ Registers of the requantization in the profile `native`:
 @   r0 m, r1 bias, r2 j, r3 e, r4 output, r5 and r6 free, r7 weight of the residual
-@   r8, r9   smallest and largest result
-@   r10      bytes to the output of the next pixel
+@ and in the profile `tflite`:
+@   r0, r1 lower and upper half of m, r3 shift right, r4 output, r2 and r5 to r7 free
+@   r11, r12 the bits that are shifted out, m
+@   lr       the accumulator
+@ In both, r8 and r9 are the smallest and the largest result, in the profile `tflite` less the zero
+@ point, and r10 the bytes to the output of the next pixel.
     .syntax unified
     .thumb
 
@@ -35,14 +39,18 @@
     .equ RESMCU_PAIRS_LEFT, 16
     .equ RESMCU_PAIRS_LOW, 20
     .equ RESMCU_PAIRS_HIGH, 24
-    .equ RESMCU_PAIRS_FORM, 28
-    .equ RESMCU_PAIRS_HEADER, 32
-    .equ RESMCU_PAIRS_PACKED, 36
-    .equ RESMCU_PAIRS_RECORD, 40
-    .equ RESMCU_PAIRS_WEIGHTS, 44
-    .equ RESMCU_PAIRS_ROUND, 48
-    .equ RESMCU_PAIRS_SUMS, 52
-    .equ RESMCU_PAIRS_FRAME, 68
+    .equ RESMCU_PAIRS_ZERO, 28
+    .equ RESMCU_PAIRS_FORM, 32
+    .equ RESMCU_PAIRS_HEADER, 36
+    .equ RESMCU_PAIRS_PACKED, 40
+    .equ RESMCU_PAIRS_RECORD, 44
+    .equ RESMCU_PAIRS_WEIGHTS, 48
+    .equ RESMCU_PAIRS_WEIGHTS_END, 52
+    .equ RESMCU_PAIRS_ROUND, 56
+    .equ RESMCU_PAIRS_BIAS, 60
+    .equ RESMCU_PAIRS_SHIFT, 64
+    .equ RESMCU_PAIRS_SUMS, 68
+    .equ RESMCU_PAIRS_FRAME, 84
 @ Bytes of the constants of one output, and of both.
     .equ RESMCU_PAIRS_RECORD_BYTES, 12
     .equ RESMCU_PAIRS_RECORDS_BYTES, 24
@@ -88,8 +96,24 @@
     stmia   r6!, {r2, r3}
     .endm
 
+@ Clamps the output \v and stores it, in the profile `tflite` with the zero point added.
+    .macro resmcu_pixel_pairs_store v, tflite
+    cmp     \v, r8
+    bge     1f
+    mov     \v, r8
+1:  cmp     \v, r9
+    ble     1f
+    mov     \v, r9
+1:  .if \tflite
+    ldr     r7, [sp, #RESMCU_PAIRS_ZERO]
+    adds    \v, \v, r7
+    .endif
+    strb    \v, [r4]
+    add     r4, r10
+    .endm
+
 @ The output of the pixel \pixel: (t * m) >> 16 by two products of 31 bits, t = 2^16 h + l, as
-@ `requantize.rs` has it, then the rest of the shift and the clamp.
+@ `requantize.rs` has it, then the rest of the shift.
     .macro resmcu_pixel_pairs_native pixel, joins
     ldr     r5, [sp, #RESMCU_PAIRS_SUMS+4*\pixel]
     lsls    r5, r2
@@ -107,20 +131,60 @@
     lsrs    r6, r6, #16
     adds    r5, r5, r6
     asrs    r5, r3
-    cmp     r5, r8
-    bge     1f
-    mov     r5, r8
-1:  cmp     r5, r9
+    resmcu_pixel_pairs_store r5, 0
+    .endm
+
+@ The same in the profile `tflite`, by the functions of `requantize.rs` whose names end in
+@ `by_halves`, and `rounding_divide_by_pot`.
+    .macro resmcu_pixel_pairs_tflite pixel
+    ldr     r5, [sp, #RESMCU_PAIRS_SUMS+4*\pixel]
+    ldr     r2, [sp, #RESMCU_PAIRS_BIAS]
+    adds    r5, r5, r2
+    ldr     r2, [sp, #RESMCU_PAIRS_SHIFT]
+    lsls    r5, r2
+    mov     lr, r5
+    asrs    r6, r5, #16
+    uxth    r5, r5
+    movs    r7, r5
+    muls    r7, r0, r7
+    lsrs    r7, r7, #16
+    movs    r2, r6
+    muls    r2, r0, r2
+    adds    r7, r7, r2
+    uxth    r2, r7
+    muls    r5, r1, r5
+    adds    r5, r5, r2
+    asrs    r5, r5, #16
+    muls    r6, r1, r6
+    adds    r6, r6, r5
+    asrs    r7, r7, #16
+    adds    r6, r6, r7
+    @ r6 the upper half of the product; twice that, and what its lower half rounds to.
+    mov     r2, lr
+    mov     r7, r12
+    muls    r2, r7, r2
+    lsrs    r2, r2, #30
+    adds    r2, r2, #1
+    lsrs    r2, r2, #1
+    lsls    r6, r6, #1
+    adds    r6, r6, r2
+    @ One more where what is shifted out is more than half, below zero than half and one.
+    mov     r2, r11
+    lsrs    r7, r2, #1
+    ands    r2, r2, r6
+    lsrs    r5, r6, #31
+    adds    r7, r7, r5
+    asrs    r6, r3
+    cmp     r2, r7
     ble     1f
-    mov     r5, r9
-1:  strb    r5, [r4]
-    add     r4, r10
+    adds    r6, r6, #1
+1:  resmcu_pixel_pairs_store r6, 1
     .endm
 
 @ void resmcu_armv6m_pixel_pairs(const context *)
 @ context: inputs, their end, outputs, bytes to those of the next pixel, how many (at least one),
-@ smallest and largest result, form (0, 1 with a residual, 2 if sums are wanted: four words for each
-@ output), bytes from a pair's constants to its weights, the pairs
+@ smallest and largest result and zero point, form (0, 1 with a residual, 2 in the profile `tflite`),
+@ bytes from a pair's constants to its weights, the pairs
     .section .text.resmcu_armv6m_pixel_pairs, "ax", %progbits
     .balign 4
     .global resmcu_armv6m_pixel_pairs
@@ -137,8 +201,8 @@ resmcu_armv6m_pixel_pairs:
     mov     r1, sp
     ldmia   r0!, {r2-r6}
     stmia   r1!, {r2-r6}
-    ldmia   r0!, {r2-r6}
-    stmia   r1!, {r2-r6}
+    ldmia   r0!, {r2-r7}
+    stmia   r1!, {r2-r7}
     movs    r1, #1
     lsls    r1, r1, #15
     str     r1, [sp, #RESMCU_PAIRS_ROUND]
@@ -206,17 +270,9 @@ resmcu_armv6m_pixel_pairs:
     add     r6, sp, #RESMCU_PAIRS_SUMS
     resmcu_pixel_pairs_take r8, r10
     resmcu_pixel_pairs_take r9, r11
-    mov     lr, r1
-    ldr     r6, [sp, #RESMCU_PAIRS_FORM]
+    str     r1, [sp, #RESMCU_PAIRS_WEIGHTS_END]
     ldr     r4, [sp, #RESMCU_PAIRS_Y]
-    cmp     r6, #2
-    bne     2f
-    add     r6, sp, #RESMCU_PAIRS_SUMS
-    ldmia   r6!, {r0-r3}
-    stmia   r4!, {r0-r3}
-    str     r4, [sp, #RESMCU_PAIRS_Y]
-    b       .Lresmcu_pixel_pairs_stored
-2:  adds    r5, r4, #1
+    adds    r5, r4, #1
     str     r5, [sp, #RESMCU_PAIRS_Y]
     ldr     r5, [sp, #RESMCU_PAIRS_LOW]
     mov     r8, r5
@@ -225,13 +281,16 @@ resmcu_armv6m_pixel_pairs:
     ldr     r5, [sp, #RESMCU_PAIRS_NEXT_PIXEL]
     mov     r10, r5
     ldr     r5, [sp, #RESMCU_PAIRS_RECORD]
-    ldr     r1, [r5]
+    ldr     r6, [sp, #RESMCU_PAIRS_FORM]
+    cmp     r6, #1
+    bls     2f
+    b       .Lresmcu_pixel_pairs_tflite
+2:  ldr     r1, [r5]
     ldr     r7, [r5, #4]
     ldrh    r0, [r5, #8]
     ldrb    r2, [r5, #10]
     ldrb    r3, [r5, #11]
-    cmp     r6, #0
-    bne     2f
+    beq     2f
     .irp pixel, 0, 1, 2, 3
     resmcu_pixel_pairs_native \pixel, 0
     .endr
@@ -239,7 +298,7 @@ resmcu_armv6m_pixel_pairs:
 2:  .irp pixel, 0, 1, 2, 3
     resmcu_pixel_pairs_native \pixel, 1
     .endr
-    @ The other output of the pair, or the next pair, which begins one byte before lr.
+    @ The other output of the pair, or the next pair, which begins one byte before this one's end.
 .Lresmcu_pixel_pairs_stored:
     ldr     r0, [sp, #RESMCU_PAIRS_LEFT]
     subs    r0, r0, #1
@@ -254,7 +313,7 @@ resmcu_armv6m_pixel_pairs:
     ldr     r1, [sp, #RESMCU_PAIRS_WEIGHTS]
     adds    r1, r1, #1
     b       .Lresmcu_pixel_pairs_output
-4:  mov     r1, lr
+4:  ldr     r1, [sp, #RESMCU_PAIRS_WEIGHTS_END]
     subs    r1, r1, #1
     str     r1, [sp, #RESMCU_PAIRS_PACKED]
     b       .Lresmcu_pixel_pairs_pair
@@ -265,6 +324,27 @@ resmcu_armv6m_pixel_pairs:
     mov     r10, r6
     mov     r11, r7
     pop     {r4-r7, pc}
+    @ A shift is to the left if it is positive, else to the right.
+.Lresmcu_pixel_pairs_tflite:
+    ldmia   r5!, {r0-r2}
+    str     r0, [sp, #RESMCU_PAIRS_BIAS]
+    movs    r3, #0
+    cmp     r2, #0
+    bge     2f
+    subs    r3, r3, r2
+    movs    r2, #0
+2:  str     r2, [sp, #RESMCU_PAIRS_SHIFT]
+    movs    r2, #1
+    lsls    r2, r3
+    subs    r2, r2, #1
+    mov     r11, r2
+    mov     r12, r1
+    uxth    r0, r1
+    lsrs    r1, r1, #16
+    .irp pixel, 0, 1, 2, 3
+    resmcu_pixel_pairs_tflite \pixel
+    .endr
+    b       .Lresmcu_pixel_pairs_stored
     .size resmcu_armv6m_pixel_pairs, . - resmcu_armv6m_pixel_pairs
 
 @ A byte of a row, \at bytes from r0, goes to every second word: to the lower half of an empty one, or
