@@ -1,12 +1,25 @@
 //! Requantization of sixteen output channels at once, in both profiles.
 //!
 //! Both are `t = (sum << left) + bias + residual * skip`, then a product with `multiplier`, a
-//! rounding shift and a clamp; plain loops over sixteen lanes, which compilers turn into the
-//! vectors of the unit into which this is inlined. All in 32 bits but for the product, of which
-//! the upper half is taken.
+//! rounding shift and a clamp. Where sums are small enough, one floor does for both roundings of
+//! the profile `tflite`, as in the kernels that are packed for cores. Plain loops over sixteen
+//! lanes, which compilers turn into the vectors of the unit into which this is inlined. All in 32
+//! bits but for the product, of which the upper half is taken.
 
 use super::{HostChannels, HostConv2d, OUTPUTS};
+use crate::packed::TFLITE_PACKED_ACCUMULATOR_MAX;
+use crate::packed::constants::{TFLITE_PRE_SHIFT, TFLITE_SHIFT_MAX};
 use crate::requantize::{Form, clamp};
+use core::ops::RangeInclusive;
+
+/// Largest product of two int8.
+const PRODUCT_MAX: u64 = 1 << 14;
+
+/// What one floor subtracts from a negative value.
+pub(crate) const BELOW_ZERO: i32 = 1 << (TFLITE_PRE_SHIFT - 1);
+
+/// The shifts of the profile `tflite` with which one floor may do.
+const ONE_FLOOR_SHIFTS: RangeInclusive<i32> = -TFLITE_SHIFT_MAX..=-1;
 
 /// The constants of sixteen outputs.
 pub(crate) struct Lanes {
@@ -17,11 +30,16 @@ pub(crate) struct Lanes {
     pub(crate) multiplier: [i32; OUTPUTS],
     /// At most 31. Native: what of `e` the multiplier leaves.
     pub(crate) right: [u32; OUTPUTS],
+    /// Of one floor: added before the shift, with the zero point in it.
+    pub(crate) addend: [i32; OUTPUTS],
     /// Smallest and largest result.
     pub(crate) clamp: [i8; 2],
     /// Added before the clamp.
     pub(crate) zero_point: i16,
     pub(crate) form: Form,
+    /// In the profile `tflite`: whether one floor does for both roundings, as
+    /// `packed/constants.rs` proves, of every channel and all inputs.
+    pub(crate) is_one_floor: bool,
 }
 
 impl Lanes {
@@ -38,9 +56,11 @@ impl Lanes {
             residual: [0; OUTPUTS],
             multiplier: [0; OUTPUTS],
             right: [0; OUTPUTS],
+            addend: [0; OUTPUTS],
             clamp: layer.clamp,
             zero_point: 0,
             form: Form::Native,
+            is_one_floor: false,
         };
         let added = sums.map(|sum| sum.wrapping_mul(i32::from(flip)));
         match layer.channels {
@@ -60,16 +80,35 @@ impl Lanes {
             HostChannels::Tflite { channels, zero_point } => {
                 lanes.form = Form::Tflite;
                 lanes.zero_point = zero_point;
+                let products = layer.window.patch_len() as u64 * PRODUCT_MAX;
+                lanes.is_one_floor = channels.iter().skip(first).take(OUTPUTS).all(|c| {
+                    let bound = products + u64::from(c.bias.unsigned_abs());
+                    ONE_FLOOR_SHIFTS.contains(&c.shift)
+                        && bound <= TFLITE_PACKED_ACCUMULATOR_MAX.into()
+                });
                 for (lane, c) in channels.iter().skip(first).take(OUTPUTS).enumerate() {
                     lanes.left[lane] = c.shift.max(0).unsigned_abs();
                     let bias = c.bias.wrapping_sub(added[lane]);
                     lanes.bias[lane] = bias.wrapping_shl(lanes.left[lane]);
                     lanes.multiplier[lane] = c.multiplier;
                     lanes.right[lane] = c.shift.min(0).unsigned_abs().min(31);
+                    if lanes.is_one_floor {
+                        lanes.fold(lane);
+                    }
                 }
             }
         }
         lanes
+    }
+
+    /// Turns the constants of both roundings into those of one floor.
+    fn fold(&mut self, lane: usize) {
+        let further = u32::from(TFLITE_PRE_SHIFT) - 1;
+        let (shift, zero) = (self.right[lane] + further, i32::from(self.zero_point));
+        self.left[lane] = TFLITE_PRE_SHIFT.into();
+        self.bias[lane] = self.bias[lane].wrapping_shl(TFLITE_PRE_SHIFT.into());
+        self.right[lane] = shift;
+        self.addend[lane] = (zero << shift) + (1 << (shift - 1)) + BELOW_ZERO / 2;
     }
 
     /// Requantizes `sums` into `y`, which holds the residual where one is joined.
@@ -86,7 +125,13 @@ impl Lanes {
             }
         }
         let product = |lane: usize| i64::from(t[lane]) * i64::from(self.multiplier[lane]);
-        if self.form == Form::Tflite {
+        if self.is_one_floor {
+            for (lane, y) in y.iter_mut().enumerate() {
+                let high = (product(lane) >> 32) as i32;
+                let rounded = high.wrapping_add(self.addend[lane]) - ((t[lane] >> 31) & BELOW_ZERO);
+                *y = clamp(rounded >> self.right[lane], self.clamp);
+            }
+        } else if self.form == Form::Tflite {
             let zero = i32::from(self.zero_point);
             let [low, high] = self.clamp.map(|end| i32::from(end) - zero);
             for (lane, y) in y.iter_mut().enumerate() {

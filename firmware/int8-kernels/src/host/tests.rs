@@ -74,6 +74,32 @@ fn with_extremes(mut case: Case, turn: usize) -> Case {
     case
 }
 
+/// The ends of what one floor rounds as both roundings do, and of one shift more.
+fn with_floors(mut case: Case, turn: usize) -> Case {
+    let products = (case.window.patch_len() << 14) as i32;
+    let most = (1 << 25) - 1 - products;
+    let shift_least = if turn.is_multiple_of(4) { -18 } else { -17 };
+    for (index, c) in case.tflite.iter_mut().enumerate() {
+        let at = index + turn;
+        let excess = i32::from(turn % 5 == 4); // which takes both roundings again
+        c.bias = [most + excess, -most - excess, 0, 1, -1, most / 2][at % 6];
+        c.multiplier = [0, 1, i32::MAX, 1 << 30, 0x5555_5555][at % 5];
+        c.shift = [-1, -2, -8, -16, shift_least][at / 2 % 5];
+    }
+    case.zero_point = [-128, 127, 0][turn % 3];
+    case
+}
+
+#[test]
+fn one_floor_rounds_as_both_roundings_do() {
+    for unit in Unit::all() {
+        for turn in 0..60 {
+            let case = Case::new(turn as u64, [3, 9, 8], 48, [3, 1, 1]);
+            check(&with_floors(case, turn), unit);
+        }
+    }
+}
+
 #[test]
 fn every_unit_rounds_and_saturates_as_the_generic_kernel_does() {
     for unit in Unit::all() {

@@ -26,14 +26,14 @@
 use crate::requantize::{NativeChannel, TfliteChannel, multiply_high_31};
 
 /// The shift of sums in the profile `tflite`.
-const TFLITE_PRE_SHIFT: u8 = 6;
+pub(crate) const TFLITE_PRE_SHIFT: u8 = 6;
 
 /// Largest absolute value that the accumulator of the profile `tflite` may take in a packed kernel
 /// with constants of this module.
 pub const TFLITE_PACKED_ACCUMULATOR_MAX: u32 = (1 << 25) - 1;
 
 /// The largest right shift of the profile `tflite` of such a kernel.
-const TFLITE_SHIFT_MAX: i32 = 17;
+pub(crate) const TFLITE_SHIFT_MAX: i32 = 17;
 
 /// The bits of the last word that are the shift.
 const SHIFT_BITS: u32 = 31;
