@@ -76,7 +76,7 @@ impl Bench {
         let parameters: Vec<_> = parameters.collect();
         let states = self.velocity.par_iter_mut().zip(self.step.gradients());
         parameters.into_par_iter().zip(states).for_each(|(parameter, (velocity, gradient))| {
-            for ((w, v), g) in parameter.values.into_iter().zip(velocity).zip(gradient) {
+            for ((w, v), g) in parameter.values.iter_mut().zip(velocity).zip(gradient) {
                 *v = 0.9 * *v + g + 1e-4 * *w;
                 *w -= 0.01 * *v;
             }

@@ -276,7 +276,8 @@ impl Convolution {
         }
     }
 
-    /// The gradient of the weights, `[O,KH,KW,I]`: the total of some [`Self::sums`], in their order.
+    /// The gradient of the weights, `[O,KH,KW,I]`: the total of some [`Self::sums`], in their
+    /// order.
     pub(super) fn weight_gradient(&self, sums: &[&[f32]], dw: &mut [f32]) {
         let [inputs, outputs] = [self.geometry.input[2], self.geometry.output[2]];
         let [i, o] = self.channels;
