@@ -70,6 +70,7 @@ fn bad_files() {
     check(&session, "train --from absent.safetensors", 2, &["absent.safetensors"]);
     check(&session, "train --time-budget 5", 2, &["a number with `s`, `m` or `h`"]);
     check(&session, "train --epochs 0", 2, &["`epochs` is 0"]);
+    check(&session, "train -o a.rmcu", 2, &["a.rmcu", "a checkpoint"]);
     write("bad.toml", b"epoch = 3\n");
     check(&session, "train --config bad.toml", 2, &["unknown field `epoch`", "bad.toml"]);
     check(&session, "plan float.safetensors", 2, &["float checkpoint", "float.safetensors"]);

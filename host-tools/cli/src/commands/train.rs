@@ -88,7 +88,7 @@ struct Body {
 impl Train {
     pub(crate) fn run(&self) -> Outcome {
         let given = self.given()?;
-        let output = self.output(given.as_ref());
+        let output = self.output(given.as_ref())?;
         let state = output.with_extension("resume.safetensors");
         let begun = self.begun(given.as_ref(), &state)?;
         let dataset = self.images(given.as_ref())?;
@@ -175,10 +175,18 @@ impl Train {
         }
     }
 
-    fn output(&self, given: Option<&Graph>) -> PathBuf {
+    fn output(&self, given: Option<&Graph>) -> Outcome<PathBuf> {
         let name = given.map_or(self.network.as_str(), |graph| &graph.name);
         let suffix = self.quantize.map_or("", Scheme::suffix);
-        self.output.clone().unwrap_or_else(|| format!("{name}{suffix}.safetensors").into())
+        match &self.output {
+            Some(output) if output.extension().is_some_and(|ending| ending == "rmcu") => {
+                Err(Failure::input("training writes a checkpoint, and models end in `.rmcu`")
+                    .in_file(output)
+                    .help("end it in `.safetensors`; `resmcu quantize` makes the model of it"))
+            }
+            Some(output) => Ok(output.clone()),
+            None => Ok(format!("{name}{suffix}.safetensors").into()),
+        }
     }
 
     fn trainer(&self, given: Option<Graph>, dataset: &Dataset) -> Outcome<Trainer> {
