@@ -11,7 +11,7 @@ use std::fmt;
 use std::path::Path;
 
 /// Most plans of a curve.
-const POINTS: usize = 48;
+const POINTS: usize = 256;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Curve {
