@@ -117,13 +117,28 @@ struct Tile {
     c: *mut f32,
 }
 
+/// Tiles of one size: `count` below each other, in some columns, of some products.
+///
+/// The loops over them stand inside of what is compiled for a size: choosing costs as much as a
+/// small tile.
+#[derive(Clone, Copy)]
+pub(super) struct Tiles {
+    batch: usize,
+    rows: usize,
+    count: usize,
+    /// The first column, and the one after the last, in vectors.
+    columns: [usize; 2],
+    /// Where the first product's column 0 begins.
+    origin: Tile,
+}
+
 /// All tiles of a contraction: up to `ROWS` rows by one vector or, where `ROWS2` is not zero and
 /// columns allow, up to `ROWS2` by two.
 ///
 /// # Safety
 /// [`Contraction::check_bounds`] holds, and the processor has what `L` asks for.
 #[inline(always)]
-pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
+pub(super) unsafe fn contract<L: Compiled, const ROWS: usize, const ROWS2: usize>(
     shape: &Contraction,
     a: *const f32,
     b: *const f32,
@@ -134,11 +149,12 @@ pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
     let block = if shape.n > PANEL { BLOCK_VALUES / (shape.k * shape.segments) } else { shape.m };
     let blocks = shape.m.div_ceil(block.max(2 * ROWS));
     let block = shape.m.div_ceil(blocks);
-    // Equal tiles: 28 rows are twice 14, not 16 and 12. A division costs as much as a small tile,
-    // so there is none further in.
+    // Equal tiles: 28 rows are twice 14, not 16 and 12.
     let each = |rows_max: usize| block.div_ceil(block.div_ceil(rows_max.max(1)));
-    let rows_each = [each(ROWS), each(ROWS2)];
-    for f in 0..shape.batch {
+    let has_wide = ROWS2 > 0 && !prefers_narrow::<ROWS>(shape);
+    let wide = if has_wide { shape.n / PANEL * (PANEL / LANES) } else { 0 };
+    let batch = if blocks == 1 { shape.batch } else { 1 };
+    for f in (0..shape.batch).step_by(batch) {
         for first in (0..shape.m).step_by(block) {
             let rows = block.min(shape.m - first);
             // SAFETY: all offsets lie inside the operands, by the caller's contract.
@@ -148,7 +164,10 @@ pub(super) unsafe fn contract<L: Lanes, const ROWS: usize, const ROWS2: usize>(
                     b: b.add(shape.b.start + f * shape.b.batch),
                     c: c.add(shape.c.start + f * shape.c.batch + first * shape.c.m),
                 };
-                rows_block::<L, ROWS, ROWS2>(shape, rows, rows_each, origin, ahead);
+                let tiles = Tiles { batch, rows, count: 1, columns: [0, wide], origin };
+                all_rows::<L, 2, ROWS2>(shape, &tiles, each(ROWS2), ahead);
+                let tiles = Tiles { columns: [wide, shape.n / LANES], ..tiles };
+                all_rows::<L, 1, ROWS>(shape, &tiles, each(ROWS), ahead);
             }
         }
     }
@@ -161,85 +180,92 @@ fn prefers_narrow<const ROWS: usize>(shape: &Contraction) -> bool {
     shape.a.k == 1 && ROWS >= LANES && shape.m >= LANES
 }
 
+/// All rows of some columns, `each` rows a tile; then what is left of them.
+///
 /// # Safety
-/// As [`contract`]; `origin` has `rows` rows, which are taken `rows_each` at a time by one vector
-/// and by two.
+/// As [`contract`]; `tiles` has so many rows and columns.
 #[inline(always)]
-unsafe fn rows_block<L: Lanes, const ROWS: usize, const ROWS2: usize>(
+unsafe fn all_rows<L: Compiled, const VECTORS: usize, const MAX: usize>(
     shape: &Contraction,
-    rows: usize,
-    rows_each: [usize; 2],
-    origin: Tile,
+    tiles: &Tiles,
+    each: usize,
     ahead: &mut Ahead,
 ) {
-    let mut column = 0;
-    while column < shape.n {
-        let wide = ROWS2 > 0 && shape.n - column >= PANEL && !prefers_narrow::<ROWS>(shape);
-        let rows_each = rows_each[usize::from(wide)];
-        let mut row = 0;
-        while row < rows {
-            let count = rows_each.min(rows - row);
-            // SAFETY: the row and the column lie inside the block.
-            unsafe {
-                let tile = Tile {
-                    a: origin.a.add(row * shape.a.m),
-                    b: origin.b.add(column / PANEL * shape.b.panel + column % PANEL),
-                    c: origin.c.add(row * shape.c.m + column),
-                };
-                let vectors = if wide { 2 } else { 1 };
-                ahead.ask::<L>(count * vectors * shape.k * shape.segments);
-                if wide {
-                    by_stride::<L, 2, ROWS2>(shape, count, tile);
-                } else {
-                    by_stride::<L, 1, ROWS>(shape, count, tile);
-                }
-            }
-            row += count;
+    if tiles.columns[0] == tiles.columns[1] {
+        return;
+    }
+    let (count, rest) = (tiles.rows / each, tiles.rows % each);
+    let of_size = [(0, each, count), (count * each, rest, usize::from(rest > 0))];
+    for (first, rows, count) in of_size.into_iter().filter(|&(_, _, count)| count > 0) {
+        // SAFETY: the rows lie inside the block.
+        unsafe {
+            let Tile { a, b, c } = tiles.origin;
+            let origin = Tile { a: a.add(first * shape.a.m), b, c: c.add(first * shape.c.m) };
+            let tiles = Tiles { rows, count, origin, ..*tiles };
+            by_stride::<L, VECTORS, MAX>(shape, &tiles, ahead);
         }
-        column += if wide { PANEL } else { LANES };
     }
 }
 
 /// Rows of `a` lie side by side, its terms any distance apart.
 const SIDE_BY_SIDE: usize = 1;
-/// Terms of `a` lie side by side, its rows any distance apart.
+/// Terms of `a` lie side by side, its rows any distance apart; any number of terms.
 const ANY: usize = 0;
 
-/// Calls the tiles that are compiled for the distance between rows of `a`: where it is common, it
-/// is part of the instructions; any other costs an addition a product.
+/// Calls the tiles that are compiled for the distance between rows of `a`, and for the number of
+/// terms: where it is common, it is part of the instructions; any other costs an addition a
+/// product, or a loop.
 ///
 /// # Safety
-/// As [`contract`]; `tile` has `rows` rows and `VECTORS` vectors.
+/// As [`contract`]; a tile has up to `MAX` rows and `VECTORS` vectors.
 #[inline(always)]
-unsafe fn by_stride<L: Lanes, const VECTORS: usize, const MAX: usize>(
+unsafe fn by_stride<L: Compiled, const VECTORS: usize, const MAX: usize>(
     shape: &Contraction,
-    rows: usize,
-    tile: Tile,
+    tiles: &Tiles,
+    ahead: &mut Ahead,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
-        let found = match (shape.a.k, shape.a.m) {
-            (1, LANES) => whole::<L, VECTORS, MAX, LANES>(shape, rows, tile),
-            (1, 32) => whole::<L, VECTORS, MAX, 32>(shape, rows, tile),
-            (1, 64) => whole::<L, VECTORS, MAX, 64>(shape, rows, tile),
+        let found = match (shape.a.k, shape.a.m, shape.k) {
+            (1, LANES, LANES) => whole::<L, VECTORS, MAX, LANES, LANES>(shape, tiles, ahead),
+            (1, LANES, _) => whole::<L, VECTORS, MAX, LANES, ANY>(shape, tiles, ahead),
+            (1, 32, _) => whole::<L, VECTORS, MAX, 32, ANY>(shape, tiles, ahead),
+            (1, 64, _) => whole::<L, VECTORS, MAX, 64, ANY>(shape, tiles, ahead),
             _ => false,
         };
         match shape.a.k {
             _ if found => {}
-            1 => any::<L, VECTORS, MAX, ANY>(shape, rows, tile),
-            _ => any::<L, VECTORS, MAX, SIDE_BY_SIDE>(shape, rows, tile),
+            1 => any::<L, VECTORS, MAX, ANY>(shape, tiles, ahead),
+            _ => any::<L, VECTORS, MAX, SIDE_BY_SIDE>(shape, tiles, ahead),
         }
     }
 }
 
-/// Calls the tile that is compiled for so many rows; whether there is one.
-macro_rules! tiles {
-    ($lanes:ty, $vectors:ident, $max:ident, $a_row:ident, ($shape:ident, $count:ident, $tile:ident),
-     $($rows:literal)*) => {
-        match $count {
+/// [`all`], compiled as a function of its own for each size and for the instruction set: within one
+/// function for all sizes, registers would run out, and the compiler would take minutes.
+pub(super) trait Compiled: Lanes {
+    /// # Safety
+    /// As [`all`].
+    unsafe fn all<
+        const VECTORS: usize,
+        const ROWS: usize,
+        const A_ROW: usize,
+        const TERMS: usize,
+    >(
+        shape: &Contraction,
+        tiles: &Tiles,
+        ahead: &mut Ahead,
+    );
+}
+
+/// Calls the tiles that are compiled for so many rows; whether there are any.
+macro_rules! of_rows {
+    ($lanes:ty, $vectors:ident, $max:ident, $a_row:ident, $terms:ident,
+     ($shape:ident, $tiles:ident, $ahead:ident), $($rows:literal)*) => {
+        match $tiles.rows {
             // SAFETY: the caller's contract.
             $($rows if $rows <= $max => unsafe {
-                self::tile::<$lanes, $vectors, $rows, $a_row>($shape, $tile);
+                <$lanes>::all::<$vectors, $rows, $a_row, $terms>($shape, $tiles, $ahead);
                 true
             },)*
             _ => false,
@@ -252,28 +278,73 @@ macro_rules! tiles {
 /// # Safety
 /// As [`by_stride`]; rows of `a` lie as `A_ROW` says, [`SIDE_BY_SIDE`] or at [`ANY`] distance.
 #[inline(always)]
-unsafe fn any<L: Lanes, const VECTORS: usize, const MAX: usize, const A_ROW: usize>(
+unsafe fn any<L: Compiled, const VECTORS: usize, const MAX: usize, const A_ROW: usize>(
     shape: &Contraction,
-    rows: usize,
-    tile: Tile,
+    tiles: &Tiles,
+    ahead: &mut Ahead,
 ) {
-    let found = tiles!(L, VECTORS, MAX, A_ROW, (shape, rows, tile),
+    let found = of_rows!(L, VECTORS, MAX, A_ROW, ANY, (shape, tiles, ahead),
         1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
-    debug_assert!(found, "{rows} rows");
+    debug_assert!(found, "{} rows", tiles.rows);
 }
 
-/// Tiles that whole images of common sizes make, with `A_ROW` values between rows of `a`; whether
-/// there is one of so many rows.
+/// Tiles that whole images of common sizes make, with `A_ROW` values between rows of `a` and
+/// `TERMS` terms of the inner sum; whether there are such of so many rows.
 ///
 /// # Safety
-/// As [`by_stride`]; rows of `a` are `A_ROW` values apart.
+/// As [`by_stride`]; rows of `a` are `A_ROW` values apart, terms are `TERMS` or [`ANY`].
 #[inline(always)]
-unsafe fn whole<L: Lanes, const VECTORS: usize, const MAX: usize, const A_ROW: usize>(
+unsafe fn whole<
+    L: Compiled,
+    const VECTORS: usize,
+    const MAX: usize,
+    const A_ROW: usize,
+    const TERMS: usize,
+>(
     shape: &Contraction,
-    rows: usize,
-    tile: Tile,
+    tiles: &Tiles,
+    ahead: &mut Ahead,
 ) -> bool {
-    tiles!(L, VECTORS, MAX, A_ROW, (shape, rows, tile), 3 6 7 8 11 12 14 16)
+    of_rows!(L, VECTORS, MAX, A_ROW, TERMS, (shape, tiles, ahead), 3 6 7 8 11 12 14 16)
+}
+
+/// All tiles of one size.
+///
+/// # Safety
+/// As [`any`] or [`whole`]; a tile has `ROWS` rows.
+#[inline(always)]
+pub(super) unsafe fn all<
+    L: Lanes,
+    const VECTORS: usize,
+    const ROWS: usize,
+    const A_ROW: usize,
+    const TERMS: usize,
+>(
+    shape: &Contraction,
+    tiles: &Tiles,
+    ahead: &mut Ahead,
+) {
+    let Tiles { batch, count, columns: [first, end], origin, .. } = *tiles;
+    let products = ROWS * VECTORS * shape.k * shape.segments;
+    for f in 0..batch {
+        for column in (first..end).step_by(VECTORS).map(|vector| vector * LANES) {
+            for row in (0..count).map(|tile| tile * ROWS) {
+                // SAFETY: every offset lies inside its operand, by the caller's contract.
+                unsafe {
+                    ahead.ask::<L>(products);
+                    let Tile { a, b, c } = origin;
+                    let tile = Tile {
+                        a: a.add(f * shape.a.batch + row * shape.a.m),
+                        b: b.add(
+                            f * shape.b.batch + column / PANEL * shape.b.panel + column % PANEL,
+                        ),
+                        c: c.add(f * shape.c.batch + row * shape.c.m + column),
+                    };
+                    self::tile::<L, VECTORS, ROWS, A_ROW, TERMS>(shape, tile);
+                }
+            }
+        }
+    }
 }
 
 /// Terms between two steps of the addresses where the stride of `a` along `k` is 1: as many as make
@@ -286,12 +357,29 @@ const fn unroll(a_row: usize) -> usize {
     }
 }
 
+/// The body once for each of the numbers: the compiler leaves a loop of so many instructions as it
+/// is.
+macro_rules! unrolled {
+    ($number:ident in $($literal:literal)* $body:block) => {
+        $({
+            let $number = $literal;
+            $body
+        })*
+    };
+}
+
 /// One tile: its sums stay in registers over both sums of the contraction.
 ///
 /// # Safety
-/// As [`any`] or [`whole`]; there are `ROWS` rows.
+/// As [`all`].
 #[inline(always)]
-unsafe fn tile<L: Lanes, const VECTORS: usize, const ROWS: usize, const A_ROW: usize>(
+unsafe fn tile<
+    L: Lanes,
+    const VECTORS: usize,
+    const ROWS: usize,
+    const A_ROW: usize,
+    const TERMS: usize,
+>(
     shape: &Contraction,
     tile: Tile,
 ) {
@@ -307,7 +395,14 @@ unsafe fn tile<L: Lanes, const VECTORS: usize, const ROWS: usize, const A_ROW: u
         for segment in 0..shape.segments {
             let mut a = tile.a.add(segment * shape.a.segment);
             let mut b = tile.b.add(segment * shape.b.segment);
-            let mut left = shape.k;
+            if TERMS == LANES {
+                unrolled!(offset in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 {
+                    L::prefetch_near(b.wrapping_add(TERMS_AHEAD * b_k));
+                    add_term(&mut sums, a.add(offset), a_m, b);
+                    b = b.wrapping_add(b_k);
+                });
+            }
+            let mut left = if TERMS == ANY { shape.k } else { 0 };
             while A_ROW != SIDE_BY_SIDE && left >= unroll {
                 for offset in 0..unroll {
                     L::prefetch_near(b.wrapping_add((offset + TERMS_AHEAD) * b_k));

@@ -23,6 +23,7 @@ pub use ahead::Ahead;
 pub use checks::{Centred, NormCoefficients, Plane, PlaneMut, SumTerm};
 pub use contract::{AStrides, BStrides, CStrides, Contraction, PANEL};
 pub use elementwise::Region;
+use contract::{Compiled, Tiles};
 use elementwise::{Masked, Read, Term, Written};
 pub use lanes::LANES;
 use lanes::Portable;
@@ -75,6 +76,42 @@ macro_rules! kernels {
                 mask,
                 transpose,
             };
+
+            impl Compiled for $lanes {
+                #[inline(always)]
+                unsafe fn all<
+                    const VECTORS: usize,
+                    const ROWS: usize,
+                    const A_ROW: usize,
+                    const TERMS: usize,
+                >(
+                    shape: &Contraction,
+                    tiles: &Tiles,
+                    ahead: &mut Ahead,
+                ) {
+                    $(#[target_feature(enable = $features)])?
+                    #[inline(never)]
+                    unsafe fn compiled<
+                        const VECTORS: usize,
+                        const ROWS: usize,
+                        const A_ROW: usize,
+                        const TERMS: usize,
+                    >(
+                        shape: &Contraction,
+                        tiles: &Tiles,
+                        ahead: &mut Ahead,
+                    ) {
+                        // SAFETY: the caller has the features, and keeps the contract.
+                        unsafe {
+                            super::contract::all::<$lanes, VECTORS, ROWS, A_ROW, TERMS>(
+                                shape, tiles, ahead,
+                            );
+                        }
+                    }
+                    // SAFETY: the caller's contract.
+                    unsafe { compiled::<VECTORS, ROWS, A_ROW, TERMS>(shape, tiles, ahead) }
+                }
+            }
 
             kernels!(@entry $lanes, ($($features)?), [
                 contract(shape: &Contraction, a: *const f32, b: *const f32, c: *mut f32,
