@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use resmcu_xtask::toolchain::Compiler;
 
+use crate::arm_host::arm_host;
 use crate::boards::list::PACKAGES;
 use crate::boards::{self, for_each_board};
 use crate::run::{Failure, cargo, run, run_within};
@@ -20,9 +21,8 @@ const DATA_VARIABLE: &str = "RESMCU_TEST_DATA";
 const DENY_VERSION: &str = "0.20.2";
 const DENY_FETCH_LIMIT: Duration = Duration::from_secs(60);
 
-/// The host whose vector unit no machine of ours has: its kernels are compiled at least.
-const NEON_TARGET: &str = "aarch64-unknown-linux-gnu";
-const NEON_ADD_LIMIT: Duration = Duration::from_secs(60);
+/// What ends clippy's arguments.
+pub(crate) const DENY: [&str; 3] = ["--", "-D", "warnings"];
 
 /// Runs all stages; the first one that fails ends it.
 pub(crate) fn test(root: &Path) -> Result<(), Failure> {
@@ -33,6 +33,7 @@ pub(crate) fn test(root: &Path) -> Result<(), Failure> {
     timed(&mut stages, "guards", || boards::guards(root, &compiler))?;
     timed(&mut stages, "format", || format(root))?;
     timed(&mut stages, "clippy", || clippy(root, &compiler))?;
+    timed(&mut stages, "Arm host", || arm_host(root, &compiler))?;
     timed(&mut stages, "dependencies", || dependencies(root))?;
     let took: Vec<_> =
         stages.iter().map(|(name, time)| format!("{name} {:.0} s", time.as_secs_f64())).collect();
@@ -88,30 +89,13 @@ fn format(root: &Path) -> Result<(), Failure> {
 }
 
 fn clippy(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
-    let deny = ["--", "-D", "warnings"];
     let host = ["clippy", "--workspace", "--all-targets", "--locked"];
-    run(cargo().args(host).args(deny).current_dir(root))?;
+    run(cargo().args(host).args(DENY).current_dir(root))?;
     if !compiler.has_clippy() {
         println!("clippy: not run on the boards: Debian's compiler comes without it");
         return Ok(());
     }
-    neon(root, &deny)?;
-    for_each_board(root, compiler, "clippy", &deny)
-}
-
-/// The kernels for NEON, where rustup has or can get their target.
-fn neon(root: &Path, deny: &[&str]) -> Result<(), Failure> {
-    let add = |rustup: PathBuf| {
-        let mut command = Command::new(rustup);
-        command.args(["target", "add", NEON_TARGET]).current_dir(root);
-        run_within(&mut command, NEON_ADD_LIMIT).is_ok()
-    };
-    if !which::which("rustup").is_ok_and(add) {
-        println!("clippy: NOT RUN ON {NEON_TARGET}, whose target rustup cannot get here");
-        return Ok(());
-    }
-    let kernels = ["clippy", "-p", "resmcu-int8-kernels", "--locked", "--target", NEON_TARGET];
-    run(cargo().args(kernels).args(deny).current_dir(root))
+    for_each_board(root, compiler, "clippy", &DENY)
 }
 
 /// cargo-deny over all workspaces. What needs the advisory database is run where that can be had.

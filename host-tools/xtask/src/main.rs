@@ -1,5 +1,6 @@
 //! `cargo xtask …`: set-up, firmware images, demo and tests of this repository.
 
+mod arm_host;
 mod boards;
 mod checks;
 mod contents;
@@ -18,8 +19,9 @@ usage: cargo xtask COMMAND
   setup               look for a compiler for the boards and QEMU; get what is missing
   boards [BOARD...]   build the firmware of boards (of all) into firmware/boards/target/images
   guards              check that firmware which can panic does not link; build what tests provoke
+  arm-host            lint and test the kernels of hosts with 64-bit Arm in QEMU
   demo                train, quantize, plan and run a network on emulated boards
-  test                setup, boards, guards, format, lints, dependencies, then all tests
+  test                setup, boards, guards, format, lints, arm-host, dependencies, then all tests
   golden              make the golden vectors again (needs Python with tflite-micro)
   make-small-dataset  make the embedded data set again from the full Fashion-MNIST
 
@@ -53,6 +55,7 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         ["setup"] => setup::setup().map(drop),
         ["boards", ref names @ ..] => boards::boards(&root()?, &setup::setup()?, names),
         ["guards"] => boards::guards(&root()?, &setup::setup()?),
+        ["arm-host"] => arm_host::arm_host(&root()?, &setup::setup()?),
         ["demo"] => demo::demo(&root()?),
         ["test"] => checks::test(&root()?),
         ["golden"] => golden(&root()?),

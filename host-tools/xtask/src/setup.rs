@@ -57,7 +57,7 @@ fn add_targets(survey: &Survey) -> bool {
 }
 
 /// Lets apt-get install packages, as root or by `sudo` without a question; whether it could.
-fn install(packages: &[&str]) -> bool {
+pub(crate) fn install(packages: &[&str]) -> bool {
     if which::which("apt-get").is_err() {
         return false;
     }
