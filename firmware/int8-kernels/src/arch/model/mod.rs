@@ -1,5 +1,6 @@
 //! What the vector units' passes compute, in plain Rust: for cores without such a unit, and for
-//! the tests, where each instruction of the assembly is seen as what it does to its lanes.
+//! the tests, where each instruction of the assembly is seen as what it does to its lanes. `steps`
+//! are those of all cores, by their special instructions.
 
 #[cfg(not(any(
     all(feature = "helium", target_arch = "arm", target_os = "none"),
@@ -19,3 +20,5 @@ pub(crate) mod fully_connected;
 pub(crate) mod host;
 #[cfg(not(all(feature = "rvv", target_arch = "riscv32", target_os = "none")))]
 pub(crate) mod lanes8;
+#[cfg(test)]
+mod steps;
