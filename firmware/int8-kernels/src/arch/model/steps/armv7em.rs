@@ -1,5 +1,5 @@
-//! `dual_step.s`, `direct16.s`, `winograd4.s`, `fully_connected.s`: two int16 products in one SMLAD,
-//! bytes in pairs of lanes, and one SMMUL or SMMLA for the requantization.
+//! `dual_step.s`, `direct16.s`, `winograd4.s`, `fully_connected.s`: two int16 products in one
+//! SMLAD, bytes in pairs of lanes, and one SMMUL or SMMLA for the requantization.
 
 use super::*;
 use crate::packed::tiles::Method;

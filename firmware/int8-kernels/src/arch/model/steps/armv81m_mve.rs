@@ -58,7 +58,7 @@ fn roundings_of_the_add_are_gemmlowps() {
     }
 }
 
-/// `dot8_tflite`: the sign of the accumulator, and VSHL to the right by minus the last word's shift.
+/// `dot8_tflite`: the sign of the accumulator, and VSHL to the right by the last word's shift.
 #[test]
 fn lanes_round_as_the_header_says() {
     check_tflite(|t, scale, last| {

@@ -4,9 +4,10 @@
 //!
 //! A macro's name is its model's name. What it makes is compared with the definition at the ends of
 //! the range that the assembly's header proves, and with random values. What has no instruction of
-//! its own kind (sums of MLA or MUL, transforms by ADD and SUB) is the code of `portable`, which the
-//! tests of whole layers run. Instructions are those of the architectures' reference manuals:
+//! its own kind (sums of MLA or MUL, transforms by ADD and SUB) is the code of `portable`, which
+//! the tests of whole layers run. Instructions are those of the architectures' reference manuals:
 //! Armv7-M (DDI 0403), Armv8.1-M (DDI 0553), RISC-V's unprivileged specification with its V 1.0.
+#![cfg(test)]
 
 extern crate std;
 

@@ -3,8 +3,8 @@
 
 use super::*;
 
-/// `resmcu_store`: out of range is what has other bits above the lowest eight once 128 is added; its
-/// sign says which end it becomes.
+/// `resmcu_store`: out of range is what has other bits above the lowest eight once 128 is added;
+/// its sign says which end it becomes.
 fn saturate_by_bits(value: i32) -> i8 {
     let is_inside = value.wrapping_add(128).cast_unsigned() <= 255;
     (if is_inside { value } else { (value >> 31) ^ 127 }) as i8

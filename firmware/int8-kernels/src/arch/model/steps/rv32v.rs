@@ -8,8 +8,8 @@ use crate::requantize::doubling_high_mul;
 /// Lanes of int16, where vectors have 128 bits.
 const LANES: usize = 32;
 
-/// `resmcu_fully_connected` of one output: lanes behind the last input keep their sums (`tu`), which
-/// VREDSUM adds up.
+/// `resmcu_fully_connected` of one output: lanes behind the last input keep their sums (`tu`),
+/// which VREDSUM adds up.
 fn fully_connected(x: &[i16], weights: &[i8]) -> i32 {
     let mut sums = [0_i32; LANES];
     for (x, weights) in x.chunks(LANES).zip(weights.chunks(LANES)) {
