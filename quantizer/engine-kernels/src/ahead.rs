@@ -9,9 +9,6 @@ use super::lanes::LANES;
 /// Blocks of a list; more are not asked for.
 const BLOCKS: usize = 16;
 
-/// Vector multiplications for which one cache line is asked for.
-pub(super) const PRODUCTS_LINE: usize = 16;
-
 /// A processor's way of asking.
 pub(super) trait Prefetch {
     /// Asks for a cache line at any address, readable or not, into the second-level cache.
@@ -61,25 +58,43 @@ impl Ahead {
         }
     }
 
-    /// Asks for as many lines as there is time for during `products`.
+    /// The next lines, at most `lines` of them, which the caller asks for.
+    pub(super) fn take(&mut self, lines: usize) -> Lines {
+        let (block, first) = self.next;
+        if block == self.count {
+            return Lines::default();
+        }
+        let (start, in_block) = self.blocks[block];
+        let count = lines.min(in_block - first);
+        let at = start.wrapping_add(first * LANES);
+        self.next = if first + count == in_block { (block + 1, 0) } else { (block, first + count) };
+        Lines { at, last: at.wrapping_add(count.saturating_sub(1) * LANES) }
+    }
+}
+
+/// Lines that are asked for one by one between multiplications. All at once they would fill the
+/// processor's buffers for lines on their way, and whatever else it reads would have to wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines {
+    at: *const f32,
+    last: *const f32,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { at: std::ptr::null(), last: std::ptr::null() }
+    }
+}
+
+impl Lines {
+    /// Asks for the next line; after the last one, for that one again, which costs little.
     ///
     /// # Safety
     /// The processor has what `P` asks for.
     #[inline(always)]
-    pub(super) unsafe fn ask<P: Prefetch>(&mut self, products: usize) {
-        let mut lines = products / PRODUCTS_LINE;
-        while lines > 0 && self.next.0 < self.count {
-            let (start, in_block) = self.blocks[self.next.0];
-            let now = lines.min(in_block - self.next.1);
-            for line in self.next.1..self.next.1 + now {
-                // SAFETY: the caller's contract.
-                unsafe { P::prefetch(start.wrapping_add(line * LANES)) };
-            }
-            lines -= now;
-            self.next.1 += now;
-            if self.next.1 == in_block {
-                self.next = (self.next.0 + 1, 0);
-            }
-        }
+    pub(super) unsafe fn ask<P: Prefetch>(&mut self) {
+        // SAFETY: the caller's contract.
+        unsafe { P::prefetch(self.at) };
+        self.at = self.at.wrapping_add(LANES).min(self.last);
     }
 }

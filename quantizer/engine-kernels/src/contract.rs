@@ -3,7 +3,7 @@
 //! Convolutions (direct, by Winograd's transforms, and 1x1), their gradients and the classifier
 //! all come down to it. Owns register blocking and the order of the loops; not packing.
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Lines};
 use super::lanes::{LANES, Lanes};
 
 /// Columns of a packed panel of `b`.
@@ -325,13 +325,13 @@ pub(super) unsafe fn all<
     ahead: &mut Ahead,
 ) {
     let Tiles { batch, count, columns: [first, end], origin, .. } = *tiles;
-    let products = ROWS * VECTORS * shape.k * shape.segments;
+    let lines = shape.k / unroll(A_ROW) * shape.segments;
     for f in 0..batch {
         for column in (first..end).step_by(VECTORS).map(|vector| vector * LANES) {
             for row in (0..count).map(|tile| tile * ROWS) {
                 // SAFETY: every offset lies inside its operand, by the caller's contract.
                 unsafe {
-                    ahead.ask::<L>(products);
+                    let lines = ahead.take(lines);
                     let Tile { a, b, c } = origin;
                     let tile = Tile {
                         a: a.add(f * shape.a.batch + row * shape.a.m),
@@ -340,7 +340,7 @@ pub(super) unsafe fn all<
                         ),
                         c: c.add(f * shape.c.batch + row * shape.c.m + column),
                     };
-                    self::tile::<L, VECTORS, ROWS, A_ROW, TERMS>(shape, tile);
+                    self::tile::<L, VECTORS, ROWS, A_ROW, TERMS>(shape, tile, lines);
                 }
             }
         }
@@ -351,7 +351,6 @@ pub(super) unsafe fn all<
 /// up for the steps, which are one where the rows' distance is part of the instructions.
 const fn unroll(a_row: usize) -> usize {
     match a_row {
-        SIDE_BY_SIDE => 1,
         ANY => 4,
         _ => 2,
     }
@@ -382,6 +381,7 @@ unsafe fn tile<
 >(
     shape: &Contraction,
     tile: Tile,
+    mut lines: Lines,
 ) {
     let (a_m, a_k) = match A_ROW {
         SIDE_BY_SIDE => (1, shape.a.k),
@@ -398,17 +398,23 @@ unsafe fn tile<
             if TERMS == LANES {
                 unrolled!(offset in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 {
                     L::prefetch_near(b.wrapping_add(TERMS_AHEAD * b_k));
+                    if offset % 2 == 0 {
+                        lines.ask::<L>();
+                    }
                     add_term(&mut sums, a.add(offset), a_m, b);
                     b = b.wrapping_add(b_k);
                 });
             }
             let mut left = if TERMS == ANY { shape.k } else { 0 };
-            while A_ROW != SIDE_BY_SIDE && left >= unroll {
+            while left >= unroll {
+                lines.ask::<L>();
                 for offset in 0..unroll {
-                    L::prefetch_near(b.wrapping_add((offset + TERMS_AHEAD) * b_k));
-                    add_term(&mut sums, a.add(offset), a_m, b.add(offset * b_k));
+                    if A_ROW != SIDE_BY_SIDE {
+                        L::prefetch_near(b.wrapping_add((offset + TERMS_AHEAD) * b_k));
+                    }
+                    add_term(&mut sums, a.wrapping_add(offset * a_k), a_m, b.add(offset * b_k));
                 }
-                a = a.wrapping_add(unroll);
+                a = a.wrapping_add(unroll * a_k);
                 b = b.wrapping_add(unroll * b_k);
                 left -= unroll;
             }
