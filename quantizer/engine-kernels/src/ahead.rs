@@ -49,10 +49,10 @@ impl Ahead {
         (self.count, self.next) = (0, (0, 0));
     }
 
-    /// Appends a block, unless it is there.
+    /// Appends a block, unless it is there or empty.
     pub fn add(&mut self, values: &[f32]) {
         let block = (values.as_ptr(), values.len().div_ceil(LANES));
-        if self.count < BLOCKS && !self.blocks[..self.count].contains(&block) {
+        if block.1 > 0 && self.count < BLOCKS && !self.blocks[..self.count].contains(&block) {
             self.blocks[self.count] = block;
             self.count += 1;
         }

@@ -325,7 +325,7 @@ pub(super) unsafe fn all<
     ahead: &mut Ahead,
 ) {
     let Tiles { batch, count, columns: [first, end], origin, .. } = *tiles;
-    let lines = shape.k / unroll(A_ROW) * shape.segments;
+    let lines = shape.k / unroll(A_ROW) * unroll(A_ROW) * shape.segments;
     for f in 0..batch {
         for column in (first..end).step_by(VECTORS).map(|vector| vector * LANES) {
             for row in (0..count).map(|tile| tile * ROWS) {
@@ -398,17 +398,15 @@ unsafe fn tile<
             if TERMS == LANES {
                 unrolled!(offset in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 {
                     L::prefetch_near(b.wrapping_add(TERMS_AHEAD * b_k));
-                    if offset % 2 == 0 {
-                        lines.ask::<L>();
-                    }
+                    lines.ask::<L>();
                     add_term(&mut sums, a.add(offset), a_m, b);
                     b = b.wrapping_add(b_k);
                 });
             }
             let mut left = if TERMS == ANY { shape.k } else { 0 };
             while left >= unroll {
-                lines.ask::<L>();
                 for offset in 0..unroll {
+                    lines.ask::<L>();
                     if A_ROW != SIDE_BY_SIDE {
                         L::prefetch_near(b.wrapping_add((offset + TERMS_AHEAD) * b_k));
                     }

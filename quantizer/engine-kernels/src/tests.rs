@@ -281,8 +281,9 @@ fn moments_and_masks_are_the_definition() {
     }
 }
 
-/// What `Ahead` asks for in portions of `products`: the cache lines, in their order.
-fn asked(blocks: &[&[f32]], products: &[usize]) -> Vec<*const f32> {
+/// The cache lines that are asked for in portions of `lines`, in their order. A line that is asked
+/// for again at once is there.
+fn asked(blocks: &[&[f32]], lines: &[usize]) -> Vec<*const f32> {
     use std::cell::RefCell;
     thread_local!(static ASKED: RefCell<Vec<*const f32>> = const { RefCell::new(Vec::new()) });
     #[derive(Clone, Copy)]
@@ -295,9 +296,15 @@ fn asked(blocks: &[&[f32]], products: &[usize]) -> Vec<*const f32> {
     }
     let mut ahead = Ahead::default();
     blocks.iter().for_each(|block| ahead.add(block));
-    // SAFETY: the recorder asks for nothing.
-    products.iter().for_each(|&products| unsafe { ahead.ask::<Recorder>(products) });
-    ASKED.take()
+    for &count in lines {
+        let mut taken = ahead.take(count);
+        // SAFETY: the recorder asks for nothing.
+        (0..count).for_each(|_| unsafe { taken.ask::<Recorder>() });
+    }
+    let mut asked = ASKED.take();
+    asked.dedup();
+    asked.retain(|at| !at.is_null());
+    asked
 }
 
 #[test]
@@ -306,12 +313,11 @@ fn every_line_is_asked_for_once_and_in_its_order() {
     let line = |index: usize| memory[index * LANES..].as_ptr();
     let [a, b] = [&memory[..2 * LANES + 1], &memory[10 * LANES..12 * LANES]];
     let all = [line(0), line(1), line(2), line(10), line(11)];
-    let per_line = ahead::PRODUCTS_LINE;
-    assert_eq!(asked(&[a, b], &[100 * per_line]), all);
-    assert_eq!(asked(&[a, a, b, a], &[per_line; 9]), all);
-    assert_eq!(asked(&[a, &[], b], &[2 * per_line, 0, 2 * per_line]), all[..4]);
-    assert_eq!(asked(&[a], &[per_line - 1]), []);
-    assert_eq!(asked(&[], &[per_line]), []);
+    assert_eq!(asked(&[a, b], &[100, 100]), all);
+    assert_eq!(asked(&[a, a, b, a], &[1; 9]), all);
+    assert_eq!(asked(&[a, b], &[2, 0, 1, 1]), all[..4]);
+    assert_eq!(asked(&[a], &[0]), []);
+    assert_eq!(asked(&[], &[1]), []);
 }
 
 /// What a region's values are in panels, which lie `pixels` apart: more than they need.
