@@ -4,6 +4,8 @@
 //! next waits for it: a contraction has time to ask for the next images' while it multiplies.
 //! Owns the order and the pace; what comes next is the shard's to say.
 
+use std::ops::Range;
+
 use super::lanes::LANES;
 
 /// Blocks of a list; more are not asked for.
@@ -23,24 +25,30 @@ pub(super) trait Prefetch {
     unsafe fn prefetch_near(at: *const f32);
 }
 
-/// Blocks of memory, in the order in which they will be used. Asking for memory neither reads nor
-/// changes it, so that nothing is borrowed.
-#[derive(Clone, Debug)]
+/// Where some memory begins: to ask for it, never to read it. That it is gone or somebody writes it
+/// does no harm, so that nothing is borrowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Address(usize);
+
+impl Address {
+    /// Where `values` begin.
+    pub fn of(values: &[f32]) -> Self {
+        Self(values.as_ptr().addr())
+    }
+
+    fn add_lines(self, lines: usize) -> Self {
+        Self(self.0.wrapping_add(lines * LANES * size_of::<f32>()))
+    }
+}
+
+/// Blocks of memory, in the order in which they will be used.
+#[derive(Clone, Debug, Default)]
 pub struct Ahead {
     /// Where they begin, and their cache lines.
-    blocks: [(*const f32, usize); BLOCKS],
+    blocks: [(Address, usize); BLOCKS],
     count: usize,
     /// The block, and the line in it, that is the next to be asked for.
     next: (usize, usize),
-}
-
-// SAFETY: the addresses are never read from.
-unsafe impl Send for Ahead {}
-
-impl Default for Ahead {
-    fn default() -> Self {
-        Self { blocks: [(std::ptr::null(), 0); BLOCKS], count: 0, next: (0, 0) }
-    }
 }
 
 impl Ahead {
@@ -49,9 +57,10 @@ impl Ahead {
         (self.count, self.next) = (0, (0, 0));
     }
 
-    /// Appends a block, unless it is there or empty.
-    pub fn add(&mut self, values: &[f32]) {
-        let block = (values.as_ptr(), values.len().div_ceil(LANES));
+    /// Appends values of a memory, unless they are there or none.
+    pub fn add(&mut self, memory: Address, values: Range<usize>) {
+        let start = memory.0.wrapping_add(values.start * size_of::<f32>());
+        let block = (Address(start), values.len().div_ceil(LANES));
         if block.1 > 0 && self.count < BLOCKS && !self.blocks[..self.count].contains(&block) {
             self.blocks[self.count] = block;
             self.count += 1;
@@ -66,24 +75,18 @@ impl Ahead {
         }
         let (start, in_block) = self.blocks[block];
         let count = lines.min(in_block - first);
-        let at = start.wrapping_add(first * LANES);
+        let at = start.add_lines(first);
         self.next = if first + count == in_block { (block + 1, 0) } else { (block, first + count) };
-        Lines { at, last: at.wrapping_add(count.saturating_sub(1) * LANES) }
+        Lines { at, last: at.add_lines(count.saturating_sub(1)) }
     }
 }
 
 /// Lines that are asked for one by one between multiplications. All at once they would fill the
 /// processor's buffers for lines on their way, and whatever else it reads would have to wait.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lines {
-    at: *const f32,
-    last: *const f32,
-}
-
-impl Default for Lines {
-    fn default() -> Self {
-        Self { at: std::ptr::null(), last: std::ptr::null() }
-    }
+    at: Address,
+    last: Address,
 }
 
 impl Lines {
@@ -94,7 +97,7 @@ impl Lines {
     #[inline(always)]
     pub(super) unsafe fn ask<P: Prefetch>(&mut self) {
         // SAFETY: the caller's contract.
-        unsafe { P::prefetch(self.at) };
-        self.at = self.at.wrapping_add(LANES).min(self.last);
+        unsafe { P::prefetch(std::ptr::without_provenance(self.at.0)) };
+        self.at = Address(self.at.add_lines(1).0.min(self.last.0));
     }
 }

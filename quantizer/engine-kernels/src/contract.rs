@@ -246,12 +246,7 @@ unsafe fn by_stride<L: Compiled, const VECTORS: usize, const MAX: usize>(
 pub(super) trait Compiled: Lanes {
     /// # Safety
     /// As [`all`].
-    unsafe fn all<
-        const VECTORS: usize,
-        const ROWS: usize,
-        const A_ROW: usize,
-        const TERMS: usize,
-    >(
+    unsafe fn all<const VECTORS: usize, const ROWS: usize, const A_ROW: usize, const TERMS: usize>(
         shape: &Contraction,
         tiles: &Tiles,
         ahead: &mut Ahead,

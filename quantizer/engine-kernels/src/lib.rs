@@ -19,11 +19,11 @@ mod winograd;
 
 use std::sync::OnceLock;
 
-pub use ahead::Ahead;
+pub use ahead::{Address, Ahead};
 pub use checks::{Centred, NormCoefficients, Plane, PlaneMut, SumTerm};
 pub use contract::{AStrides, BStrides, CStrides, Contraction, PANEL};
-pub use elementwise::Region;
 use contract::{Compiled, Tiles};
+pub use elementwise::Region;
 use elementwise::{Masked, Read, Term, Written};
 pub use lanes::LANES;
 use lanes::Portable;

@@ -295,7 +295,7 @@ fn asked(blocks: &[&[f32]], lines: &[usize]) -> Vec<*const f32> {
         unsafe fn prefetch_near(_at: *const f32) {}
     }
     let mut ahead = Ahead::default();
-    blocks.iter().for_each(|block| ahead.add(block));
+    blocks.iter().for_each(|block| ahead.add(Address::of(block), 0..block.len()));
     for &count in lines {
         let mut taken = ahead.take(count);
         // SAFETY: the recorder asks for nothing.

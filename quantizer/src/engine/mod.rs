@@ -197,7 +197,8 @@ impl Executor {
             shard.start(&shared.layout, images.len() / values);
             shard::with_scratch(&self.scratch, &shared.layout, |scratch| {
                 for level in 0..shared.program.levels.len() {
-                    shard.forward(shared, level, shard::Order::Ascending, images, scratch);
+                    let order = (shard::Order::Ascending, None);
+                    shard.forward(shared, level, order, images, scratch);
                 }
             });
             work(&shard, images, out);

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::batch_norm::State;
 use super::layout::{self, Keep, Layout};
 use super::program::{Kind, Operation, Program, Sink};
-use super::shard::{self, Order, Pool, Shard, Shared};
+use super::shard::{self, Order, Place, Pool, Shard, Shared};
 use super::softmax_cross_entropy::{self, Targets};
 use super::{EngineError, check_batch, fake_quantize, prepare_weights};
 use crate::graph::{Graph, Node, NodeId, Op, Padding, ParameterKind};
@@ -38,6 +38,8 @@ pub struct TrainStep {
     /// Where each batch normalization is used: the operation, and the part of its sums.
     norm_uses: Vec<Option<(usize, usize)>>,
     shards: Vec<Shard>,
+    /// Where each of them lies.
+    places: Vec<Place>,
     pool: Pool,
     /// Sums over shards.
     sums: Vec<f64>,
@@ -127,16 +129,16 @@ impl TrainStep {
         let batch = batch.as_slice().unwrap_or_default();
         for level in 0..self.shared.program.levels.len() {
             let order = Order::of_pass(level);
-            self.each_shard(batch, order, |shard, shared, batch, scratch| {
-                shard.forward(shared, level, order, batch, scratch);
+            self.each_shard(batch, order, |shard, shared, following, batch, scratch| {
+                shard.forward(shared, level, (order, following), batch, scratch);
             });
             self.finish_forward(graph, level, momentum);
         }
         loss(self, graph);
         for level in (0..self.shared.program.levels.len()).rev() {
             let order = Order::of_pass(level + 1);
-            self.each_shard(batch, order, |shard, shared, batch, scratch| {
-                shard.backward(shared, level, order, batch, scratch);
+            self.each_shard(batch, order, |shard, shared, following, batch, scratch| {
+                shard.backward(shared, level, (order, following), batch, scratch);
             });
             self.finish_backward(graph, level);
         }
@@ -181,6 +183,8 @@ impl TrainStep {
         self.shards.par_iter_mut().enumerate().for_each(|(index, shard)| {
             shard.start(layout, layout.images.min(images - index * layout.images));
         });
+        self.places.clear();
+        self.places.extend(self.shards.iter().map(Shard::place));
         prepare_weights(graph, &mut self.shared, true);
     }
 
@@ -206,16 +210,20 @@ impl TrainStep {
         &mut self,
         batch: &[f32],
         order: Order,
-        work: impl Fn(&mut Shard, &Shared, &[f32], &mut shard::Scratch) + Sync,
+        work: impl Fn(&mut Shard, &Shared, Option<Place>, &[f32], &mut shard::Scratch) + Sync,
     ) {
-        let Self { shared, shards, pool, .. } = self;
+        let Self { shared, shards, places, pool, .. } = self;
         let values = shared.layout.images * shared.program.tensors[0].values();
-        let each = |(shard, batch): (&mut Shard, &[f32])| {
+        let each = |(index, (shard, batch)): (usize, (&mut Shard, &[f32]))| {
+            let following = match order {
+                Order::Ascending => places.get(index + 1),
+                Order::Descending => index.checked_sub(1).and_then(|index| places.get(index)),
+            };
             shard::with_scratch(pool, &shared.layout, |scratch| {
-                work(shard, shared, batch, scratch);
+                work(shard, shared, following.copied(), batch, scratch);
             });
         };
-        let shards = shards.par_iter_mut().zip(batch.par_chunks(values));
+        let shards = shards.par_iter_mut().zip(batch.par_chunks(values)).enumerate();
         match order {
             Order::Ascending => shards.for_each(each),
             Order::Descending => shards.rev().for_each(each),

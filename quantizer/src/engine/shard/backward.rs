@@ -2,11 +2,53 @@
 
 use std::ops::Range;
 
-use super::super::conv::{Border, Convolution, Place};
+use super::super::conv::{self, Border, Convolution};
 use super::super::program::{Kind, Operation, Sink};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
-use super::{Order, Scratch, Shard, Shared, chunks, contiguous, forward::clear_borders};
+use super::{Order, Place, Scratch, Shard, Shared, contiguous, forward::clear_borders};
 use resmcu_engine_kernels::{Ahead, PANEL, Plane, PlaneMut, Region, SumTerm, kernels};
+
+impl Place {
+    /// What the backward pass of some images at a level will read and write.
+    fn ahead_of_backward(
+        &self,
+        shared: &Shared,
+        level: usize,
+        images: &Range<usize>,
+        ahead: &mut Ahead,
+    ) {
+        let Shared { program, layout, .. } = shared;
+        for index in program.levels[level].clone().rev() {
+            let operation = &program.operations[index];
+            let output = operation.output;
+            let used = program.tensors[output].uses.iter().map(|&(user, _)| user);
+            let own = used.filter_map(|user| layout.own_gradients[user]);
+            for offset in layout.tensor_gradients[output].into_iter().chain(own) {
+                ahead.add(self.gradients, shared.range(offset, output, images));
+            }
+            let read = operation.source.terms().map(|term| term.tensor);
+            for tensor in [output].into_iter().chain(read).filter(|&tensor| tensor != 0) {
+                ahead.add(self.activations, shared.activation(tensor, images));
+            }
+            if let Some((target, _)) = shared.target(index, images) {
+                ahead.add(self.gradients, target);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Where the gradient of an operation's source goes, and whether it is added there.
+    fn target(&self, index: usize, images: &Range<usize>) -> Option<(Range<usize>, bool)> {
+        let operation = &self.program.operations[index];
+        let (offset, accumulate) = match operation.sink {
+            Sink::None => return None,
+            Sink::Tensor { tensor, is_first } => (self.layout.tensor_gradients[tensor]?, !is_first),
+            Sink::Own => (self.layout.own_gradients[index]?, false),
+        };
+        Some((self.range(offset, operation.source.first.tensor, images), accumulate))
+    }
+}
 
 impl Shard {
     /// The gradients through the operations of one level, the last first.
@@ -14,13 +56,16 @@ impl Shard {
         &mut self,
         shared: &Shared,
         level: usize,
-        order: Order,
+        (order, following): (Order, Option<Place>),
         batch: &[f32],
         scratch: &mut Scratch,
     ) {
         let mut is_first = true;
-        for (images, next) in chunks(self.images, shared.layout.chunks[level], order) {
-            self.backward_ahead(shared, level, &next, &mut scratch.ahead);
+        for (images, next) in self.steps(shared, level, order, following) {
+            scratch.ahead.clear();
+            if let Some((place, images)) = next {
+                place.ahead_of_backward(shared, level, &images, &mut scratch.ahead);
+            }
             for operation in &shared.program.operations[shared.program.levels[level].clone()] {
                 if shared.layout.passing[operation.output] {
                     self.store(shared, operation, batch, &images);
@@ -30,35 +75,6 @@ impl Shard {
                 self.backward_operation(shared, index, batch, &images, is_first, scratch);
             }
             is_first = false;
-        }
-    }
-
-    /// What the backward pass of some images at a level will read and write.
-    fn backward_ahead(
-        &self,
-        shared: &Shared,
-        level: usize,
-        images: &Range<usize>,
-        ahead: &mut Ahead,
-    ) {
-        ahead.clear();
-        let (program, layout) = (&shared.program, &shared.layout);
-        let gradients = self.gradients.values();
-        for index in program.levels[level].clone().rev().filter(|_| !images.is_empty()) {
-            let operation = &program.operations[index];
-            let output = operation.output;
-            let used = program.tensors[output].uses.iter().map(|&(user, _)| user);
-            let own = used.filter_map(|user| layout.own_gradients[user]);
-            for offset in layout.tensor_gradients[output].into_iter().chain(own) {
-                ahead.add(&gradients[shared.range(offset, output, images)]);
-            }
-            let read = operation.source.terms().map(|term| term.tensor);
-            for tensor in [output].into_iter().chain(read).filter(|&tensor| tensor != 0) {
-                ahead.add(self.activation(shared, tensor, images));
-            }
-            if let Some((target, _)) = self.target(shared, index, images) {
-                ahead.add(&gradients[target]);
-            }
         }
     }
 
@@ -80,7 +96,7 @@ impl Shard {
                 self.backward_convolution(shared, at, batch, images, scratch);
             }
             Kind::MaxPool2d(_) | Kind::SubsamplePad(_) | Kind::GlobalAvgPool => {
-                let Some((target, accumulate)) = self.target(shared, index, images) else { return };
+                let Some((target, accumulate)) = shared.target(index, images) else { return };
                 let [rows, columns, channels] = shared.program.tensors[operation.output].shape;
                 let border = Border::none([rows, columns]);
                 let Scratch { x, dy, .. } = scratch;
@@ -137,7 +153,8 @@ impl Shard {
             let sums = &mut self.sums[start..][..channels];
             let region = Region { rows, columns, channels };
             for position in 0..images.len() {
-                let Place { start, row, panel } = border.place(position, images.len(), channels);
+                let conv::Place { start, row, panel } =
+                    border.place(position, images.len(), channels);
                 let dy = PlaneMut { values: &mut dy[start..], row, panel };
                 kernels().mask(region, dy, None, [None; 2], sums);
             }
@@ -147,28 +164,10 @@ impl Shard {
         let sums = &mut self.weights.values_mut()[shared.layout.weight_sums[index]..];
         let sums = &mut sums[..convolution.sums()];
         convolution.backward_weights(x, dy, sums, !is_first, kernel, ahead);
-        let Some((target, accumulate)) = self.target(shared, index, images) else { return };
+        let Some((target, accumulate)) = shared.target(index, images) else { return };
         let dx = &mut self.gradients.values_mut()[target];
         convolution.backward_data(dy, &shared.weights[index], dx, accumulate, kernel, ahead);
         self.finish_own(shared, index, images, x, x_border);
-    }
-
-    /// Where the gradient of an operation's source goes, and whether it is added there.
-    fn target(
-        &self,
-        shared: &Shared,
-        index: usize,
-        images: &Range<usize>,
-    ) -> Option<(Range<usize>, bool)> {
-        let operation = &shared.program.operations[index];
-        let (offset, accumulate) = match operation.sink {
-            Sink::None => return None,
-            Sink::Tensor { tensor, is_first } => {
-                (shared.layout.tensor_gradients[tensor]?, !is_first)
-            }
-            Sink::Own => (shared.layout.own_gradients[index]?, false),
-        };
-        Some((shared.range(offset, operation.source.first.tensor, images), accumulate))
     }
 
     /// The gradient of a tensor from all its uses, inside a zero border.
@@ -184,7 +183,7 @@ impl Shard {
         clear_borders(border, region, out);
         for (position, image) in images.clone().enumerate() {
             let place = border.place(position, images.len(), region.channels);
-            let Place { start, row, panel } = place;
+            let conv::Place { start, row, panel } = place;
             let out = PlaneMut { values: &mut out[start..], row, panel };
             self.gather_image(shared, tensor, image, region, out);
         }
@@ -330,7 +329,7 @@ impl Shard {
             let dz = PlaneMut { values: dz, row, panel: None };
             let y = source.relu.then(|| {
                 let place = border.place(position, images.len(), region.channels);
-                let Place { start, row, panel } = place;
+                let conv::Place { start, row, panel } = place;
                 Plane { values: &x[start..], row, panel }
             });
             let mut terms = source.terms();

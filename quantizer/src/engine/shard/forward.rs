@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::super::conv::{Border, Place};
+use super::super::conv::{self, Border};
 use super::super::program::{Kind, Operation, Source, Term};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
-use super::{Order, Scratch, Shard, Shared, chunks, contiguous};
+use super::{Order, Place, Scratch, Shard, Shared, contiguous};
 use resmcu_engine_kernels::{Ahead, PlaneMut, Region, SumTerm, kernels};
 
 impl Shard {
@@ -14,32 +14,17 @@ impl Shard {
         &mut self,
         shared: &Shared,
         level: usize,
-        order: Order,
+        (order, following): (Order, Option<Place>),
         batch: &[f32],
         scratch: &mut Scratch,
     ) {
-        for (images, next) in chunks(self.images, shared.layout.chunks[level], order) {
-            self.forward_ahead(shared, level, &next, &mut scratch.ahead);
+        for (images, next) in self.steps(shared, level, order, following) {
+            scratch.ahead.clear();
+            if let Some((place, images)) = next {
+                place.ahead_of_forward(shared, level, &images, &mut scratch.ahead);
+            }
             for index in shared.program.levels[level].clone() {
                 self.forward_operation(shared, index, batch, &images, scratch);
-            }
-        }
-    }
-
-    /// What the forward pass of some images at a level will read and write.
-    fn forward_ahead(
-        &self,
-        shared: &Shared,
-        level: usize,
-        images: &Range<usize>,
-        ahead: &mut Ahead,
-    ) {
-        ahead.clear();
-        let operations = &shared.program.operations[shared.program.levels[level].clone()];
-        for operation in operations.iter().filter(|_| !images.is_empty()) {
-            let read = operation.source.terms().map(|term| term.tensor);
-            for tensor in read.chain([operation.output]).filter(|&tensor| tensor != 0) {
-                ahead.add(self.activation(shared, tensor, images));
             }
         }
     }
@@ -191,7 +176,7 @@ impl Shard {
         let out = &mut out[..images.len() * border.pixels() * channels];
         clear_borders(border, region, out);
         for (position, image) in images.clone().enumerate() {
-            let Place { start, row, panel } = border.place(position, images.len(), channels);
+            let conv::Place { start, row, panel } = border.place(position, images.len(), channels);
             let out = &mut out[start..];
             let of_batch = || &batch[image * rows * columns * channels..];
             if source.first.tensor == 0 && panel.is_none() {
@@ -215,6 +200,24 @@ impl Shard {
             kernels().sum(region, out, term(source.first), source.second.map(term), source.relu);
         }
         out
+    }
+}
+
+impl Place {
+    /// What the forward pass of some images at a level will read and write.
+    fn ahead_of_forward(
+        &self,
+        shared: &Shared,
+        level: usize,
+        images: &Range<usize>,
+        ahead: &mut Ahead,
+    ) {
+        for operation in &shared.program.operations[shared.program.levels[level].clone()] {
+            let read = operation.source.terms().map(|term| term.tensor);
+            for tensor in read.chain([operation.output]).filter(|&tensor| tensor != 0) {
+                ahead.add(self.activations, shared.activation(tensor, images));
+            }
+        }
     }
 }
 

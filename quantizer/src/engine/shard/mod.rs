@@ -16,7 +16,7 @@ use super::fake_quantize::Grid;
 use super::layout::Layout;
 use super::program::{Program, Term};
 use super::softmax_cross_entropy::Loss;
-use resmcu_engine_kernels::{Ahead, Arena, Centred, Plane, Region};
+use resmcu_engine_kernels::{Address, Ahead, Arena, Centred, Plane, Region};
 
 /// What all shards share: the program, its memory's layout, and this step's parameters.
 #[derive(Debug, Default)]
@@ -64,7 +64,41 @@ pub(super) struct Shard {
     pub(super) loss: Loss,
 }
 
+/// Where a shard lies: what another one needs to ask for its memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    images: usize,
+    activations: Address,
+    gradients: Address,
+}
+
 impl Shard {
+    /// Where it lies, until [`Self::start`].
+    pub(super) fn place(&self) -> Place {
+        Place {
+            images: self.images,
+            activations: Address::of(self.activations.values()),
+            gradients: Address::of(self.gradients.values()),
+        }
+    }
+
+    /// The steps of a pass over the images of a level, in their order: of each its images, and what
+    /// comes after it, if anything: of this shard or of the one that probably follows.
+    fn steps(
+        &self,
+        shared: &Shared,
+        level: usize,
+        order: Order,
+        following: Option<Place>,
+    ) -> impl Iterator<Item = (Range<usize>, Option<(Place, Range<usize>)>)> + use<> {
+        let own = self.place();
+        let chunk = shared.layout.chunks[level];
+        let first =
+            following.and_then(|place| Some((place, order.chunks(place.images, chunk).next()?)));
+        let mut after = order.chunks(own.images, chunk).skip(1).map(move |images| (own, images));
+        order.chunks(own.images, chunk).map(move |images| (images, after.next().or(first.clone())))
+    }
+
     /// Makes room for `images` images, and sets all sums over pixels to zero.
     pub(super) fn start(&mut self, layout: &Layout, images: usize) {
         self.images = images;
@@ -168,24 +202,21 @@ impl Order {
     pub(super) fn of_pass(pass: usize) -> Self {
         if pass.is_multiple_of(2) { Self::Ascending } else { Self::Descending }
     }
-}
 
-/// `images` in steps of `chunk`.
-///
-/// With each comes the one after it, which is empty after the last.
-fn chunks(
-    images: usize,
-    chunk: usize,
-    order: Order,
-) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-    let count = images.div_ceil(chunk);
-    let range = move |i: usize| match order {
-        _ if i >= count => 0..0,
-        Order::Ascending => i * chunk..(i * chunk + chunk).min(images),
-        Order::Descending => {
-            let i = count - 1 - i;
-            i * chunk..(i * chunk + chunk).min(images)
+    /// The position of `i` of `count`, where positions are taken in this order.
+    fn position(self, i: usize, count: usize) -> usize {
+        match self {
+            Self::Ascending => i,
+            Self::Descending => count - 1 - i,
         }
-    };
-    (0..count).map(move |i| (range(i), range(i + 1)))
+    }
+
+    /// `images` in steps of `chunk`.
+    fn chunks(self, images: usize, chunk: usize) -> impl Iterator<Item = Range<usize>> {
+        let count = images.div_ceil(chunk);
+        (0..count).map(move |i| {
+            let first = self.position(i, count) * chunk;
+            first..(first + chunk).min(images)
+        })
+    }
 }
