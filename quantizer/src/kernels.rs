@@ -39,11 +39,22 @@ pub enum Packing {
     OnlyWithMost(Kernel),
 }
 
+/// A core whose cycles are others than those of most cores with its instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Core {
+    /// None such.
+    Any,
+    /// SiFive's E31, on which a product takes five cycles.
+    E31,
+}
+
 /// What the choice of kernels has to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The core's instructions.
     pub isa: Isa,
+    /// The core itself, where its timing is known.
+    pub core: Core,
     /// The most bytes of the model file; none where flash does not matter.
     pub file_bytes: Option<usize>,
     /// Bytes of working memory beyond which no kernel is given more than its least.
@@ -61,6 +72,7 @@ impl Limits {
     pub const fn none(isa: Isa) -> Self {
         Self {
             isa,
+            core: Core::Any,
             file_bytes: None,
             scratch_bytes: 52 << 10,
             memory: Memory::Whole,
@@ -182,8 +194,7 @@ impl Candidate {
 pub struct Time {
     /// Instructions.
     pub instructions: u64,
-    /// Cycles of a core like the Cortex-M4, waiting for flash included; none for cores that have no
-    /// table of them.
+    /// Cycles of the core, waiting for flash included; none for cores that have no table of them.
     pub cycles: Option<u64>,
     /// Words of weights that are loaded from flash.
     pub flash_loads: u64,
@@ -202,8 +213,8 @@ impl Time {
 
     /// What takes as much by every kernel, in instructions and in cycles of a core that has a table
     /// of them.
-    pub(crate) fn of_any_kernel(isa: Isa, [instructions, cycles]: [u64; 2]) -> Self {
-        Self::new(instructions, Tables::of(isa).cycles.map(|_| cycles), 0, 0)
+    pub(crate) fn of_any_kernel(limits: &Limits, [instructions, cycles]: [u64; 2]) -> Self {
+        Self::new(instructions, Tables::of(limits).cycles.map(|_| cycles), 0, 0)
     }
 
     /// So many of it.
@@ -245,7 +256,7 @@ pub fn candidates_by_rows(
     let Some(layer) = Layer::of(graph, index) else { return vec![] };
     let groups = groups(&layer.window, rows);
     let of_group = |window: &Window| Layer { window: *window, ..layer };
-    let tables = Tables::of(limits.isa);
+    let tables = Tables::of(limits);
     let mut kernels = vec![None];
     if limits.isa != Isa::Generic {
         let has = |kernel| layer.takes(kernel) && tables.instructions.has(kernel);
@@ -369,7 +380,7 @@ fn candidate(
     let walk = Walk::of(kernel, layer, costs, scratch_bytes);
     let count = |costs: &Costs| costs.count(kernel, window, &walk) as u64;
     let (instructions, cycles) = (count(costs), tables.cycles.map(count));
-    let loads = flash_loads(kernel, window, &walk) as u64;
+    let loads = flash_loads(kernel, window, &walk, costs) as u64;
     let time = Time::new(instructions, cycles, loads, limits.flash_wait_states);
     Candidate { kernel, time, weight_bytes, scratch_bytes }
 }

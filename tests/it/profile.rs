@@ -7,10 +7,10 @@ use crate::rings_on_boards::seeded;
 use crate::rng::Rng;
 use crate::suite;
 use resmcu_device_link::{
-    Client, CortexM4, LinkError, Profile, Profiler, Qemu, Target, find_target, targets,
+    Client, Core, CycleModel, LinkError, Profile, Profiler, Qemu, Target, find_target, targets,
 };
 use resmcu_model_format::Isa;
-use resmcu_quantizer::kernels::{Limits, Packing, Time, candidates};
+use resmcu_quantizer::kernels::{self, Limits, Packing, Time, candidates};
 use resmcu_quantizer::lower::lower_for;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use zerocopy::IntoBytes;
@@ -40,59 +40,69 @@ fn the_plugin_counts_what_every_board_counts() {
     for target in targets() {
         let (steps, profile) = profile(target, &two_pools(), &IMAGE);
         assert_eq!(profile.steps.len(), steps.len(), "{}", target.name);
-        let functions = profile.functions();
+        let core = Core::named(target.core);
+        let functions = profile.functions(core.map(CycleModel::new));
         let all: u64 = functions.iter().map(|function| function.instructions).sum();
         let reads = all - steps.iter().sum::<u64>();
         assert!(reads.is_multiple_of(steps.len() as u64), "{}: what a read costs", target.name);
         let most = functions.first().map(|function| function.name.as_str()).unwrap_or_default();
         let works = most.contains("max_pool2d") || most.contains("int8_runtime::step");
         assert!(works, "{}: {functions:?}", target.name);
-        if target.core == "Cortex-M4" {
-            let cycles: u64 = profile.cycles(CortexM4::default()).iter().sum();
-            let refills: u64 =
-                profile.cycles(CortexM4 { refill: 3, ..CortexM4::default() }).iter().sum();
-            assert!((all..4 * all).contains(&cycles), "{cycles} cycles of {all} instructions");
+        if let Some(core) = core {
+            let model = CycleModel::new(core);
+            let sum = |model| profile.cycles(model).iter().sum::<u64>();
+            let (cycles, of_functions) = (sum(model), functions.iter().filter_map(|f| f.cycles));
+            assert_eq!(of_functions.sum::<u64>(), cycles, "{}", target.name);
+            assert!((all..5 * all).contains(&cycles), "{cycles} cycles of {all} instructions");
+            let refills = sum(CycleModel { refill: model.refill + 1, ..model });
             let taken: u64 = profile.steps.iter().flatten().map(|block| block.taken).sum();
             assert!((cycles + 1..=cycles + taken).contains(&refills), "{taken} branches taken");
         }
     }
 }
 
-/// What the planner reckons for ResNet-8's convolutions on a Cortex-M4, against what is executed:
-/// at most 4 % apart, with and without waiting for flash. It knows no residuals, and of the loads
-/// only those of weights and their constants.
-#[test]
-fn cost_tables_are_near_what_is_counted() {
+/// What the planner reckons for ResNet-8's convolutions, against what is executed, with and without
+/// waiting for flash: so many per cent apart in instructions and in cycles. It knows no residuals,
+/// and of the loads only those of weights and their constants.
+#[track_caller]
+fn check_costs(name: &str, limits: Limits, core: Core, [instructions_off, cycles_off]: [u64; 2]) {
     let (graph, input) = (seeded("resnet8", 8), Rng::new(9).bytes(32 * 32 * 3));
-    let target = find_target("qemu-mps2-an386").unwrap();
     for flash_wait_states in [0, 5] {
-        let limits = Limits { flash_wait_states, ..Limits::none(Isa::Armv7em) };
+        let limits = Limits { flash_wait_states, ..limits };
         let file = lower_for(&graph, Packing::Fastest(limits)).unwrap().file;
-        let (steps, profile) = profile(target, &file, &input);
-        let core = CortexM4 { flash_wait_states: flash_wait_states.into(), ..CortexM4::default() };
-        let cycles = profile.cycles(core);
+        let (steps, profile) = profile(find_target(name).unwrap(), &file, &input);
+        let cycles = profile.cycles(CycleModel::new(core).waiting(flash_wait_states));
         let (mut reckoned, mut counted) = ([0; 3], [0; 3]);
         for node in 0..steps.len() {
             let Some(best) = candidates(&graph, node, &limits).into_iter().next() else { continue };
             let Time { instructions, cycles: of_core, flash_loads, .. } = best.time;
-            for (sum, more) in
-                reckoned.iter_mut().zip([instructions, of_core.unwrap(), flash_loads])
+            let time = [instructions, of_core.expect("a table"), flash_loads];
+            let seen = [steps[node], cycles[node], profile.flash_loads[node]];
+            for ((sum, more), (all, one)) in
+                reckoned.iter_mut().zip(time).zip(counted.iter_mut().zip(seen))
             {
                 *sum += more;
-            }
-            for (sum, more) in
-                counted.iter_mut().zip([steps[node], cycles[node], profile.flash_loads[node]])
-            {
-                *sum += more;
+                *all += one;
             }
         }
-        for (what, per_cent, index) in [("instructions", 4, 0), ("cycles", 4, 1), ("loads", 20, 2)]
+        let limits = [("instructions", instructions_off), ("cycles", cycles_off), ("loads", 20)];
+        for ((what, per_cent), (reckoned, counted)) in
+            limits.into_iter().zip(reckoned.into_iter().zip(counted))
         {
-            let (reckoned, counted) = (reckoned[index], counted[index]);
             let is_near = 100 * reckoned.abs_diff(counted) <= per_cent * counted;
-            assert!(is_near, "{flash_wait_states} wait states: {reckoned} {what} of {counted}");
+            assert!(is_near, "{name}, {flash_wait_states} waits: {reckoned} {what} of {counted}");
         }
     }
+}
+
+#[test]
+fn cost_tables_are_near_what_is_counted() {
+    let none = Limits::none;
+    check_costs("qemu-mps2-an386", none(Isa::Armv7em), Core::CortexM4, [4, 4]);
+    check_costs("qemu-mps2-an385", none(Isa::Armv7m), Core::CortexM3, [4, 4]);
+    check_costs("qemu-mps2-an385-m0", none(Isa::Armv6m), Core::CortexM0, [4, 4]);
+    let e31 = Limits { core: kernels::Core::E31, ..none(Isa::Rv32) };
+    check_costs("qemu-virt-rv32imc", e31, Core::E31, [4, 4]);
 }
 
 /// Rows that run in many spans a step, some while the image comes, some after.

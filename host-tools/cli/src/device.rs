@@ -9,6 +9,7 @@ use resmcu_device_link::{
 };
 use resmcu_int8_runtime::pixel_to_input;
 use resmcu_model_format::Isa;
+use resmcu_quantizer::kernels::Core;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -225,21 +226,23 @@ pub(crate) struct BoardData {
     pub(crate) flash_wait_states: u32,
     /// The instruction set whose kernels its firmware has.
     pub(crate) isa: Isa,
+    /// The core that runs them.
+    pub(crate) core: Core,
 }
 
 impl From<&Target> for BoardData {
     fn from(target: &Target) -> Self {
         let &Target { name, flash_bytes, ram_bytes, slot_bytes, flash_wait_states, .. } = target;
-        let isa = kernels_of(target.isa, target.triple);
-        Self { name, flash_bytes, ram_bytes, slot_bytes, flash_wait_states, isa }
+        let (isa, core) = (kernels_of(target.isa, target.triple), core_of(target.core));
+        Self { name, flash_bytes, ram_bytes, slot_bytes, flash_wait_states, isa, core }
     }
 }
 
 impl From<&Hardware> for BoardData {
     fn from(board: &Hardware) -> Self {
         let &Hardware { name, flash_bytes, ram_bytes, slot_bytes, flash_wait_states, .. } = board;
-        let isa = kernels_of(board.isa, board.triple);
-        Self { name, flash_bytes, ram_bytes, slot_bytes, flash_wait_states, isa }
+        let (isa, core) = (kernels_of(board.isa, board.triple), core_of(board.core));
+        Self { name, flash_bytes, ram_bytes, slot_bytes, flash_wait_states, isa, core }
     }
 }
 
@@ -248,6 +251,14 @@ pub(crate) fn find_board(name: &str) -> Outcome<BoardData> {
     match find_hardware(name) {
         Ok(board) => Ok(board.into()),
         Err(_) => Ok(find_target(name)?.into()),
+    }
+}
+
+/// The planner's name of a board's core.
+fn core_of(name: &str) -> Core {
+    match resmcu_device_link::Core::named(name) {
+        Some(resmcu_device_link::Core::E31) => Core::E31,
+        _ => Core::Any,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong between here and a device: what, where, and what to do.
 
+use crate::load_failure;
 use crate::probe::ProbeError;
 use resmcu_wire_protocol::{LoadFailure, PROTOCOL_VERSION, Refusal, rejection};
 use std::path::PathBuf;
@@ -176,10 +177,7 @@ pub enum LinkError {
         refusal: Refusal,
     },
     /// The device's loader refused the model.
-    #[error(
-        "the device refused the model: load error {}, details {:#x} and {:#x}",
-        failure.code, failure.details[0], failure.details[1]
-    )]
+    #[error("the device refused the model: {}", load_failure::words(failure))]
     NoModel {
         /// The loader's reason.
         failure: LoadFailure,
@@ -262,12 +260,8 @@ impl LinkError {
             Self::Refused { .. } => {
                 "firmware/wire-protocol/README.md says what each refusal means".into()
             }
-            Self::NoModel { .. } => {
-                "`resmcu inspect` checks the file; write it again with `resmcu quantize`".into()
-            }
-            Self::RolledBack { .. } => {
-                "`resmcu inspect` checks the file; write it again with `resmcu quantize`".into()
-            }
+            Self::NoModel { failure } => load_failure::help(failure.code),
+            Self::RolledBack { code } => load_failure::help(*code),
             Self::ImageSize { .. } => {
                 "give an image of the model's size; `resmcu inspect` prints it".into()
             }
@@ -282,7 +276,7 @@ fn reason(code: u16) -> String {
         rejection::WRONG_ANSWER => "it answers otherwise than it should".into(),
         rejection::UNFINISHED => "its trial began several times and never ended".into(),
         rejection::REASON_LOST => "it failed its trial, and a power cut took the reason".into(),
-        code => format!("the loader's error {code}"),
+        code => load_failure::what(code),
     }
 }
 

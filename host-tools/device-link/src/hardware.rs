@@ -184,7 +184,7 @@ static HARDWARE: [Hardware; 8] = [
     board(
         "hifive1",
         "fe310-g002",
-        ("RV32IMAC", "RV32IMC", "riscv32imc-unknown-none-elf"), // no `lr` and `sc`
+        ("E31, RV32IMAC", "RV32IMC", "riscv32imc-unknown-none-elf"), // no `lr` and `sc`
         [4 * MIB, 16 * KIB, 1536 * KIB],
         256,
         None,

@@ -191,7 +191,7 @@ static TARGETS: [Target; 12] = [
     },
     Target {
         name: "qemu-sifive-e",
-        core: "RV32IMAC",
+        core: "E31, RV32IMAC",
         isa: "RV32IMAC",
         triple: "riscv32imac-unknown-none-elf",
         feature: "board-sifive-e",

@@ -79,6 +79,11 @@ fn every_load_from_flash_is_counted() {
     assert_eq!(loads(Some(Kernel::Winograd4)), (2 * words, 4 * words as usize));
     let words = 64 * (64 * 9 / 4 + 19);
     assert_eq!(loads(Some(Kernel::Winograd4OnTheFly)), (words, 4 * words as usize));
+    // Where int16 are loaded one by one, each word of two weights is two loads.
+    let of_m3 = candidates(&graph, 0, &Limits::none(Isa::Armv7m));
+    let stored = of_m3.iter().find(|candidate| candidate.kernel == Some(Kernel::Winograd4));
+    let loads_of_m3 = stored.expect("a kernel").time.flash_loads;
+    assert_eq!(loads_of_m3, 2 * 64 * (64 * 36 + 19));
     // A word of four weights, and three of constants an output, for each of 64 pixels.
     assert_eq!(loads(None), (64 * (576 * 64 / 4 + 3 * 64), 576 * 64));
 }
@@ -86,7 +91,7 @@ fn every_load_from_flash_is_counted() {
 /// Waiting adds to cycles what it says; where a core has no table of them, to its instructions.
 #[test]
 fn waits_cost_as_many_cycles_as_words_are_late() {
-    for isa in [Isa::Armv7em, Isa::Armv6m] {
+    for isa in [Isa::Armv7em, Isa::Armv7m, Isa::Armv6m, Isa::Rv32] {
         let graph = layer([16, 16, 16, 3, 1]);
         let of = |waits| {
             let limits = Limits { flash_wait_states: waits, ..Limits::none(isa) };
@@ -96,12 +101,28 @@ fn waits_cost_as_many_cycles_as_words_are_late() {
         };
         for (without, with) in of(0).into_iter().zip(of(7)) {
             let [a, b] = [without.time, with.time];
-            assert_eq!(a.cycles.is_some(), isa == Isa::Armv7em);
+            assert_eq!(a.cycles.is_some(), isa != Isa::Rv32);
             assert_eq!(a.cost, a.cycles.unwrap_or(a.instructions));
             assert_eq!((b.instructions, b.flash_loads), (a.instructions, a.flash_loads));
             assert_eq!(b.cost, a.cost + 7 * a.flash_loads);
             assert_eq!(b.cycles.is_some_and(|cycles| cycles == b.cost), a.cycles.is_some());
         }
+    }
+}
+
+/// On an E31, whose products take five cycles, the choice is by its cycles; of other cores with its
+/// instructions none are known.
+#[test]
+fn a_core_of_its_own_has_cycles_of_its_own() {
+    let limits = Limits { core: Core::E31, ..Limits::none(Isa::Rv32) };
+    let any = Limits::none(Isa::Rv32);
+    let best = |sizes, limits: &Limits| candidates(&layer(sizes), 0, limits)[0];
+    let stem = [32, 3, 16, 3, 1];
+    assert_eq!(best(stem, &limits).kernel, Some(Kernel::Winograd4));
+    for sizes in [stem, [32, 16, 16, 3, 1], [32, 16, 32, 3, 2], [16, 32, 64, 1, 1]] {
+        let [e31, other] = [&limits, &any].map(|limits| best(sizes, limits).time);
+        assert!(e31.cycles.is_some_and(|cycles| cycles > e31.instructions), "{sizes:?}");
+        assert_eq!(other.cycles, None, "{sizes:?}");
     }
 }
 

@@ -56,8 +56,14 @@ impl Walk {
     }
 }
 
-/// Words of weights and constants that are loaded from flash; a load of a byte counts as one.
-pub(super) fn flash_loads(kernel: Option<Kernel>, window: &Window, walk: &Walk) -> usize {
+/// Words of weights and constants that are loaded from flash; a load of less than a word counts as
+/// one.
+pub(super) fn flash_loads(
+    kernel: Option<Kernel>,
+    window: &Window,
+    walk: &Walk,
+    costs: &Costs,
+) -> usize {
     let (outputs, patch) = (usize::from(window.output[2]), window.patch_len());
     let loads = match kernel {
         // A weight of each output of a block in a word.
@@ -67,7 +73,22 @@ pub(super) fn flash_loads(kernel: Option<Kernel>, window: &Window, walk: &Walk) 
             let constants = 2 * walk.words * CHANNEL_WORDS;
             outputs.next_multiple_of(2) * (patch.next_multiple_of(8) + constants)
         }
-        Some(kernel) => kernel.packed_words(window),
+        Some(kernel) => {
+            let pairs = if costs.loads_halves { int16_pairs(kernel, window) } else { 0 };
+            kernel.packed_words(window) + pairs
+        }
     };
     walk.passes * loads
+}
+
+/// Words of two weights that are stored in 16 bits: those of whole fours of channels, in each place
+/// that has a weight.
+fn int16_pairs(kernel: Kernel, window: &Window) -> usize {
+    let places = match kernel {
+        Kernel::Winograd4 => 36,
+        Kernel::Polyphase2 => 25,
+        Kernel::Direct16 => window.size.map(usize::from).iter().product(),
+        _ => 0,
+    };
+    2 * places * usize::from(window.input[2]).div_ceil(4) * usize::from(window.output[2])
 }

@@ -99,7 +99,7 @@ impl<'g> Search<'g> {
             nodes().map(of).collect()
         };
         let candidates = ROWS.iter().map(by_rows).collect();
-        let run = Time::of_any_kernel(limits.isa, RUN);
+        let run = Time::of_any_kernel(limits, RUN);
         Self { graph, segments: Segments::new(graph), candidates, run }
     }
 

@@ -21,7 +21,7 @@ fn a_board_on_a_serial_port_gives_the_reports_of_an_emulated_one() {
     let data = "--data fashion-mnist-small";
 
     // It has no model yet, and gets one only when it is told to.
-    check(&session, &format!("run resnet8-fashion {data} {on}"), 2, &["load error 2", "--update"]);
+    check(&session, &format!("run resnet8-fashion {data} {on}"), 2, &["an empty slot", "--update"]);
     let validate = "validate resnet8-fashion -n 3 --trace";
     let validated = session.json(&format!("{validate} {on} --update"));
     assert_eq!(validated["compared_bytes"], 3 * 40);

@@ -10,7 +10,7 @@ use comfy_table::Table;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use resmcu_device_link::wire_protocol::{CounterUnit, line_bytes};
-use resmcu_device_link::{CortexM4, FunctionCount, Profile};
+use resmcu_device_link::{Core, CycleModel, FunctionCount};
 use resmcu_int8_runtime::Observer;
 use serde::Serialize;
 use std::fmt;
@@ -41,6 +41,9 @@ struct Body {
     macs: u64,
     total: u64,
     per_mac: f64,
+    /// The core whose cycles are modelled, and the document of its timing.
+    modelled_core: Option<&'static str>,
+    modelled_source: Option<&'static str>,
     modelled_cycles: Option<u64>,
     /// What of these cycles is waiting.
     flash_waits: Option<FlashWaits>,
@@ -74,6 +77,7 @@ struct FlashWaits {
 struct Function {
     name: String,
     instructions: u64,
+    modelled_cycles: Option<u64>,
 }
 
 /// Where the RAM goes, in bytes.
@@ -107,7 +111,8 @@ impl Bench {
         let on_host = self.on.target == "host";
         let layers = layers(&if on_host { model.host_file()? } else { model.file()? })?;
         let measured = Measured::of(&model, &self.on, self.profile)?;
-        let Measured { unit, counts, total, cycles, flash_waits, functions, ram, flash } = measured;
+        let Measured { unit, counts, total, core, cycles, flash_waits, functions, ram, flash } =
+            measured;
         let macs = layers.iter().map(|layer| layer.macs).sum::<u64>();
         let body = Body {
             target: self.on.target.clone(),
@@ -116,6 +121,8 @@ impl Bench {
             macs,
             total,
             per_mac: total as f64 / macs.max(1) as f64,
+            modelled_core: core.map(Core::name),
+            modelled_source: core.map(Core::source),
             modelled_cycles: cycles.as_ref().map(|cycles| cycles.iter().sum()),
             flash_waits,
             layers: Row::all(layers, &counts, cycles.as_deref()),
@@ -135,7 +142,13 @@ fn wants_profile(place: &Place, is_asked: bool) -> Outcome<bool> {
         let failure = failure.help("`--target qemu-...`, or leave out `--profile`");
         return if is_asked { Err(failure) } else { Ok(false) };
     }
-    Ok(is_asked || has_cycle_model(place) && plugin().is_file())
+    Ok(is_asked || modelled_core(place).is_some() && plugin().is_file())
+}
+
+impl From<FunctionCount> for Function {
+    fn from(FunctionCount { name, instructions, cycles }: FunctionCount) -> Self {
+        Self { name, instructions, modelled_cycles: cycles }
+    }
 }
 
 impl Row {
@@ -158,7 +171,9 @@ pub(super) struct Measured {
     pub(super) counts: Vec<u64>,
     /// Of the whole.
     pub(super) total: u64,
-    /// By step, where the core has a model.
+    /// The core, where it has a model.
+    core: Option<Core>,
+    /// By step, as it models them.
     cycles: Option<Vec<u64>>,
     flash_waits: Option<FlashWaits>,
     functions: Vec<Function>,
@@ -166,9 +181,12 @@ pub(super) struct Measured {
     flash: Option<Flash>,
 }
 
-/// Whether modelled cycles are of the core that this target's code is for; a chip counts its own.
-fn has_cycle_model(place: &Place) -> bool {
-    matches!(place, Place::Emulated(target) if target.core.starts_with("Cortex-M4"))
+/// The core that this target's code is for, if its cycles can be modelled; a chip counts its own.
+fn modelled_core(place: &Place) -> Option<Core> {
+    match place {
+        Place::Emulated(target) => Core::named(target.core),
+        _ => None,
+    }
 }
 
 /// Times every step, all its rows together.
@@ -223,6 +241,7 @@ impl Measured {
             unit: "nanoseconds",
             total: fastest.iter().sum(),
             counts: fastest,
+            core: None,
             cycles: None,
             flash_waits: None,
             functions: vec![],
@@ -262,18 +281,19 @@ impl Measured {
         });
         let profiler = board.end()?;
         let profile = profiler.map(|profiler| profiler.finish(&counted)).transpose()?;
-        let functions = profile.as_ref().map(Profile::functions).unwrap_or_default();
-        let function = |f: FunctionCount| Function { name: f.name, instructions: f.instructions };
-        let functions = functions.into_iter().map(function).collect();
-        let profile = profile.filter(|_| has_cycle_model(place));
-        let core = CortexM4 { flash_wait_states: wait_states.into(), ..CortexM4::default() };
-        let cycles = profile.as_ref().map(|profile| profile.cycles(core));
+        let core = modelled_core(place).filter(|_| profile.is_some());
+        let model = core.map(|core| CycleModel::new(core).waiting(wait_states));
+        let functions = profile.as_ref().map(|profile| profile.functions(model));
+        let functions = functions.unwrap_or_default().into_iter().map(Function::from).collect();
+        let profile = profile.filter(|_| core.is_some());
+        let cycles = profile.as_ref().zip(model).map(|(profile, model)| profile.cycles(model));
         let loads = profile.map(|profile| profile.flash_loads.iter().sum());
         let flash_waits = loads.map(|loads| FlashWaits { loads, wait_states });
         Ok(Self {
             unit,
             counts: counted.steps,
             total: counted.total,
+            core,
             cycles,
             flash_waits,
             functions,
@@ -294,7 +314,10 @@ impl fmt::Display for Body {
         writeln!(f, "per MAC      {:.3} of {} MACs", self.per_mac, grouped(self.macs))?;
         if let Some(cycles) = self.modelled_cycles {
             let (all, per_mac) = (grouped(cycles), cycles as f64 / self.macs.max(1) as f64);
-            write!(f, "cycles       {all} modelled ({per_mac:.3} per MAC), ")?;
+            write!(f, "cycles       {all} modelled ({per_mac:.3} per MAC)")?;
+            if let Some((core, source)) = self.modelled_core.zip(self.modelled_source) {
+                write!(f, " for {core} by {source}, ")?;
+            }
             match self.flash_waits {
                 Some(FlashWaits { loads, wait_states }) if wait_states > 0 => {
                     let loads = grouped(loads);
@@ -360,9 +383,16 @@ impl Body {
     }
 
     fn function_table(&self) -> Table {
-        let mut rows = table(&[">instructions", ">share", "function"]);
-        for Function { name, instructions } in &self.functions {
-            rows.add_row([grouped(*instructions), self.share(*instructions), name.clone()]);
+        let has_cycles = self.functions.iter().all(|function| function.modelled_cycles.is_some());
+        let mut titles = vec![">instructions", ">share"];
+        titles.extend(has_cycles.then_some(">cycles"));
+        titles.push("function");
+        let mut rows = table(&titles);
+        for Function { name, instructions, modelled_cycles } in &self.functions {
+            let mut cells = vec![grouped(*instructions), self.share(*instructions)];
+            cells.extend(modelled_cycles.map(grouped));
+            cells.push(name.clone());
+            rows.add_row(cells);
         }
         rows
     }

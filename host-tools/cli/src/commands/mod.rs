@@ -26,7 +26,7 @@ use crate::failure::{Failure, Outcome};
 use crate::model::Model;
 use crate::output::grouped;
 use resmcu_model_format::Isa;
-use resmcu_quantizer::kernels::{Limits, Packing};
+use resmcu_quantizer::kernels::{Core, Limits, Packing};
 use resmcu_quantizer::lower::{LowerError, Lowered, lower_for};
 use resmcu_quantizer::plan::search::Memory;
 use resmcu_quantizer::quantized::QuantizedGraph;
@@ -89,6 +89,7 @@ impl Pack {
         let slot = |board: BoardData| usize::try_from(board.slot_bytes).unwrap_or(usize::MAX);
         let limits = Limits {
             isa: board.map_or(Isa::Generic, |board| board.isa),
+            core: board.map_or(Core::Any, |board| board.core),
             file_bytes: self.flash_budget.or(board.map(slot)),
             scratch_bytes: self.scratch_budget,
             memory: self.ram_budget.unwrap_or(Memory::Whole),

@@ -3,13 +3,13 @@
 //!
 //! Owns the plugin's arguments, its file, and the matching of its sections with the spans that the
 //! board measured itself. Guarantees that both agree to the instruction, or says where they do not.
-//! [`Profile::functions`] and [`CortexM4`] make figures of the counts.
+//! [`Profile::functions`] and [`CycleModel`] make figures of the counts.
 
 mod code;
 mod cycles;
 mod sections;
 
-pub use cycles::CortexM4;
+pub use cycles::{Core, CycleModel};
 pub use sections::Block;
 
 use crate::client::Counted;
@@ -46,6 +46,8 @@ pub struct FunctionCount {
     pub name: String,
     /// Executed instructions.
     pub instructions: u64,
+    /// Cycles that its core would take, without waiting for flash.
+    pub cycles: Option<u64>,
 }
 
 impl Profiler {
@@ -107,26 +109,28 @@ impl Profiler {
 }
 
 impl Profile {
-    /// Instructions of all steps by function, the largest first.
+    /// Instructions of all steps by function, the largest first; and cycles by `model`.
     #[must_use]
-    pub fn functions(&self) -> Vec<FunctionCount> {
+    pub fn functions(&self, model: Option<CycleModel>) -> Vec<FunctionCount> {
         let mut counts = HashMap::new();
         for block in self.steps.iter().flatten() {
-            *counts.entry(self.code.function(block.start)).or_insert(0) +=
-                block.executed * block.instructions;
+            let (instructions, cycles) =
+                counts.entry(self.code.function(block.start)).or_insert((0, 0));
+            *instructions += block.executed * block.instructions;
+            *cycles += model.map_or(0, |model| model.cycles(&self.code, block));
         }
-        let function = |(name, instructions): (&str, u64)| {
+        let function = |(name, (instructions, cycles)): (&str, (u64, u64))| {
             let name = name.to_owned();
-            FunctionCount { name, instructions }
+            FunctionCount { name, instructions, cycles: model.map(|_| cycles) }
         };
         let mut functions: Vec<_> = counts.into_iter().map(function).collect();
         functions.sort_by(|a, b| b.instructions.cmp(&a.instructions).then(a.name.cmp(&b.name)));
         functions
     }
 
-    /// Cycles that a Cortex-M4 would take for each step, by `model`.
+    /// Cycles that a core would take for each step, by `model`.
     #[must_use]
-    pub fn cycles(&self, model: CortexM4) -> Vec<u64> {
+    pub fn cycles(&self, model: CycleModel) -> Vec<u64> {
         let step = |(blocks, &loads): (&Vec<Block>, &u64)| -> u64 {
             let cycles: u64 = blocks.iter().map(|block| model.cycles(&self.code, block)).sum();
             cycles + loads * model.flash_wait_states
