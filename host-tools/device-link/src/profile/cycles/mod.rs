@@ -27,7 +27,7 @@ pub enum Core {
     E31,
 }
 
-/// All of them, by what their names begin with.
+/// All of them, by their names.
 const CORES: [(&str, Core); 5] = [
     ("Cortex-M0+", Core::CortexM0Plus),
     ("Cortex-M0", Core::CortexM0),
@@ -37,10 +37,11 @@ const CORES: [(&str, Core); 5] = [
 ];
 
 impl Core {
-    /// The core that a board's code is for, by the name that the board has for it.
+    /// The core that a board's code is for, by the first word of what the board says of it.
     #[must_use]
     pub fn named(core: &str) -> Option<Self> {
-        CORES.iter().find(|(name, _)| core.starts_with(name)).map(|&(_, core)| core)
+        let word = core.split([' ', ',']).next();
+        CORES.iter().find(|(name, _)| word == Some(name)).map(|&(_, core)| core)
     }
 
     /// Its name.
