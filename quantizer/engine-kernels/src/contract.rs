@@ -320,7 +320,11 @@ pub(super) unsafe fn all<
     ahead: &mut Ahead,
 ) {
     let Tiles { batch, count, columns: [first, end], origin, .. } = *tiles;
-    let lines = shape.k / unroll(A_ROW) * unroll(A_ROW) * shape.segments;
+    let each = terms_line::<VECTORS, ROWS>();
+    let lines = match TERMS {
+        ANY => shape.k / unroll(A_ROW) * unroll(A_ROW).div_ceil(each),
+        terms => terms / each,
+    } * shape.segments;
     for f in 0..batch {
         for column in (first..end).step_by(VECTORS).map(|vector| vector * LANES) {
             for row in (0..count).map(|tile| tile * ROWS) {
@@ -348,6 +352,16 @@ const fn unroll(a_row: usize) -> usize {
     match a_row {
         ANY => 4,
         _ => 2,
+    }
+}
+
+/// Terms for each of which, or of some more, a line is asked for: those of some twelve products. In
+/// less time than those take, no line comes.
+const fn terms_line<const VECTORS: usize, const ROWS: usize>() -> usize {
+    match VECTORS * ROWS {
+        0..4 => 4,
+        4..12 => 2,
+        _ => 1,
     }
 }
 
@@ -393,7 +407,9 @@ unsafe fn tile<
             if TERMS == LANES {
                 unrolled!(offset in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 {
                     L::prefetch_near(b.wrapping_add(TERMS_AHEAD * b_k));
-                    lines.ask::<L>();
+                    if offset % terms_line::<VECTORS, ROWS>() == 0 {
+                        lines.ask::<L>();
+                    }
                     add_term(&mut sums, a.add(offset), a_m, b);
                     b = b.wrapping_add(b_k);
                 });
@@ -401,7 +417,9 @@ unsafe fn tile<
             let mut left = if TERMS == ANY { shape.k } else { 0 };
             while left >= unroll {
                 for offset in 0..unroll {
-                    lines.ask::<L>();
+                    if offset % terms_line::<VECTORS, ROWS>() == 0 {
+                        lines.ask::<L>();
+                    }
                     if A_ROW != SIDE_BY_SIDE {
                         L::prefetch_near(b.wrapping_add((offset + TERMS_AHEAD) * b_k));
                     }
