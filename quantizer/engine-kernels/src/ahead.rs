@@ -2,8 +2,8 @@
 //!
 //! A batch's activations are larger than the caches, and a core that only asks for what it needs
 //! next waits for it: a contraction asks for the next images' while it multiplies, line by line.
-//! Owns the order and that no line is asked for twice; the pace is the contraction's, and what comes
-//! next is the shard's to say.
+//! Owns the order and that no line is asked for twice; the pace is the contraction's, and what
+//! comes next is the shard's to say.
 
 use std::ops::Range;
 
