@@ -392,6 +392,7 @@ unsafe fn tile<
     tile: Tile,
     mut lines: Lines,
 ) {
+    const { assert!(TERMS == ANY || TERMS == LANES, "other numbers of terms are not unrolled") };
     let (a_m, a_k) = match A_ROW {
         SIDE_BY_SIDE => (1, shape.a.k),
         ANY => (shape.a.m, 1),

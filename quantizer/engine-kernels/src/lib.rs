@@ -78,7 +78,8 @@ macro_rules! kernels {
             };
 
             impl Compiled for $lanes {
-                #[inline(always)]
+                $(#[target_feature(enable = $features)])?
+                #[inline(never)]
                 unsafe fn all<
                     const VECTORS: usize,
                     const ROWS: usize,
@@ -89,27 +90,12 @@ macro_rules! kernels {
                     tiles: &Tiles,
                     ahead: &mut Ahead,
                 ) {
-                    $(#[target_feature(enable = $features)])?
-                    #[inline(never)]
-                    unsafe fn compiled<
-                        const VECTORS: usize,
-                        const ROWS: usize,
-                        const A_ROW: usize,
-                        const TERMS: usize,
-                    >(
-                        shape: &Contraction,
-                        tiles: &Tiles,
-                        ahead: &mut Ahead,
-                    ) {
-                        // SAFETY: the caller has the features, and keeps the contract.
-                        unsafe {
-                            super::contract::all::<$lanes, VECTORS, ROWS, A_ROW, TERMS>(
-                                shape, tiles, ahead,
-                            );
-                        }
+                    // SAFETY: the caller has the features, and keeps the contract.
+                    unsafe {
+                        super::contract::all::<$lanes, VECTORS, ROWS, A_ROW, TERMS>(
+                            shape, tiles, ahead,
+                        );
                     }
-                    // SAFETY: the caller's contract.
-                    unsafe { compiled::<VECTORS, ROWS, A_ROW, TERMS>(shape, tiles, ahead) }
                 }
             }
 
