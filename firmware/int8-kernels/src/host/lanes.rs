@@ -44,7 +44,7 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     /// Those from output `first` on. `sums`: of the weights, which undo the `flip` of the input.
-    pub(super) fn new(
+    pub(crate) fn new(
         layer: &HostConv2d<'_>,
         first: usize,
         sums: [i32; OUTPUTS],

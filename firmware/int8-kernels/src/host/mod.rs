@@ -19,6 +19,7 @@
 pub(crate) mod lanes;
 #[cfg(test)]
 mod tests;
+pub(crate) mod winograd;
 
 use crate::arch::host as unit;
 use crate::ops::conv2d::Pad;
@@ -103,9 +104,21 @@ fn steps(window: &Window) -> [usize; 2] {
     [row, usize::from(window.size[0]) * row]
 }
 
+/// By what a unit computes layers of this shape, if it is Winograd's method.
+fn winograd_of(unit: unit::Unit, window: &Window) -> Option<winograd::Convolve> {
+    unit.winograd().filter(|_| winograd::accepts(window))
+}
+
 /// Length in words of the packed weights.
 #[must_use]
 pub fn packed_words(window: &Window) -> usize {
+    packed_words_by(unit::Unit::best(), window)
+}
+
+fn packed_words_by(unit: unit::Unit, window: &Window) -> usize {
+    if winograd_of(unit, window).is_some() {
+        return winograd::packed_words(window);
+    }
     let blocks = usize::from(window.output[2]).div_ceil(OUTPUTS);
     blocks * (steps(window)[1] * STEP / 4 + OUTPUTS)
 }
@@ -120,12 +133,26 @@ fn copy_words(window: &Window) -> usize {
 /// which a unit may copy to where a line of the cache begins.
 #[must_use]
 pub fn scratch_words(window: &Window) -> usize {
+    scratch_words_by(unit::Unit::best(), window)
+}
+
+fn scratch_words_by(unit: unit::Unit, window: &Window) -> usize {
+    if winograd_of(unit, window).is_some() {
+        return winograd::scratch_words(window);
+    }
     copy_words(window) + (2 * steps(window)[1] * STEP + LINE) / 4
 }
 
 /// Packs `weights`, `[O,KH,KW,I]`, into [`packed_words`] words.
 pub fn pack(window: &Window, weights: &[i8], packed: &mut [u32]) {
-    debug_assert_eq!(packed.len(), packed_words(window));
+    pack_by(unit::Unit::best(), window, weights, packed);
+}
+
+fn pack_by(unit: unit::Unit, window: &Window, weights: &[i8], packed: &mut [u32]) {
+    debug_assert_eq!(packed.len(), packed_words_by(unit, window));
+    if winograd_of(unit, window).is_some() {
+        return winograd::pack(window, weights, packed);
+    }
     let (depth, patch) = (usize::from(window.input[2]).max(1), window.patch_len().max(1));
     let [row_steps, all_steps] = steps(window);
     let block = all_steps * STEP / 4 + OUTPUTS;
@@ -249,6 +276,9 @@ fn host_conv2d_by(
     scratch: &mut [u32],
 ) {
     let window = &layer.window;
+    if let Some(convolve) = winograd_of(unit, window) {
+        return winograd::run(convolve, layer, x, y, scratch);
+    }
     let (flip, [rows, columns, pixel]) = (unit.flip(), copied(window));
     let width = usize::from(window.input[1]);
     // Pixels on two lines of the cache each cost more than the copy where many outputs read them.
@@ -258,7 +288,7 @@ fn host_conv2d_by(
         && window.padding == [0, 0]
         && [rows, columns, pixel].iter().zip(window.input).all(|(&n, input)| n <= input.into())
         && filled_steps(window) == steps(window)[0];
-    if scratch.len() < scratch_words(window) {
+    if scratch.len() < scratch_words_by(unit, window) {
         return;
     }
     let (copy, spare) = scratch.split_at_mut(copy_words(window));
@@ -266,7 +296,7 @@ fn host_conv2d_by(
         (x.as_bytes(), width)
     } else {
         let copy = from_line(copy);
-        copy_padded(window, layer.pad, flip, x, copy);
+        copy_padded(window, copied(window), layer.pad, flip, x, copy);
         (&*copy, columns)
     };
     let mut work = Work {
@@ -298,9 +328,15 @@ fn from_line(words: &mut [u32]) -> &mut [u8] {
     bytes.get_mut(begin..).unwrap_or_default()
 }
 
-/// Copies `x` into `copy`, padded, each byte `^ flip`.
-fn copy_padded(window: &Window, pad: Pad<'_>, flip: u8, x: &[i8], copy: &mut [u8]) {
-    let [rows, columns, filled] = copied(window);
+/// Copies `x` into `copy`, `[rows, columns, filled]`, padded, each byte `^ flip`.
+fn copy_padded(
+    window: &Window,
+    [rows, columns, filled]: [usize; 3],
+    pad: Pad<'_>,
+    flip: u8,
+    x: &[i8],
+    copy: &mut [u8],
+) {
     let [height, width, depth] = window.input.map(usize::from);
     let [top, left] = window.padding.map(usize::from);
     let fill = |pixels: &mut [u8]| match pad {

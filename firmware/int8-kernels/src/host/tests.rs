@@ -2,16 +2,16 @@
 
 extern crate std;
 
-use super::{HostChannels, HostConv2d, host_conv2d_by, pack, packed_words, scratch_words};
+use super::{HostChannels, HostConv2d, host_conv2d_by, pack_by, packed_words_by, scratch_words_by};
 use crate::arch::host::Unit;
 use crate::cases::{Case, SHAPES};
 use std::vec;
 
 #[track_caller]
 fn check(case: &Case, unit: Unit) {
-    let mut packed = vec![0; packed_words(&case.window)];
-    pack(&case.window, &case.weights, &mut packed);
-    let mut scratch = vec![0x5555_5555; scratch_words(&case.window)];
+    let mut packed = vec![0; packed_words_by(unit, &case.window)];
+    pack_by(unit, &case.window, &case.weights, &mut packed);
+    let mut scratch = vec![0x5555_5555; scratch_words_by(unit, &case.window)];
     let mut run = |channels| {
         let layer = HostConv2d {
             window: case.window,
@@ -33,8 +33,9 @@ fn check(case: &Case, unit: Unit) {
     assert_eq!(got, case.tflite(), "{unit:?}, {}, tflite", case.name());
 }
 
-/// Shapes at the borders of tiles of sixteen pixels and of chunks of 64 bytes, as `SHAPES`.
-const WIDE: [([u16; 3], u16, [i8; 3]); 16] = [
+/// Shapes at the borders of tiles of sixteen pixels and of 4x4, and of chunks of 64 bytes, as
+/// `SHAPES`.
+const WIDE: [([u16; 3], u16, [i8; 3]); 20] = [
     ([2, 16, 16], 16, [3, 1, 1]),
     ([3, 17, 16], 32, [3, 1, 1]),
     ([2, 15, 3], 48, [3, 1, 1]),
@@ -51,6 +52,10 @@ const WIDE: [([u16; 3], u16, [i8; 3]); 16] = [
     ([2, 18, 67], 35, [2, 1, 0]),
     ([1, 1, 256], 10, [1, 1, 0]),
     ([3, 31, 12], 16, [2, 2, -1]),
+    ([17, 19, 20], 17, [3, 1, 1]),
+    ([16, 16, 16], 48, [3, 1, 1]),
+    ([10, 11, 40], 15, [3, 1, 0]),
+    ([5, 8, 33], 16, [3, 1, -1]),
 ];
 
 /// Every constant at its ends, in all pairs, so that every rounding and every saturation is met.
@@ -122,13 +127,32 @@ fn every_unit_computes_what_the_generic_kernel_does() {
     }
 }
 
+/// All products at the ends of their range, with as many channels as each way of computing takes.
+#[test]
+fn every_unit_holds_the_largest_sums() {
+    for unit in Unit::all() {
+        for depth in [16, 64, 227, 228] {
+            for (x, w) in [(-128, -128), (-128, 127), (127, -128), (127, 127)] {
+                let mut case = Case::new(depth.into(), [6, 5, depth], 18, [3, 1, 1]);
+                case.x.fill(x);
+                case.weights.fill(w);
+                check(&case, unit);
+                // Signs that change from tap to tap make the largest transforms.
+                case.weights.iter_mut().step_by(2).for_each(|weight| *weight = !w);
+                case.x.iter_mut().step_by(3).for_each(|value| *value = !x);
+                check(&case, unit);
+            }
+        }
+    }
+}
+
 #[test]
 fn slices_of_other_lengths_are_left_alone() {
     let case = Case::new(1, [4, 4, 16], 16, [3, 1, 1]);
-    let mut packed = vec![0; packed_words(&case.window)];
-    pack(&case.window, &case.weights, &mut packed);
-    let mut scratch = vec![0; scratch_words(&case.window)];
     for unit in Unit::all() {
+        let mut packed = vec![0; packed_words_by(unit, &case.window)];
+        pack_by(unit, &case.window, &case.weights, &mut packed);
+        let mut scratch = vec![0; scratch_words_by(unit, &case.window)];
         let layer = |packed| HostConv2d {
             window: case.window,
             pad: case.pad(),

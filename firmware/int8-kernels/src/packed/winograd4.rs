@@ -56,7 +56,7 @@ pub(crate) const SHIFTS: [u32; 4] = [0, 1, 2, 2];
 const PRE_SHIFT_MIN: u8 = 6;
 
 /// `9^-1` modulo 2^32.
-const INVERSE_OF_9: u32 = 954_437_177;
+pub(crate) const INVERSE_OF_9: u32 = 954_437_177;
 
 /// Whether the channels' `j` leave room for the scale 2^6.
 pub(super) fn accepts(channels: Channels<'_>) -> bool {

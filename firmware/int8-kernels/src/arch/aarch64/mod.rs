@@ -43,6 +43,11 @@ impl Unit {
         0
     }
 
+    /// Winograd's method is not made for it.
+    pub(crate) fn winograd(self) -> Option<winograd::Convolve> {
+        None
+    }
+
     /// Computes a layer, of which [`Work::is_whole`] was asked.
     pub(crate) fn convolve(self, work: &Work<'_>, _spare: &mut [u8], y: &mut [i8]) {
         match self {

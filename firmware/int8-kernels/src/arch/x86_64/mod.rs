@@ -4,10 +4,12 @@ pub(crate) mod add;
 mod amx;
 mod avx2;
 mod avx512;
+mod lanes256;
 mod lanes512;
+mod winograd256;
 
 use crate::arch::model;
-use crate::host::Work;
+use crate::host::{Work, winograd};
 #[cfg(target_os = "linux")]
 use core::arch::asm;
 use core::arch::x86_64::__cpuid_count;
@@ -125,6 +127,19 @@ impl Unit {
         if self == Self::Avx512 { 0x80 } else { 0 }
     }
 
+    /// What computes layers by Winograd's method, for a unit that is faster so.
+    pub(crate) fn winograd(self) -> Option<winograd::Convolve> {
+        (self == Self::Avx2).then_some(|work, aside, y| {
+            if has_avx2::get() {
+                #[expect(unsafe_code, reason = "the unit's instructions are not every processor's")]
+                // SAFETY: this processor has them.
+                unsafe {
+                    winograd256::convolve(work, aside, y);
+                }
+            }
+        })
+    }
+
     /// Computes a layer, of which [`Work::is_whole`] was asked. `spare`: room for the weights of 32
     /// outputs, at a line of the cache.
     pub(crate) fn convolve(self, work: &Work<'_>, spare: &mut [u8], y: &mut [i8]) {
@@ -147,7 +162,7 @@ impl Unit {
                 #[expect(unsafe_code, reason = "the unit's instructions are not every processor's")]
                 // SAFETY: this processor has them.
                 unsafe {
-                    avx2::convolve(work, y);
+                    avx2::convolve(work, spare, y);
                 }
             }
             _ => model::host::convolve(work, y),
