@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::batch_norm::State;
 use super::layout::{self, Keep, Layout};
 use super::program::{Kind, Operation, Program, Sink};
-use super::shard::{self, Order, Place, Pool, Shard, Shared};
+use super::shard::{self, Memory, Order, Pool, Shard, Shared};
 use super::softmax_cross_entropy::{self, Targets};
 use super::{EngineError, check_batch, fake_quantize, prepare_weights};
 use crate::graph::{Graph, Node, NodeId, Op, Padding, ParameterKind};
@@ -39,7 +39,7 @@ pub struct TrainStep {
     norm_uses: Vec<Option<(usize, usize)>>,
     shards: Vec<Shard>,
     /// Where each of them lies.
-    places: Vec<Place>,
+    memories: Vec<Memory>,
     pool: Pool,
     /// Sums over shards.
     sums: Vec<f64>,
@@ -183,8 +183,8 @@ impl TrainStep {
         self.shards.par_iter_mut().enumerate().for_each(|(index, shard)| {
             shard.start(layout, layout.images.min(images - index * layout.images));
         });
-        self.places.clear();
-        self.places.extend(self.shards.iter().map(Shard::place));
+        self.memories.clear();
+        self.memories.extend(self.shards.iter().map(Shard::memory));
         prepare_weights(graph, &mut self.shared, true);
     }
 
@@ -210,14 +210,14 @@ impl TrainStep {
         &mut self,
         batch: &[f32],
         order: Order,
-        work: impl Fn(&mut Shard, &Shared, Option<Place>, &[f32], &mut shard::Scratch) + Sync,
+        work: impl Fn(&mut Shard, &Shared, Option<Memory>, &[f32], &mut shard::Scratch) + Sync,
     ) {
-        let Self { shared, shards, places, pool, .. } = self;
+        let Self { shared, shards, memories, pool, .. } = self;
         let values = shared.layout.images * shared.program.tensors[0].values();
         let each = |(index, (shard, batch)): (usize, (&mut Shard, &[f32]))| {
             let following = match order {
-                Order::Ascending => places.get(index + 1),
-                Order::Descending => index.checked_sub(1).and_then(|index| places.get(index)),
+                Order::Ascending => memories.get(index + 1),
+                Order::Descending => index.checked_sub(1).and_then(|index| memories.get(index)),
             };
             shard::with_scratch(pool, &shared.layout, |scratch| {
                 work(shard, shared, following.copied(), batch, scratch);

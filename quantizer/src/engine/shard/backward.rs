@@ -5,10 +5,10 @@ use std::ops::Range;
 use super::super::conv::{self, Border, Convolution};
 use super::super::program::{Kind, Operation, Sink};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
-use super::{Order, Place, Scratch, Shard, Shared, contiguous, forward::clear_borders};
+use super::{Memory, Order, Scratch, Shard, Shared, contiguous, forward::clear_borders};
 use resmcu_engine_kernels::{Ahead, PANEL, Plane, PlaneMut, Region, SumTerm, kernels};
 
-impl Place {
+impl Memory {
     /// What the backward pass of some images at a level will read and write.
     fn ahead_of_backward(
         &self,
@@ -56,7 +56,7 @@ impl Shard {
         &mut self,
         shared: &Shared,
         level: usize,
-        (order, following): (Order, Option<Place>),
+        (order, following): (Order, Option<Memory>),
         batch: &[f32],
         scratch: &mut Scratch,
     ) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::super::conv::{self, Border};
 use super::super::program::{Kind, Operation, Source, Term};
 use super::super::{global_avg_pool, max_pool2d, subsample_pad};
-use super::{Order, Place, Scratch, Shard, Shared, contiguous};
+use super::{Memory, Order, Scratch, Shard, Shared, contiguous};
 use resmcu_engine_kernels::{Ahead, PlaneMut, Region, SumTerm, kernels};
 
 impl Shard {
@@ -14,7 +14,7 @@ impl Shard {
         &mut self,
         shared: &Shared,
         level: usize,
-        (order, following): (Order, Option<Place>),
+        (order, following): (Order, Option<Memory>),
         batch: &[f32],
         scratch: &mut Scratch,
     ) {
@@ -203,7 +203,7 @@ impl Shard {
     }
 }
 
-impl Place {
+impl Memory {
     /// What the forward pass of some images at a level will read and write.
     fn ahead_of_forward(
         &self,

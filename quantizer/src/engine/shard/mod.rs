@@ -66,7 +66,7 @@ pub(super) struct Shard {
 
 /// Where a shard lies: what another one needs to ask for its memory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Memory {
     images: usize,
     activations: Address,
     gradients: Address,
@@ -74,8 +74,8 @@ pub(super) struct Place {
 
 impl Shard {
     /// Where it lies, until [`Self::start`].
-    pub(super) fn place(&self) -> Place {
-        Place {
+    pub(super) fn memory(&self) -> Memory {
+        Memory {
             images: self.images,
             activations: Address::of(self.activations.values()),
             gradients: Address::of(self.gradients.values()),
@@ -89,12 +89,12 @@ impl Shard {
         shared: &Shared,
         level: usize,
         order: Order,
-        following: Option<Place>,
-    ) -> impl Iterator<Item = (Range<usize>, Option<(Place, Range<usize>)>)> + use<> {
-        let own = self.place();
+        following: Option<Memory>,
+    ) -> impl Iterator<Item = (Range<usize>, Option<(Memory, Range<usize>)>)> + use<> {
+        let own = self.memory();
         let chunk = shared.layout.chunks[level];
         let first =
-            following.and_then(|place| Some((place, order.chunks(place.images, chunk).next()?)));
+            following.and_then(|memory| Some((memory, order.chunks(memory.images, chunk).next()?)));
         let mut after = order.chunks(own.images, chunk).skip(1).map(move |images| (own, images));
         order.chunks(own.images, chunk).map(move |images| (images, after.next().or(first.clone())))
     }
