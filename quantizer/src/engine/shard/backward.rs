@@ -63,8 +63,8 @@ impl Shard {
         let mut is_first = true;
         for (images, next) in self.steps(shared, level, order, following) {
             scratch.ahead.clear();
-            if let Some((place, images)) = next {
-                place.ahead_of_backward(shared, level, &images, &mut scratch.ahead);
+            if let Some((memory, images)) = next {
+                memory.ahead_of_backward(shared, level, &images, &mut scratch.ahead);
             }
             for operation in &shared.program.operations[shared.program.levels[level].clone()] {
                 if shared.layout.passing[operation.output] {

@@ -20,8 +20,8 @@ impl Shard {
     ) {
         for (images, next) in self.steps(shared, level, order, following) {
             scratch.ahead.clear();
-            if let Some((place, images)) = next {
-                place.ahead_of_forward(shared, level, &images, &mut scratch.ahead);
+            if let Some((memory, images)) = next {
+                memory.ahead_of_forward(shared, level, &images, &mut scratch.ahead);
             }
             for index in shared.program.levels[level].clone() {
                 self.forward_operation(shared, index, batch, &images, scratch);
