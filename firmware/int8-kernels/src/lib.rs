@@ -6,6 +6,10 @@
 //! less, but never panics or reads elsewhere in a release build. Specified in `README.md`.
 #![no_std]
 
+// Which asks the system what the processor has.
+#[cfg(all(target_arch = "aarch64", not(target_os = "none")))]
+extern crate std;
+
 mod arch;
 #[cfg(test)]
 mod cases;

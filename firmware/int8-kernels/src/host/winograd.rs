@@ -16,12 +16,9 @@
 use super::{HostConv2d, OUTPUTS, copy_padded, from_line};
 use crate::packed::dsp::int16_pair;
 use crate::packed::tiles::Method;
-pub(crate) use crate::packed::winograd4::{POINTS, SHIFTS};
+pub(crate) use crate::packed::winograd4::POINTS;
 use crate::shape::Window;
 use zerocopy::FromBytes;
-
-/// `k` of the largest scale: sums come out as `2^6 a`.
-pub(crate) const SCALE_BITS: i32 = 6;
 
 /// Channels of a vector.
 pub(crate) const CHANNELS: usize = 16;
@@ -135,6 +132,7 @@ pub(crate) struct Work<'a> {
     pub(crate) tiles: [usize; 2],
     /// `[OH,OW,O]`.
     pub(crate) output: [usize; 3],
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no unit computes so"))]
     pub(crate) layer: &'a HostConv2d<'a>,
 }
 

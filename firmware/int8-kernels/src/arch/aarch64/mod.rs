@@ -1,11 +1,14 @@
-//! Dot products of the host's kernel on Arm with 64 bits, all of which have NEON.
+//! Dot products of the host's kernel on Arm with 64 bits, all of which have NEON, and most `SDOT`
+//! ([`dot`]).
 //!
-//! `SMULL` makes eight int16 products, at most 2^14 each, and `SADALP` adds pairs of them to
+//! Without it, `SMULL` makes eight int16 products, at most 2^14 each, and `SADALP` adds pairs of them to
 //! int32 sums. Two pixels and sixteen outputs at once: two sums of pairs make an output, added up
 //! at the end. All sums are modulo 2^32 and exact.
 
+mod dot;
+
 use crate::arch::model;
-use crate::host::{OUTPUTS, PIXELS, STEP, Work};
+use crate::host::{OUTPUTS, PIXELS, STEP, Work, winograd};
 use core::arch::aarch64::{
     int32x4_t, vdupq_n_s32, vget_low_s8, vld1q_s8, vmull_high_s8, vmull_s8, vpadalq_s16,
     vpaddq_s32, vreinterpretq_s8_s32, vst1q_s32,
@@ -17,9 +20,16 @@ const PAIR: usize = 2;
 /// Sums of four outputs, two each.
 const FOURS: usize = OUTPUTS / 4;
 
+/// Whether this processor has `SDOT`; the standard library remembers the answer.
+fn has_dot() -> bool {
+    std::arch::is_aarch64_feature_detected!("dotprod")
+}
+
 /// A vector unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
+    /// 128 bits with `SDOT`.
+    Dot,
     /// 128 bits.
     Neon,
     /// None.
@@ -30,12 +40,13 @@ impl Unit {
     /// Those that there are, the fastest first.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests compare them"))]
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        [Self::Neon, Self::Plain].into_iter()
+        let has = |unit: &Self| *unit != Self::Dot || has_dot();
+        [Self::Dot, Self::Neon, Self::Plain].into_iter().filter(has)
     }
 
     /// The fastest.
     pub(crate) fn best() -> Self {
-        Self::Neon
+        if has_dot() { Self::Dot } else { Self::Neon }
     }
 
     /// What it wants each byte of the input changed by.
@@ -51,7 +62,14 @@ impl Unit {
     /// Computes a layer, of which [`Work::is_whole`] was asked.
     pub(crate) fn convolve(self, work: &Work<'_>, _spare: &mut [u8], y: &mut [i8]) {
         match self {
-            Self::Neon => convolve(work, y),
+            Self::Dot if has_dot() => {
+                #[expect(unsafe_code, reason = "the unit's instructions are not every processor's")]
+                // SAFETY: this processor has them.
+                unsafe {
+                    dot::convolve(work, y);
+                }
+            }
+            Self::Dot | Self::Neon => convolve(work, y),
             Self::Plain => model::host::convolve(work, y),
         }
     }

@@ -8,17 +8,19 @@
 
 use super::lanes256::Vectors;
 use crate::host::OUTPUTS;
+use crate::host::OUTPUTS;
 use crate::host::lanes::Lanes;
-use crate::host::winograd::{
-    Aside, CHANNELS, GROUP, INPUT_SIDE, POINTS, SCALE_BITS, SHIFTS, SIDE, TILES, Work,
-};
-use crate::packed::winograd4::INVERSE_OF_9;
+use crate::host::winograd::{Aside, CHANNELS, GROUP, INPUT_SIDE, POINTS, SIDE, TILES, Work};
+use crate::packed::winograd4::{INVERSE_OF_9, SHIFTS};
 use core::arch::x86_64::{
     __m256i, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_cvtepi8_epi16,
     _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mullo_epi32, _mm256_set1_epi32,
     _mm256_setzero_si256, _mm256_slli_epi16, _mm256_slli_epi32, _mm256_srai_epi32,
     _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32,
 };
+
+/// Sums come out as `2^6 a`.
+const SCALE_BITS: i32 = 6;
 
 /// Vectors of sixteen outputs.
 const HALVES: usize = 2;
