@@ -1,8 +1,8 @@
 //! `SDOT`: four products of int8 in each of four int32, added to them.
 //!
 //! Four pixels and sixteen outputs at once: a step is four vectors of weights, four bytes of each
-//! pixel in all lanes of a vector, and sixteen instructions of sixteen products. All sums are modulo
-//! 2^32 and exact. The instruction is assembly: the compiler has no stable name for it.
+//! pixel in all lanes of a vector, and sixteen instructions of sixteen products. All sums are
+//! modulo 2^32 and exact. The instruction is assembly: the compiler has no stable name for it.
 
 use crate::host::{OUTPUTS, STEP, Work};
 use core::arch::aarch64::{

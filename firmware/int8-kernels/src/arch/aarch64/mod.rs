@@ -1,9 +1,9 @@
 //! Dot products of the host's kernel on Arm with 64 bits, all of which have NEON, and most `SDOT`
 //! ([`dot`]).
 //!
-//! Without it, `SMULL` makes eight int16 products, at most 2^14 each, and `SADALP` adds pairs of them to
-//! int32 sums. Two pixels and sixteen outputs at once: two sums of pairs make an output, added up
-//! at the end. All sums are modulo 2^32 and exact.
+//! Without it, `SMULL` makes eight int16 products, at most 2^14 each, and `SADALP` adds pairs of
+//! them to int32 sums. Two pixels and sixteen outputs at once: two sums of pairs make an output,
+//! added up at the end. All sums are modulo 2^32 and exact.
 
 mod dot;
 
