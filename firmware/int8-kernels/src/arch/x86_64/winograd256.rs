@@ -8,7 +8,6 @@
 
 use super::lanes256::Vectors;
 use crate::host::OUTPUTS;
-use crate::host::OUTPUTS;
 use crate::host::lanes::Lanes;
 use crate::host::winograd::{Aside, CHANNELS, GROUP, INPUT_SIDE, POINTS, SIDE, TILES, Work};
 use crate::packed::winograd4::{INVERSE_OF_9, SHIFTS};
