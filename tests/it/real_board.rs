@@ -126,7 +126,8 @@ fn the_real_image_is_flashed_by_a_probe_and_its_log_decoded() {
 /// Planning without an image goes by the table of boards, an image by its memory map.
 #[test]
 fn slots_are_as_large_as_the_memory_maps_say() {
-    for board in hardware() {
+    // The other one's model is in its image.
+    for board in hardware().iter().filter(|board| board.name != "esp32-c3") {
         let path = format!("../firmware/boards/memory/{}.x", board.name);
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let map = std::fs::read_to_string(path).unwrap();

@@ -5,7 +5,7 @@ use crate::model::Model;
 use resmcu_device_link::probe::{AttachOptions, Attached, ProbeLine, Probes};
 use resmcu_device_link::{
     BAUD, Client, Device, Firmware, Hardware, ImageSizes, LinkError, LogLine, ProbeError, Profiler,
-    Qemu, Serial, Target, Timeouts, find_hardware, find_target,
+    Qemu, Serial, Target, Timeouts, find_hardware, find_probed, find_target,
 };
 use resmcu_int8_runtime::pixel_to_input;
 use resmcu_model_format::Isa;
@@ -139,7 +139,7 @@ impl Board {
             Failure::input("a debug probe does not say which board is behind it")
                 .help("name it with `--board`; `resmcu boards` lists them")
         })?;
-        let board = find_hardware(board)?;
+        let board = find_probed(board)?;
         let firmware = Firmware::open(crate::commands::flash::built(board)?)?;
         let attached = Attached::open(&Probes::default(), serial, board, AttachOptions::default())?;
         let log = print_log(board.name, wishes.log);
@@ -248,10 +248,13 @@ impl From<&Hardware> for BoardData {
 
 /// The emulated target or the real board of that name.
 pub(crate) fn find_board(name: &str) -> Outcome<BoardData> {
-    match find_hardware(name) {
-        Ok(board) => Ok(board.into()),
-        Err(_) => Ok(find_target(name)?.into()),
+    if let Ok(target) = find_target(name) {
+        return Ok(target.into());
     }
+    let board = find_hardware(name);
+    Ok(board
+        .map_err(|none| Failure::from(none).help("`resmcu boards` lists the emulated ones, too"))?
+        .into())
 }
 
 /// The planner's name of a board's core.

@@ -18,7 +18,7 @@ pub enum LinkError {
         known: String,
     },
     /// No real board of that name.
-    #[error("there is no board `{name}` that a probe can write; there are {known}")]
+    #[error("there is no board `{name}`; there are {known}")]
     UnknownBoard {
         /// What was asked for.
         name: String,

@@ -1,8 +1,9 @@
-//! The boards that a probe or a serial port reaches, as data.
+//! The real boards that there is firmware for, as data.
 //!
-//! Owns what cannot be read from the firmware's image: the chip's name in probe-rs, how the chip
-//! says what it is, how long its flash takes, and the way that its firmware speaks. Where code and
-//! slots lie, the image says; how large a slot is stands here too, for planning without an image.
+//! Owns what cannot be read from the firmware's image: what writes it, the chip's name, how the
+//! chip says what it is, how long its flash takes, and the way that its firmware speaks. Where code
+//! and slots lie, the image says; how large a slot is stands here too, for planning without an
+//! image.
 //!
 //! How many cycles the core waits for a word of data from flash, with the clocks that the firmware
 //! in `firmware/boards` sets, and without a cache, since weights are many times what one holds:
@@ -14,6 +15,9 @@
 //!   word, each 4 of the core's, as the second stage `boot2_w25q080` of `rp2040-boot2` sets it.
 //! - RP2350: a line of 8 bytes takes 12 clocks and 16, each 3 of the core's (the divider that its
 //!   boot ROM leaves): 42 for each of its words.
+//! - ESP32-C3: its cache reads lines of 32 bytes by two wires at 40 MHz, as `espflash` sets the boot
+//!   loader: 24 clocks before a line and 128 for it, each 4 of the core's 160 MHz: 76 for each of
+//!   its words.
 //! - FE310-G002: words follow each other on one wire, at 8 of the core's cycles a bit: `sckdiv` is
 //!   3 after a reset, by its manual's chapter on SPI, and the firmware leaves it.
 
@@ -31,8 +35,10 @@ pub struct Hardware {
     pub isa: &'static str,
     /// Rust's name of that.
     pub triple: &'static str,
-    /// probe-rs's name of its chip.
+    /// Its chip, by probe-rs's name of it where a probe writes it.
     pub chip: &'static str,
+    /// What writes its firmware, where no probe can.
+    pub other_tool: Option<OtherTool>,
     /// Flash, in bytes.
     pub flash_bytes: u64,
     /// RAM, in bytes.
@@ -45,6 +51,15 @@ pub struct Hardware {
     pub identity: Option<Identity>,
     /// Where its firmware serves the protocol, in words.
     pub line: &'static str,
+}
+
+/// What writes a board that no probe can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherTool {
+    /// Why no probe can.
+    pub reason: &'static str,
+    /// The command that does it.
+    pub command: &'static str,
 }
 
 /// A word of a chip that tells it from others.
@@ -90,6 +105,7 @@ const fn board(
         isa,
         triple,
         chip,
+        other_tool: None,
         flash_bytes,
         ram_bytes,
         slot_bytes: slot - HEADER_BYTES as u64,
@@ -101,6 +117,8 @@ const fn board(
 
 /// The serial port that the debugger on the board brings.
 const BRIDGE: &str = "the serial port of the board's own debugger";
+
+const PICO_UART: &str = "UART0 on GPIO 0 and 1";
 
 /// FICR's INFO.PART of the nRF52 series; the nRF51 has none, but another core.
 const fn nordic(part: u32) -> Option<Identity> {
@@ -117,7 +135,7 @@ const fn raspberry(part: u32) -> Option<Identity> {
     Identity::new(0x4000_0000, 0x0FFF_FFFE, part << 12 | 0x926)
 }
 
-static HARDWARE: [Hardware; 8] = [
+static HARDWARE: [Hardware; 10] = [
     board(
         "microbit-v1",
         "nRF51822_xxAA",
@@ -170,7 +188,7 @@ static HARDWARE: [Hardware; 8] = [
         [2 * MIB, 264 * KIB, 768 * KIB],
         80,
         raspberry(2),
-        "UART0 on GPIO 0 and 1",
+        PICO_UART,
     ),
     board(
         "pico2",
@@ -179,7 +197,7 @@ static HARDWARE: [Hardware; 8] = [
         [4 * MIB, 520 * KIB, 1536 * KIB],
         42,
         raspberry(4),
-        "UART0 on GPIO 0 and 1",
+        PICO_UART,
     ),
     board(
         "hifive1",
@@ -190,24 +208,40 @@ static HARDWARE: [Hardware; 8] = [
         None,
         BRIDGE,
     ),
+    Hardware {
+        other_tool: Some(OtherTool {
+            reason: "probe-rs has no flash algorithm for the RP2350's RISC-V cores",
+            command: "hold BOOTSEL while plugging it in, and: picotool load -u -v -x \
+                      firmware/boards/target/images/pico2-riscv.elf",
+        }),
+        ..board(
+            "pico2-riscv",
+            "RP2350",
+            ("Hazard3, RV32IMAC", "RV32IMAC", "riscv32imac-unknown-none-elf"),
+            [4 * MIB, 520 * KIB, 1536 * KIB],
+            42,
+            None,
+            PICO_UART,
+        )
+    },
+    Hardware {
+        other_tool: Some(OtherTool {
+            reason: "its flash has to hold Espressif's boot loader and an image in that one's format",
+            command: "espflash flash firmware/boards/target/images/esp32-c3.elf",
+        }),
+        ..board(
+            "esp32-c3",
+            "ESP32-C3",
+            ("ESP32-C3, RV32IMC", "RV32IMC", "riscv32imc-unknown-none-elf"),
+            [4 * MIB, 313 * KIB, 3 * MIB], // no slots: the model is in the image
+            76,
+            None,
+            "UART0 on GPIO 20 and 21",
+        )
+    },
 ];
 
-/// A real board with firmware here that another tool writes: its name, the reason, the command.
-const BY_OTHERS: [(&str, &str, &str); 2] = [
-    (
-        "esp32-c3",
-        "its flash has to hold Espressif's boot loader and an image in that one's format",
-        "espflash flash firmware/boards/target/images/esp32-c3.elf",
-    ),
-    (
-        "pico2-riscv",
-        "probe-rs has no flash algorithm for the RP2350's RISC-V cores",
-        "hold BOOTSEL while plugging it in, and: picotool load -u -v -x \
-         firmware/boards/target/images/pico2-riscv.elf",
-    ),
-];
-
-/// All boards that a probe can write.
+/// All of them.
 #[must_use]
 pub fn hardware() -> &'static [Hardware] {
     &HARDWARE
@@ -216,15 +250,26 @@ pub fn hardware() -> &'static [Hardware] {
 /// The board of that name.
 ///
 /// # Errors
-/// Where there is none; the error lists those that there are, or names the tool that writes it.
+/// Where there is none; the error lists those that there are.
 pub fn find_hardware(name: &str) -> Result<&'static Hardware, LinkError> {
-    if let Some(&(name, reason, command)) = BY_OTHERS.iter().find(|other| other.0 == name) {
-        return Err(LinkError::OtherTool { name, reason, command });
-    }
     HARDWARE.iter().find(|board| board.name == name).ok_or_else(|| LinkError::UnknownBoard {
         name: name.to_owned(),
-        known: HARDWARE.map(|board| board.name).join(", "),
+        known: HARDWARE.each_ref().map(|board| board.name).join(", "),
     })
+}
+
+/// The board of that name, which a probe can write.
+///
+/// # Errors
+/// As [`find_hardware`]'s, and where another tool writes it: the error names that.
+pub fn find_probed(name: &str) -> Result<&'static Hardware, LinkError> {
+    let board = find_hardware(name)?;
+    match board.other_tool {
+        None => Ok(board),
+        Some(OtherTool { reason, command }) => {
+            Err(LinkError::OtherTool { name: board.name, reason, command })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -236,7 +281,7 @@ mod tests {
     #[test]
     fn probe_rs_knows_every_chip_and_its_memories() {
         let registry = Registry::from_builtin_families();
-        for board in hardware() {
+        for board in hardware().iter().filter(|board| board.other_tool.is_none()) {
             let chip = registry.get_target_by_name(board.chip);
             let chip = chip.unwrap_or_else(|error| panic!("{}: {error}", board.chip));
             let sum = |of: fn(&MemoryRegion) -> Option<u64>| {
@@ -253,7 +298,7 @@ mod tests {
                 range.start <= start && start + board.flash_bytes <= range.end
             });
             assert!(writes, "{}: no algorithm writes its flash", board.name);
-            assert_eq!(find_hardware(board.name), Ok(board));
+            assert_eq!(find_probed(board.name), Ok(board));
         }
     }
 
@@ -266,7 +311,8 @@ mod tests {
         let [pico, pico2] = ["pico", "pico2"].map(|n| find_hardware(n).unwrap().identity.unwrap());
         assert!(pico.is(0x2000_2927) && !pico.is(0x2000_4927));
         assert!(pico2.is(0x2000_4927) && !pico2.is(0x2000_2927));
-        let error = find_hardware("esp32-c3").unwrap_err();
+        assert!(find_hardware("esp32-c3").is_ok());
+        let error = find_probed("esp32-c3").unwrap_err();
         assert!(error.to_string().contains("esp32-c3"), "{error}");
         assert!(error.help().contains("espflash flash"), "{}", error.help());
         let error = find_hardware("pdp-11").unwrap_err().to_string();

@@ -27,7 +27,7 @@ pub use client::{Client, Counted, DeviceSummary, Inference, LoadedModel, TensorC
 pub use device::Device;
 pub use error::LinkError;
 pub use firmware::{Firmware, Image, ImageSizes};
-pub use hardware::{Hardware, Identity, find_hardware, hardware};
+pub use hardware::{Hardware, Identity, OtherTool, find_hardware, find_probed, hardware};
 pub use log::{LogLevel, LogLine};
 pub use maintain::{Seen, Updated};
 pub use probe::ProbeError;

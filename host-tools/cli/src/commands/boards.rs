@@ -4,7 +4,7 @@ use crate::device::image;
 use crate::failure::Outcome;
 use crate::output::{Opening, Report, size, table};
 use clap::Args;
-use resmcu_device_link::{hardware, targets};
+use resmcu_device_link::{Hardware, hardware, targets};
 use serde::Serialize;
 use std::fmt;
 
@@ -52,12 +52,20 @@ impl Boards {
             isa: board.isa.to_owned(),
             flash: board.flash_bytes,
             ram: board.ram_bytes,
-            reached: format!("a probe ({}); {}", board.chip, board.line),
+            reached: reached(board),
             chip: Some(board.chip.to_owned()),
             has_firmware: image(board.name).is_file(),
         });
         let body = Body { boards: emulated.chain(real).collect() };
         Report { opening: Opening::plain(), body }.print(self.json.json)
+    }
+}
+
+/// What writes a real board, and where its firmware speaks.
+fn reached(board: &Hardware) -> String {
+    match board.other_tool {
+        None => format!("a probe ({}); {}", board.chip, board.line),
+        Some(_) => format!("another tool (`resmcu flash` names it); {}", board.line),
     }
 }
 
@@ -80,8 +88,8 @@ impl fmt::Display for Body {
         }
         writeln!(
             f,
-            "{rows}\n\nThose with QEMU are names for `--target`, the others for `--board` of \
-             `resmcu flash`. Nothing here was run on hardware."
+            "{rows}\n\nThose with QEMU are names for `--target`, the others for `--board`. Nothing here was \
+             run on hardware."
         )
     }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use resmcu_device_link::probe::{
     AttachOptions, Attached, Flashed, Probes, Stage, Written, monitor,
 };
-use resmcu_device_link::{Firmware, Hardware, LinkError, ProbeError, find_hardware};
+use resmcu_device_link::{Firmware, Hardware, LinkError, ProbeError, find_probed};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -62,7 +62,7 @@ pub(crate) struct At {
 impl At {
     /// The board, and its firmware.
     pub(crate) fn firmware(&self) -> Outcome<(&'static Hardware, Firmware)> {
-        let board = find_hardware(&self.board)?;
+        let board = find_probed(&self.board)?;
         let path = match &self.firmware {
             Some(path) => path.clone(),
             None => built(board)?,
