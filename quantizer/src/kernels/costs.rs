@@ -66,6 +66,8 @@ pub(super) struct PixelPairs {
     byte: usize,
     /// Two outputs, and for each word of them.
     outputs: [usize; 2],
+    /// Weights that one load brings, and loads of an output's constants.
+    pub(super) loads: [usize; 2],
 }
 
 impl PixelPairs {
@@ -94,7 +96,13 @@ const ARMV7EM: Costs = Costs {
     outputs: [900, 180],
     patch: [6, 60, 10],
     pixels: 30,
-    pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [33; 5]), byte: 8, outputs: [0, 170] },
+    pixel_pairs: PixelPairs {
+        words: [2; 3],
+        eights: (1, [26; 5]),
+        byte: 2,
+        outputs: [96, 0],
+        loads: [4, 3],
+    },
     dot: None,
     lanes: None,
 };
@@ -113,7 +121,13 @@ const ARMV7EM_CYCLES: Costs = Costs {
     outputs: [1270, 272],
     patch: [8, 80, 45],
     pixels: 45,
-    pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [47; 5]), byte: 12, outputs: [0, 249] },
+    pixel_pairs: PixelPairs {
+        words: [2; 3],
+        eights: (1, [36; 5]),
+        byte: 2,
+        outputs: [130, 0],
+        loads: [4, 3],
+    },
     dot: None,
     lanes: None,
 };
@@ -133,7 +147,13 @@ const ARMV7M: Costs = Costs {
     outputs: [1331, 202],
     patch: [30, 103, 10],
     pixels: 85,
-    pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [29; 5]), byte: 11, outputs: [0, 176] },
+    pixel_pairs: PixelPairs {
+        words: [2; 3],
+        eights: (0, [29; 5]),
+        byte: 11,
+        outputs: [0, 176],
+        loads: [1, 12],
+    },
     dot: None,
     lanes: None,
 };
@@ -152,7 +172,13 @@ const ARMV7M_CYCLES: Costs = Costs {
     outputs: [2466, 356],
     patch: [40, 142, 17],
     pixels: 168,
-    pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [141; 5]), byte: 15, outputs: [0, 273] },
+    pixel_pairs: PixelPairs {
+        words: [2; 3],
+        eights: (0, [141; 5]),
+        byte: 15,
+        outputs: [0, 273],
+        loads: [1, 12],
+    },
     dot: None,
     lanes: None,
 };
@@ -176,6 +202,7 @@ const ARMV6M: Costs = Costs {
         eights: (0, [73, 76, 84, 91, 140]),
         byte: 9,
         outputs: [0, 145],
+        loads: [1, 12],
     },
     dot: None,
     lanes: None,
@@ -200,6 +227,7 @@ const ARMV6M_CYCLES: Costs = Costs {
         eights: (0, [104, 101, 117, 127, 193]),
         byte: 14,
         outputs: [0, 219],
+        loads: [1, 12],
     },
     dot: None,
     lanes: None,
@@ -224,6 +252,7 @@ const RV32: Costs = Costs {
         eights: (24, [45, 51, 57, 68, 103]),
         byte: 6,
         outputs: [102, 43],
+        loads: [1, 12],
     },
     dot: None,
     lanes: None,
@@ -248,6 +277,7 @@ const E31_CYCLES: Costs = Costs {
         eights: (52, [104, 112, 119, 134, 193]),
         byte: 9,
         outputs: [129, 49],
+        loads: [1, 12],
     },
     dot: None,
     lanes: None,

@@ -68,10 +68,9 @@ pub(super) fn flash_loads(
     let loads = match kernel {
         // A weight of each output of a block in a word.
         None => patch * outputs.div_ceil(CHANNEL_BLOCK) + CHANNEL_WORDS * outputs,
-        // Weights byte by byte, and constants again for each pixel of a block.
         Some(Kernel::PixelPairs) => {
-            let constants = 2 * walk.words * CHANNEL_WORDS;
-            outputs.next_multiple_of(2) * (patch.next_multiple_of(8) + constants)
+            let [weights, constants] = costs.pixel_pairs.loads;
+            outputs.next_multiple_of(2) * (patch.next_multiple_of(8) / weights + constants)
         }
         Some(kernel) => {
             let pairs = if costs.loads_halves { int16_pairs(kernel, window) } else { 0 };

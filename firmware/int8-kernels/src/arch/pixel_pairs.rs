@@ -29,12 +29,7 @@ pub(crate) fn slots<'p>(
 /// Writes a row of a pixel into every `W`-th of its slots: the first pixel of a word, or the second
 /// one, which is added times `2^lane`.
 #[cfg(any(resmcu_passes = "armv7m", resmcu_passes = "portable"))]
-pub(crate) fn widen<const W: usize>(
-    row: &[i8],
-    at: [usize; 2],
-    patches: &mut [u32],
-    lane: u32,
-) {
+pub(crate) fn widen<const W: usize>(row: &[i8], at: [usize; 2], patches: &mut [u32], lane: u32) {
     let Some((slots, is_second)) = slots(row, at, W, patches) else { return };
     let slots = slots.chunks_mut(W).filter_map(|words| words.first_mut());
     let values = row.iter().map(|&x| i32::from(x) as u32).zip(slots);
