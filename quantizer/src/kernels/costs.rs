@@ -422,7 +422,7 @@ impl Costs {
     /// Four pixels at a time, or with the most scratch memory as many as there are registers for;
     /// each widens its patch, and all are multiplied for each pair of channels.
     fn pixel_pairs(&self, window: &Window, walk: &Walk) -> usize {
-        let PixelPairs { words: [fewest, ..], eights, byte, outputs } = self.pixel_pairs;
+        let PixelPairs { words: [fewest, ..], eights, byte, outputs, .. } = self.pixel_pairs;
         let Walk { words, segments, .. } = *walk;
         let pairs = usize::from(window.output[2]).div_ceil(2);
         let pixel = 40 + byte * window.patch_len();
