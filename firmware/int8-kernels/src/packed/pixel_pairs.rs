@@ -15,7 +15,7 @@
 //! or the number of outputs. Owns packing and the walk over pixels; does not know how outputs are
 //! computed, nor the layout of the inputs that they are computed of.
 
-use super::direct16::{Patch, Places};
+use super::direct16::Places;
 use super::{Channels, PackedConv2d};
 use crate::arch::passes::pixel_pairs as passes;
 use crate::requantize::{Form, NativeChannel, TfliteChannel};
@@ -236,7 +236,7 @@ pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mu
         let Some(patches) = patches.get_mut(..words * padded) else { return };
         for pixel in 0..pixels {
             let (patch, bytes) = places.next(x, gathered);
-            widen(&patch, bytes, pixel, words, patches);
+            passes::widen(&patch, bytes, [pixel, words], patches);
         }
         if pixels == 2 * words {
             passes::outputs(&stream, words, patches, y);
@@ -245,17 +245,5 @@ pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mu
             passes::outputs(&stream, words, patches, aside);
             y.iter_mut().zip(aside).for_each(|(y, &mut computed)| *y = computed);
         }
-    }
-}
-
-/// Writes a patch as pixel `pixel` into `patches`, `words` words for each weight.
-fn widen(patch: &Patch, bytes: &[i8], pixel: usize, words: usize, patches: &mut [u32]) {
-    let [whole, rest] = patch.row();
-    let bytes_of_row = 4 * whole + rest;
-    for row in 0..patch.rows() {
-        let first = row * bytes_of_row;
-        let row = bytes.get(row * patch.pitch()..).unwrap_or_default();
-        let row = row.get(..bytes_of_row).unwrap_or_default();
-        passes::widen(row, [first, pixel], words, patches);
     }
 }

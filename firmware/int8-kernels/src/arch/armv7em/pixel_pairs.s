@@ -1,15 +1,15 @@
 @ The direct kernel with int8 weights on Armv7E-M and Armv8-M with DSP and FPU, from inputs to
 @ outputs: what `arch::pixel_pairs::around_sums` computes with the sums of `portable::pixel_pairs`.
 @
-@ Two outputs and four pixels at once. A word of inputs holds x[k] and x[k + 1] of one pixel in int16;
-@ four of them, of four pixels, stand for each two weights. A word of weights holds two of both
-@ outputs, w0[k] w1[k] w0[k + 1] w1[k + 1]: SXTB16 makes the pair of output 0 of it, and, rotated by
-@ eight, that of output 1. One SMLAD adds both products of a pair: |x w| <= 2^14, so that their sum
-@ stays below 2^16, and it adds modulo 2^32, as the generic kernel does: sums are the same for any
-@ weights, and their segments do not matter.
+@ Two outputs and four pixels at once. A word of inputs holds x[k] and x[k + 1] of one pixel in
+@ int16; four of them, of four pixels, stand for each two weights. A word of weights holds two of
+@ both outputs, w0[k] w1[k] w0[k + 1] w1[k + 1]: SXTB16 makes the pair of output 0 of it, and,
+@ rotated by eight, that of output 1. One SMLAD adds both products of a pair: |x w| <= 2^14, so that
+@ their sum stays below 2^16, and it adds modulo 2^32, as the generic kernel does: sums are the same
+@ for any weights, and their segments do not matter.
 @
-@ Two weights of both outputs are 3 loads, 2 SXTB16 and 8 SMLAD for 16 products. Registers of the
-@ products:
+@ Two weights of both outputs are 3 loads, 2 SXTB16 and 8 SMLAD for 16 products. In the profile
+@ `native` an output is one MLA by 2^j, one SMMUL and one shift. Registers of the products:
 @   r0       inputs
 @   r1       weights of two outputs
 @   r2-r5    sums of output 0, pixels 0 to 3
@@ -35,9 +35,8 @@
     .syntax unified
     .thumb
 
-@ Bytes of the inputs of eight weights, of the code of the products of two weights, and eights in the
-@ body of a loop, a power of two.
-    .equ RESMCU_PAIRS_EIGHT, 64
+@ Bytes of the code of the products of two weights, and eights in the body of the loop, a power of
+@ two.
     .equ RESMCU_PAIRS_STEP, 52
     .equ RESMCU_PAIRS_EIGHTS, 4
 
@@ -103,8 +102,8 @@ resmcu_pixel_pairs:
     sub     r1, r1, r0
     sub     r1, r1, #255
     vmov    s11, r1
-    @ The body of the loop is entered where as many eights remain of it as the last round leaves,
-    @ and behind the first step, which begins the sums.
+    @ The body of the loop is entered where as many eights remain as it would not have a whole round
+    @ for, and behind the first step, which begins the sums. Inputs of eight weights are 64 bytes.
     vmov    r0, r1, s0, s1
     sub     r0, r0, r1
     lsr     r0, r0, #6
@@ -208,8 +207,8 @@ resmcu_pixel_pairs:
     .endr
     b       1b
 
-@ The profile `tflite`: of a sum t = (a + bias) << left, a multiplier m, a shift right e and the zero
-@ point z, the roundings are, by the header of `packed/constants.rs`,
+@ The profile `tflite`: of a sum t = (a + bias) << left, a multiplier m, a shift right e and the
+@ zero point z, the roundings are, by the header of `packed/constants.rs`,
 @   u = (t m + 2^30) >> 31, then z + (u + 2^(e-1) - [t < 0]) >> e where e >= 1, else z + u
 @ of which the sign of u may stand for that of t. QADD does not wrap, and what it cuts off is far
 @ above an int8.
@@ -279,36 +278,37 @@ resmcu_pixel_pairs:
     str     r12, [r1], #16
     .endm
 
-@ void resmcu_pixel_pairs_widen(const i8 *row, u32 *slots, usize count, usize is_odd)
-@ At least one; an odd one comes first, alone, into the upper half of a word.
+@ void resmcu_pixel_pairs_widen(const context *)
+@ context: patch, its slots, rows, bytes of a row, from the end of a row to the next one; at least
+@ one row and one byte
+@ r0 bytes, r1 slots, r2 bytes that are left of the row, r3, r4, r12 free, r5 rows, r6 bytes of a
+@ row, r7 to the next one.
     .section .text.resmcu_pixel_pairs_widen, "ax", %progbits
     .balign 4
     .global resmcu_pixel_pairs_widen
     .type resmcu_pixel_pairs_widen, %function
     .thumb_func
 resmcu_pixel_pairs_widen:
-    push    {r4, lr}
-    cbz     r3, 1f
-    ldrsb   r3, [r0], #1
-    strh    r3, [r1, #2]
-    adds    r1, r1, #16
-    subs    r2, r2, #1
-1:  subs    r2, r2, #16
-    blo     3f
-2:  .rept 4
+    push    {r4-r7, lr}
+    ldm     r0, {r0, r1, r5, r6, r7}
+    @ A row whose first weight is an even one.
+1:  mov     r2, r6
+2:  subs    r2, r2, #16
+    blo     4f
+3:  .rept 4
     resmcu_pixel_pairs_widen_four
     .endr
     subs    r2, r2, #16
-    bhs     2b
-3:  adds    r2, r2, #12
-    bmi     5f
-4:  resmcu_pixel_pairs_widen_four
+    bhs     3b
+4:  adds    r2, r2, #12
+    bmi     6f
+5:  resmcu_pixel_pairs_widen_four
     subs    r2, r2, #4
-    bpl     4b
+    bpl     5b
     @ Up to three.
-5:  adds    r2, r2, #4
-    beq     7f
-6:  ldrsb   r3, [r0], #1
+6:  adds    r2, r2, #4
+    beq     8f
+    ldrsb   r3, [r0], #1
     strh    r3, [r1]
     subs    r2, r2, #1
     beq     7f
@@ -316,6 +316,20 @@ resmcu_pixel_pairs_widen:
     strh    r3, [r1, #2]
     adds    r1, r1, #16
     subs    r2, r2, #1
-    bne     6b
-7:  pop     {r4, pc}
+    beq     8f
+    ldrsb   r3, [r0], #1
+    strh    r3, [r1]
+    @ The next row begins in the same word.
+7:  add     r0, r0, r7
+    subs    r5, r5, #1
+    beq     9f
+    ldrsb   r3, [r0], #1
+    strh    r3, [r1, #2]
+    adds    r1, r1, #16
+    subs    r2, r6, #1
+    b       2b
+8:  add     r0, r0, r7
+    subs    r5, r5, #1
+    bne     1b
+9:  pop     {r4-r7, pc}
     .size resmcu_pixel_pairs_widen, . - resmcu_pixel_pairs_widen

@@ -2,6 +2,7 @@
 
 use crate::arch::pixel_pairs::around_sums::{self, Sums};
 use crate::arch::pixel_pairs::widen as widen_words;
+use crate::packed::direct16::Patch;
 use crate::packed::pixel_pairs::Stream;
 
 /// Bits from the first pixel of a word to the second.
@@ -27,8 +28,8 @@ pub(crate) fn outputs(stream: &Stream<'_>, _words: usize, x: &[u32], y: &mut [i8
 }
 
 /// As `arch::pixel_pairs::widen`, of two words.
-pub(crate) fn widen(row: &[i8], at: [usize; 2], _words: usize, patches: &mut [u32]) {
-    widen_words::<2>(row, at, patches, LANE);
+pub(crate) fn widen(patch: &Patch, bytes: &[i8], at: [usize; 2], patches: &mut [u32]) {
+    widen_words::<2>(patch, bytes, at[0], patches, LANE);
 }
 
 /// As `portable::pixel_pairs::sums`; exact for any weights, so that their segments do not matter.

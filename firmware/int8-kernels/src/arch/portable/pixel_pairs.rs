@@ -2,6 +2,7 @@
 
 use crate::arch::pixel_pairs::around_sums::{self, Sums};
 use crate::arch::pixel_pairs::widen as widen_words;
+use crate::packed::direct16::Patch;
 use crate::packed::pixel_pairs::{GROUP, Stream};
 
 /// Bits from the first pixel of a word to the second.
@@ -20,11 +21,12 @@ pub(crate) fn outputs(stream: &Stream<'_>, words: usize, x: &[u32], y: &mut [i8]
 }
 
 /// As `arch::pixel_pairs::widen`.
-pub(crate) fn widen(row: &[i8], at: [usize; 2], words: usize, patches: &mut [u32]) {
+pub(crate) fn widen(patch: &Patch, bytes: &[i8], at: [usize; 2], patches: &mut [u32]) {
+    let [pixel, words] = at;
     match words {
-        1 => widen_words::<1>(row, at, patches, LANE),
-        3 => widen_words::<3>(row, at, patches, LANE),
-        _ => widen_words::<2>(row, at, patches, LANE),
+        1 => widen_words::<1>(patch, bytes, pixel, patches, LANE),
+        3 => widen_words::<3>(patch, bytes, pixel, patches, LANE),
+        _ => widen_words::<2>(patch, bytes, pixel, patches, LANE),
     }
 }
 
