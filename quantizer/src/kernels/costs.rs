@@ -62,8 +62,8 @@ pub(super) struct PixelPairs {
     /// Eight weights of two outputs, and for each word of them in segments of 8, 4, 3, 2
     /// and 1.
     eights: (usize, [usize; 5]),
-    /// Widening a byte.
-    byte: usize,
+    /// Widening a pixel's patch, and each byte of it.
+    pixel: [usize; 2],
     /// Two outputs, and for each word of them.
     outputs: [usize; 2],
     /// Weights that one load brings, and loads of an output's constants.
@@ -99,8 +99,8 @@ const ARMV7EM: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [2; 3],
         eights: (1, [26; 5]),
-        byte: 2,
-        outputs: [96, 0],
+        pixel: [190, 2],
+        outputs: [94, 0],
         loads: [4, 3],
     },
     dot: None,
@@ -124,8 +124,8 @@ const ARMV7EM_CYCLES: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [2; 3],
         eights: (1, [36; 5]),
-        byte: 2,
-        outputs: [130, 0],
+        pixel: [300, 2],
+        outputs: [120, 0],
         loads: [4, 3],
     },
     dot: None,
@@ -150,7 +150,7 @@ const ARMV7M: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [2; 3],
         eights: (0, [29; 5]),
-        byte: 11,
+        pixel: [40, 11],
         outputs: [0, 176],
         loads: [1, 12],
     },
@@ -175,7 +175,7 @@ const ARMV7M_CYCLES: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [2; 3],
         eights: (0, [141; 5]),
-        byte: 15,
+        pixel: [40, 15],
         outputs: [0, 273],
         loads: [1, 12],
     },
@@ -200,7 +200,7 @@ const ARMV6M: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [2; 3],
         eights: (0, [73, 76, 84, 91, 140]),
-        byte: 9,
+        pixel: [40, 9],
         outputs: [0, 145],
         loads: [1, 12],
     },
@@ -225,7 +225,7 @@ const ARMV6M_CYCLES: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [2; 3],
         eights: (0, [104, 101, 117, 127, 193]),
-        byte: 14,
+        pixel: [40, 14],
         outputs: [0, 219],
         loads: [1, 12],
     },
@@ -250,7 +250,7 @@ const RV32: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [1, 2, 3],
         eights: (24, [45, 51, 57, 68, 103]),
-        byte: 6,
+        pixel: [40, 6],
         outputs: [102, 43],
         loads: [1, 12],
     },
@@ -275,7 +275,7 @@ const E31_CYCLES: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [1, 2, 3],
         eights: (52, [104, 112, 119, 134, 193]),
-        byte: 9,
+        pixel: [40, 9],
         outputs: [129, 49],
         loads: [1, 12],
     },
@@ -422,10 +422,10 @@ impl Costs {
     /// Four pixels at a time, or with the most scratch memory as many as there are registers for;
     /// each widens its patch, and all are multiplied for each pair of channels.
     fn pixel_pairs(&self, window: &Window, walk: &Walk) -> usize {
-        let PixelPairs { words: [fewest, ..], eights, byte, outputs, .. } = self.pixel_pairs;
+        let PixelPairs { words: [fewest, ..], eights, pixel, outputs, .. } = self.pixel_pairs;
         let Walk { words, segments, .. } = *walk;
         let pairs = usize::from(window.output[2]).div_ceil(2);
-        let pixel = 40 + byte * window.patch_len();
+        let pixel = pixel[0] + pixel[1] * window.patch_len();
         let block = |words: usize| {
             let weights =
                 eights.1.iter().zip(segments).map(|(eight, n)| (eights.0 + eight * words) * n);
