@@ -20,6 +20,8 @@ pub(super) struct Tables {
 pub(super) struct Costs {
     /// Whether the loops load weights of int16 one by one, where they are stored so.
     pub(super) loads_halves: bool,
+    /// Whether each transform on the fly loads its weights twice, for one output after the other.
+    pub(super) loads_twice: bool,
     /// The generic kernel: eight products, and an output.
     generic: [usize; 2],
     /// Four channels of two tiles (or pixels) and two outputs.
@@ -85,6 +87,7 @@ impl PixelPairs {
 /// By the lines of `arch/armv7em`.
 const ARMV7EM: Costs = Costs {
     loads_halves: false,
+    loads_twice: true,
     eight_nibbles: 12,
     generic: [22, 40],
     step: 10,
@@ -110,6 +113,7 @@ const ARMV7EM: Costs = Costs {
 /// The same in cycles of a Cortex-M4.
 const ARMV7EM_CYCLES: Costs = Costs {
     loads_halves: false,
+    loads_twice: true,
     eight_nibbles: 14,
     generic: [30, 58],
     step: 18,
@@ -136,6 +140,7 @@ const ARMV7EM_CYCLES: Costs = Costs {
 /// kernel in ResNet-8's layers best, as all tables below.
 const ARMV7M: Costs = Costs {
     loads_halves: true,
+    loads_twice: false,
     eight_nibbles: 12,
     generic: [24, 47],
     step: 29,
@@ -161,6 +166,7 @@ const ARMV7M: Costs = Costs {
 /// The same in cycles of a Cortex-M3.
 const ARMV7M_CYCLES: Costs = Costs {
     loads_halves: true,
+    loads_twice: false,
     eight_nibbles: 24,
     generic: [41, 70],
     step: 53,
@@ -186,6 +192,7 @@ const ARMV7M_CYCLES: Costs = Costs {
 /// In instructions of `arch/armv6m`.
 const ARMV6M: Costs = Costs {
     loads_halves: false,
+    loads_twice: false,
     eight_nibbles: 12,
     generic: [37, 63],
     step: 64,
@@ -211,6 +218,7 @@ const ARMV6M: Costs = Costs {
 /// The same in cycles of a Cortex-M0; a Cortex-M0+ takes one less for each branch.
 const ARMV6M_CYCLES: Costs = Costs {
     loads_halves: false,
+    loads_twice: false,
     eight_nibbles: 15,
     generic: [43, 102],
     step: 73,
@@ -236,6 +244,7 @@ const ARMV6M_CYCLES: Costs = Costs {
 /// In instructions of `arch/rv32`.
 const RV32: Costs = Costs {
     loads_halves: true,
+    loads_twice: false,
     eight_nibbles: 12,
     generic: [33, 36],
     step: 43,
@@ -261,6 +270,7 @@ const RV32: Costs = Costs {
 /// The same in cycles of an E31.
 const E31_CYCLES: Costs = Costs {
     loads_halves: true,
+    loads_twice: false,
     eight_nibbles: 25,
     generic: [57, 47],
     step: 122,

@@ -2,8 +2,8 @@
 //!
 //! A dynamic program over the layers: of the choices for all layers so far it keeps those that no
 //! other one beats in both bytes and time. Exact where these are at most [`KEPT`], as in networks
-//! of some ten layers with a kernel to choose; else of neighbours in bytes only the fastest is kept.
-//! Knows nothing of a kernel but its bytes and its cost.
+//! of some ten layers with a kernel to choose; else of neighbours in bytes the fastest alone is
+//! kept. Knows nothing of a kernel but its bytes and its cost.
 
 use super::Candidate;
 

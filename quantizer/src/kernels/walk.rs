@@ -74,7 +74,8 @@ pub(super) fn flash_loads(
         }
         Some(kernel) => {
             let pairs = if costs.loads_halves { int16_pairs(kernel, window) } else { 0 };
-            kernel.packed_words(window) + pairs
+            let again = if costs.loads_twice { on_the_fly_words(kernel, window) } else { 0 };
+            kernel.packed_words(window) + pairs + again
         }
     };
     walk.passes * loads
@@ -90,4 +91,14 @@ fn int16_pairs(kernel: Kernel, window: &Window) -> usize {
         _ => 0,
     };
     2 * places * usize::from(window.input[2]).div_ceil(4) * usize::from(window.output[2])
+}
+
+/// Words of the weights that a kernel transforms on the fly as they are stored; those of four bits
+/// become bytes in memory before.
+fn on_the_fly_words(kernel: Kernel, window: &Window) -> usize {
+    let quads = usize::from(window.input[2]).div_ceil(4) * usize::from(window.output[2]);
+    match kernel {
+        Kernel::Winograd4OnTheFly | Kernel::Polyphase2OnTheFly => 9 * quads,
+        _ => 0,
+    }
 }

@@ -5,7 +5,7 @@
 //! the best chain: exactly, for the given order of the nodes, one number of rows a segment. The
 //! kernels are chosen for each such segment, under a limit of scratch memory that is tried in
 //! turn, and with a price for a byte of flash that is raised until the weights fit; then anew for
-//! the schedules on both sides of that price, so that no byte of the budget is left that would help.
+//! the schedules on both sides of that price, so that what is left of the budget is used.
 
 use super::schedule::{Rhythm, Schedule, group};
 use super::segments::Segments;
