@@ -50,8 +50,8 @@ fn check(sizes: [usize; 5], waits: u32, expected: Kernel) {
 #[test]
 fn flash_that_waits_wants_kernels_that_read_less() {
     // Stored, 64 * 64 weights of 72 bytes come by for each of two pairs of tiles, 147,456 words;
-    // on the fly 9,216 for each output of a pair. The transform costs some 566,000 cycles of a Cortex-M4 (by
-    // `resmcu bench`), which is four wait states.
+    // on the fly 9,216 for each output of a pair. The transform costs some 566,000 cycles of a
+    // Cortex-M4 (by `resmcu bench`), which is four wait states.
     check([8, 64, 64, 3, 1], 0, Kernel::Winograd4);
     check([8, 64, 64, 3, 1], 2, Kernel::Winograd4);
     check([8, 64, 64, 3, 1], 8, Kernel::Winograd4OnTheFly);
