@@ -1,9 +1,9 @@
 //! Which kernel computes each convolution of a planned graph.
 //!
 //! Owns what every kernel costs for a layer in bytes of flash and of scratch memory; what it costs
-//! in instructions and cycles is `costs`', how often it reads its weights `walk`'s. Picks the
-//! kernels of least cost that a flash budget allows. Knows nothing of how a kernel computes, and
-//! nothing of memory beyond the scratch that a kernel asks for.
+//! in instructions and cycles is `costs`', how often it reads its weights `walk`'s, and which
+//! kernels a flash budget allows `pick`'s. Knows nothing of how a kernel computes, and nothing of
+//! memory beyond the scratch that a kernel asks for.
 //!
 //! The cost is in cycles of the core, where there is a table of them, else in instructions; and a
 //! board whose flash answers late waits for each word of weights that is read from it
@@ -21,8 +21,10 @@ use resmcu_int8_kernels::shape::Window;
 use resmcu_model_format::Isa;
 
 mod costs;
+mod pick;
 mod walk;
 use costs::{Costs, Tables};
+pub(crate) use pick::pick;
 use walk::{Walk, flash_loads};
 
 /// What a model file is packed for.
@@ -335,28 +337,6 @@ fn only(
 ) -> (Option<Kernel>, usize) {
     let layer = Layer::of(graph, index).filter(|layer| layer.takes(kernel));
     layer.map_or((None, 0), |l| (Some(kernel), 4 * scratch_words(kernel, &l.window)))
-}
-
-/// Which candidate of each layer: the fastest, and then, while they take too many bytes, the
-/// exchange that costs the least time for each byte that it saves.
-fn pick(table: &[Vec<Candidate>], budget: usize) -> Vec<usize> {
-    let mut picks = vec![0; table.len()];
-    let bytes = |picks: &[usize]| -> usize {
-        let picked = picks.iter().zip(table);
-        picked.filter_map(|(&pick, table)| table.get(pick)).map(|c| c.weight_bytes).sum()
-    };
-    while bytes(&picks) > budget {
-        let exchanges = picks.iter().zip(table).enumerate().flat_map(|(layer, (&pick, table))| {
-            (pick + 1..table.len()).filter_map(move |other| {
-                let saved = table[pick].weight_bytes.checked_sub(table[other].weight_bytes)?;
-                let slower = table[other].time.cost - table[pick].time.cost;
-                (saved > 0).then_some((layer, other, slower as f64 / saved as f64))
-            })
-        });
-        let Some((layer, other, _)) = exchanges.min_by(|a, b| a.2.total_cmp(&b.2)) else { break };
-        picks[layer] = other;
-    }
-    picks
 }
 
 /// A kernel for a layer, all its rows at once.

@@ -20,6 +20,8 @@ pub(super) struct Tables {
 pub(super) struct Costs {
     /// Whether the loops load weights of int16 one by one, where they are stored so.
     pub(super) loads_halves: bool,
+    /// Whether each transform on the fly loads its weights twice, for one output after the other.
+    pub(super) loads_twice: bool,
     /// The generic kernel: eight products, and an output.
     generic: [usize; 2],
     /// Four channels of two tiles (or pixels) and two outputs.
@@ -62,10 +64,12 @@ pub(super) struct PixelPairs {
     /// Eight weights of two outputs, and for each word of them in segments of 8, 4, 3, 2
     /// and 1.
     eights: (usize, [usize; 5]),
-    /// Widening a byte.
-    byte: usize,
+    /// Widening a pixel's patch, and each byte of it.
+    pixel: [usize; 2],
     /// Two outputs, and for each word of them.
     outputs: [usize; 2],
+    /// Weights that one load brings, and loads of an output's constants.
+    pub(super) loads: [usize; 2],
 }
 
 impl PixelPairs {
@@ -83,6 +87,7 @@ impl PixelPairs {
 /// By the lines of `arch/armv7em`.
 const ARMV7EM: Costs = Costs {
     loads_halves: false,
+    loads_twice: true,
     eight_nibbles: 12,
     generic: [22, 40],
     step: 10,
@@ -94,7 +99,13 @@ const ARMV7EM: Costs = Costs {
     outputs: [900, 180],
     patch: [6, 60, 10],
     pixels: 30,
-    pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [33; 5]), byte: 8, outputs: [0, 170] },
+    pixel_pairs: PixelPairs {
+        words: [2; 3],
+        eights: (1, [26; 5]),
+        pixel: [190, 2],
+        outputs: [94, 0],
+        loads: [4, 3],
+    },
     dot: None,
     lanes: None,
 };
@@ -102,6 +113,7 @@ const ARMV7EM: Costs = Costs {
 /// The same in cycles of a Cortex-M4.
 const ARMV7EM_CYCLES: Costs = Costs {
     loads_halves: false,
+    loads_twice: true,
     eight_nibbles: 14,
     generic: [30, 58],
     step: 18,
@@ -113,7 +125,13 @@ const ARMV7EM_CYCLES: Costs = Costs {
     outputs: [1270, 272],
     patch: [8, 80, 45],
     pixels: 45,
-    pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [47; 5]), byte: 12, outputs: [0, 249] },
+    pixel_pairs: PixelPairs {
+        words: [2; 3],
+        eights: (1, [36; 5]),
+        pixel: [300, 2],
+        outputs: [120, 0],
+        loads: [4, 3],
+    },
     dot: None,
     lanes: None,
 };
@@ -122,6 +140,7 @@ const ARMV7EM_CYCLES: Costs = Costs {
 /// kernel in ResNet-8's layers best, as all tables below.
 const ARMV7M: Costs = Costs {
     loads_halves: true,
+    loads_twice: false,
     eight_nibbles: 12,
     generic: [24, 47],
     step: 29,
@@ -133,7 +152,13 @@ const ARMV7M: Costs = Costs {
     outputs: [1331, 202],
     patch: [30, 103, 10],
     pixels: 85,
-    pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [29; 5]), byte: 11, outputs: [0, 176] },
+    pixel_pairs: PixelPairs {
+        words: [2; 3],
+        eights: (0, [29; 5]),
+        pixel: [40, 11],
+        outputs: [0, 176],
+        loads: [1, 12],
+    },
     dot: None,
     lanes: None,
 };
@@ -141,6 +166,7 @@ const ARMV7M: Costs = Costs {
 /// The same in cycles of a Cortex-M3.
 const ARMV7M_CYCLES: Costs = Costs {
     loads_halves: true,
+    loads_twice: false,
     eight_nibbles: 24,
     generic: [41, 70],
     step: 53,
@@ -152,7 +178,13 @@ const ARMV7M_CYCLES: Costs = Costs {
     outputs: [2466, 356],
     patch: [40, 142, 17],
     pixels: 168,
-    pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [141; 5]), byte: 15, outputs: [0, 273] },
+    pixel_pairs: PixelPairs {
+        words: [2; 3],
+        eights: (0, [141; 5]),
+        pixel: [40, 15],
+        outputs: [0, 273],
+        loads: [1, 12],
+    },
     dot: None,
     lanes: None,
 };
@@ -160,6 +192,7 @@ const ARMV7M_CYCLES: Costs = Costs {
 /// In instructions of `arch/armv6m`.
 const ARMV6M: Costs = Costs {
     loads_halves: false,
+    loads_twice: false,
     eight_nibbles: 12,
     generic: [37, 63],
     step: 64,
@@ -174,8 +207,9 @@ const ARMV6M: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [2; 3],
         eights: (0, [73, 76, 84, 91, 140]),
-        byte: 9,
+        pixel: [40, 9],
         outputs: [0, 145],
+        loads: [1, 12],
     },
     dot: None,
     lanes: None,
@@ -184,6 +218,7 @@ const ARMV6M: Costs = Costs {
 /// The same in cycles of a Cortex-M0; a Cortex-M0+ takes one less for each branch.
 const ARMV6M_CYCLES: Costs = Costs {
     loads_halves: false,
+    loads_twice: false,
     eight_nibbles: 15,
     generic: [43, 102],
     step: 73,
@@ -198,8 +233,9 @@ const ARMV6M_CYCLES: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [2; 3],
         eights: (0, [104, 101, 117, 127, 193]),
-        byte: 14,
+        pixel: [40, 14],
         outputs: [0, 219],
+        loads: [1, 12],
     },
     dot: None,
     lanes: None,
@@ -208,6 +244,7 @@ const ARMV6M_CYCLES: Costs = Costs {
 /// In instructions of `arch/rv32`.
 const RV32: Costs = Costs {
     loads_halves: true,
+    loads_twice: false,
     eight_nibbles: 12,
     generic: [33, 36],
     step: 43,
@@ -222,8 +259,9 @@ const RV32: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [1, 2, 3],
         eights: (24, [45, 51, 57, 68, 103]),
-        byte: 6,
+        pixel: [40, 6],
         outputs: [102, 43],
+        loads: [1, 12],
     },
     dot: None,
     lanes: None,
@@ -232,6 +270,7 @@ const RV32: Costs = Costs {
 /// The same in cycles of an E31.
 const E31_CYCLES: Costs = Costs {
     loads_halves: true,
+    loads_twice: false,
     eight_nibbles: 25,
     generic: [57, 47],
     step: 122,
@@ -246,8 +285,9 @@ const E31_CYCLES: Costs = Costs {
     pixel_pairs: PixelPairs {
         words: [1, 2, 3],
         eights: (52, [104, 112, 119, 134, 193]),
-        byte: 9,
+        pixel: [40, 9],
         outputs: [129, 49],
+        loads: [1, 12],
     },
     dot: None,
     lanes: None,
@@ -392,10 +432,10 @@ impl Costs {
     /// Four pixels at a time, or with the most scratch memory as many as there are registers for;
     /// each widens its patch, and all are multiplied for each pair of channels.
     fn pixel_pairs(&self, window: &Window, walk: &Walk) -> usize {
-        let PixelPairs { words: [fewest, ..], eights, byte, outputs } = self.pixel_pairs;
+        let PixelPairs { words: [fewest, ..], eights, pixel, outputs, .. } = self.pixel_pairs;
         let Walk { words, segments, .. } = *walk;
         let pairs = usize::from(window.output[2]).div_ceil(2);
-        let pixel = 40 + byte * window.patch_len();
+        let pixel = pixel[0] + pixel[1] * window.patch_len();
         let block = |words: usize| {
             let weights =
                 eights.1.iter().zip(segments).map(|(eight, n)| (eights.0 + eight * words) * n);

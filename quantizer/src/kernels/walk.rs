@@ -68,14 +68,14 @@ pub(super) fn flash_loads(
     let loads = match kernel {
         // A weight of each output of a block in a word.
         None => patch * outputs.div_ceil(CHANNEL_BLOCK) + CHANNEL_WORDS * outputs,
-        // Weights byte by byte, and constants again for each pixel of a block.
         Some(Kernel::PixelPairs) => {
-            let constants = 2 * walk.words * CHANNEL_WORDS;
-            outputs.next_multiple_of(2) * (patch.next_multiple_of(8) + constants)
+            let [weights, constants] = costs.pixel_pairs.loads;
+            outputs.next_multiple_of(2) * (patch.next_multiple_of(8) / weights + constants)
         }
         Some(kernel) => {
             let pairs = if costs.loads_halves { int16_pairs(kernel, window) } else { 0 };
-            kernel.packed_words(window) + pairs
+            let again = if costs.loads_twice { on_the_fly_words(kernel, window) } else { 0 };
+            kernel.packed_words(window) + pairs + again
         }
     };
     walk.passes * loads
@@ -91,4 +91,14 @@ fn int16_pairs(kernel: Kernel, window: &Window) -> usize {
         _ => 0,
     };
     2 * places * usize::from(window.input[2]).div_ceil(4) * usize::from(window.output[2])
+}
+
+/// Words of the weights that a kernel transforms on the fly as they are stored; those of four bits
+/// become bytes in memory before.
+fn on_the_fly_words(kernel: Kernel, window: &Window) -> usize {
+    let quads = usize::from(window.input[2]).div_ceil(4) * usize::from(window.output[2]);
+    match kernel {
+        Kernel::Winograd4OnTheFly | Kernel::Polyphase2OnTheFly => 9 * quads,
+        _ => 0,
+    }
 }

@@ -4,11 +4,12 @@
 //! the cost tables the time. A dynamic program over the ends of the segments then finds
 //! the best chain: exactly, for the given order of the nodes, one number of rows a segment. The
 //! kernels are chosen for each such segment, under a limit of scratch memory that is tried in
-//! turn, and with a price for a byte of flash that is raised until the weights fit.
+//! turn, and with a price for a byte of flash that is raised until the weights fit; then anew for
+//! the schedules on both sides of that price, so that what is left of the budget is used.
 
 use super::schedule::{Rhythm, Schedule, group};
 use super::segments::Segments;
-use crate::kernels::{Candidate, Limits, Time, candidates_by_rows};
+use crate::kernels::{Candidate, Limits, Time, candidates_by_rows, pick};
 use crate::quantized::QuantizedGraph;
 use resmcu_int8_kernels::packed::Kernel;
 use std::collections::BTreeSet;
@@ -172,25 +173,42 @@ impl<'g> Search<'g> {
         all.into_iter().filter(|&scratch| scratch >= least).collect()
     }
 
-    /// The best chain of segments, with the lowest price of flash whose weights fit.
+    /// The best chain of segments whose weights fit, by the prices of flash around the lowest at
+    /// which they do.
     fn within_flash(&mut self, wish: Wish, weight_bytes: usize) -> Option<Found> {
         let found = self.chain(wish)?;
         if found.weight_bytes <= weight_bytes {
             return Some(found);
         }
-        let mut fits = None;
+        let (mut above, mut fits) = (found, None);
         let (mut low, mut high) = (0.0, 1e6);
         for _ in 0..PRICES {
             // Prices span many orders: the middle is that of their logarithms.
             let price = if low == 0.0 { high / 1e3 } else { f64::sqrt(low * high) };
-            match self.chain(Wish { price, ..wish }) {
-                Some(found) if found.weight_bytes <= weight_bytes => {
-                    (fits, high) = (Some(found), price);
-                }
-                _ => low = price,
+            let found = self.chain(Wish { price, ..wish })?;
+            if found.weight_bytes <= weight_bytes {
+                (fits, high) = (Some(found), price);
+            } else {
+                (above, low) = (found, price);
             }
         }
-        fits
+        let both = [Some(above), fits].into_iter().flatten();
+        let refilled = both.map(|found| self.refilled(found, wish.scratch, weight_bytes));
+        let fitting = refilled.filter(|found| found.weight_bytes <= weight_bytes);
+        let arena = |found: &Found| if wish.least { found.arena } else { 0 };
+        fitting.min_by_key(|found| (arena(found), found.time.cost))
+    }
+
+    /// The same schedule with the kernels of least time within so much scratch and flash.
+    fn refilled(&self, found: Found, scratch: usize, weight_bytes: usize) -> Found {
+        let of_node = |(node, rhythm): (usize, &Rhythm)| {
+            let all = &self.candidates[index_of(rhythm.rows)][node];
+            all.iter().filter(|c| c.scratch_bytes <= scratch).copied().collect()
+        };
+        let table: Vec<Vec<_>> = found.schedule.iter().enumerate().map(of_node).collect();
+        let picks = pick(&table, weight_bytes);
+        let kernels = table.iter().zip(picks).map(|(all, pick)| all.get(pick)).collect();
+        self.with_kernels(found.schedule, found.arena, kernels)
     }
 
     fn chain(&mut self, wish: Wish) -> Option<Found> {
@@ -265,25 +283,12 @@ impl<'g> Search<'g> {
     /// The schedule and the kernels of a way.
     fn found(&self, ways: &[Option<Way>], last: Way, wish: &Wish) -> Found {
         let nodes = self.graph.nodes.len();
-        let mut found = Found {
-            schedule: vec![Rhythm::WHOLE; nodes],
-            kernels: vec![(None, 0); nodes],
-            arena: last.arena,
-            scratch: 0,
-            time: self.run.times(0),
-            weight_bytes: 0,
-        };
+        let (mut schedule, mut kernels) = (vec![Rhythm::WHOLE; nodes], vec![None; nodes]);
         let (mut end, mut way) = (nodes, last);
         loop {
-            let index = ROWS.iter().position(|&rows| rows == way.rows).unwrap_or(0);
             for node in way.from..end {
-                found.schedule[node] = Rhythm { rows: way.rows, on_demand: node + 1 < end };
-                if let Some(Some(kernel)) = self.pick(index, node, wish) {
-                    found.kernels[node] = (kernel.kernel, kernel.scratch_bytes);
-                    found.scratch = found.scratch.max(kernel.scratch_bytes);
-                    found.time = found.time.and(kernel.time);
-                    found.weight_bytes += kernel.weight_bytes;
-                }
+                schedule[node] = Rhythm { rows: way.rows, on_demand: node + 1 < end };
+                kernels[node] = self.pick(index_of(way.rows), node, wish).flatten();
             }
             end = way.from;
             match ways[end] {
@@ -291,13 +296,38 @@ impl<'g> Search<'g> {
                 _ => break,
             }
         }
-        let runs = found.schedule.iter().enumerate().map(|(node, rhythm)| {
+        self.with_kernels(schedule, last.arena, kernels)
+    }
+
+    /// A schedule with a kernel for each node that has a choice.
+    fn with_kernels(
+        &self,
+        schedule: Schedule,
+        arena: usize,
+        kernels: Vec<Option<&Candidate>>,
+    ) -> Found {
+        let runs = schedule.iter().enumerate().map(|(node, rhythm)| {
             let height = group(self.graph, node, usize::MAX);
             height.div_ceil(group(self.graph, node, rhythm.rows)) as u64
         });
-        found.time = found.time.and(self.run.times(runs.sum()));
-        found
+        let picked = || kernels.iter().flatten();
+        Found {
+            arena,
+            scratch: picked().map(|c| c.scratch_bytes).max().unwrap_or(0),
+            time: picked().fold(self.run.times(runs.sum()), |time, c| time.and(c.time)),
+            weight_bytes: picked().map(|c| c.weight_bytes).sum(),
+            kernels: kernels
+                .iter()
+                .map(|kernel| kernel.map_or((None, 0), |c| (c.kernel, c.scratch_bytes)))
+                .collect(),
+            schedule,
+        }
     }
+}
+
+/// Of a number of rows in [`ROWS`].
+fn index_of(rows: usize) -> usize {
+    ROWS.iter().position(|&known| known == rows).unwrap_or(0)
 }
 
 impl Wish {

@@ -185,7 +185,15 @@ fn conv(rng: &mut Rng, packing: Packing, form: Form, (input, outputs, sliding): 
             let channel = |row| tflite_channel(rng, kernel, sum(row));
             Channels::Tflite(rows.iter().map(channel).collect())
         } else {
-            Channels::Native(rows.iter().map(|row| channel(rng, shifts, sum(row))).collect())
+            let channel = |row| {
+                let mut channel = channel(rng, shifts, sum(row));
+                if kernel == Kernel::PixelPairs && rng.one_in(3) {
+                    // Beyond what one product scales.
+                    channel.post_shift = rng.range(17, 22) as u8;
+                }
+                channel
+            };
+            Channels::Native(rows.iter().map(channel).collect())
         };
         let per_channel = rng.one_in(3);
         let pad_value = if per_channel {

@@ -11,7 +11,6 @@ pub(crate) mod armv7em;
 pub(crate) mod block;
 #[cfg(any(resmcu_passes = "armv7em", resmcu_passes = "armv7m", resmcu_passes = "rv32"))]
 mod inputs;
-#[cfg(not(any(resmcu_passes = "rv32", resmcu_passes = "armv6m")))]
 pub(crate) mod pixel_pairs;
 #[cfg(not(resmcu_passes = "armv7em"))]
 #[cfg_attr(

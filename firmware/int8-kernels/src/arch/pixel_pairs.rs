@@ -1,76 +1,57 @@
-//! The kernel of two pixels a product around the sums that a core has: from inputs to outputs.
+//! What cores have in common of the direct kernel with int8 weights.
 //!
-//! Owns the walk over pairs of output channels, and the layout of inputs. Does not know how sums
-//! are computed.
+//! From inputs to outputs a core is all assembly, behind `in_assembly`, or has the sums, behind
+//! `around_sums`. The layout of inputs of cores that compute two pixels in one product is here:
+//! `[K][words]` words of two pixels, the second one times a power of two.
 
-use crate::packed::pixel_pairs::Stream;
-use crate::requantize::{Form, Native, NativeJoin, Requantize, Tflite};
-use zerocopy::{FromBytes, IntoBytes};
+#[cfg(not(resmcu_passes = "armv7em"))]
+use crate::packed::direct16::Patch;
 
-/// Sums of a pair of outputs, `[output][word][pixel]`.
-pub(crate) type Sums<const W: usize> = [[[i32; 2]; W]; 2];
+#[cfg(any(resmcu_passes = "armv7m", resmcu_passes = "portable"))]
+pub(crate) mod around_sums;
+#[cfg(not(any(resmcu_passes = "armv7m", resmcu_passes = "portable")))]
+pub(crate) mod in_assembly;
 
-/// Writes a row of a pixel into every `W`-th of `slots`: the first pixel of a word, or the second
-/// one, which is added times `2^lane`.
-pub(crate) fn widen<const W: usize>(row: &[i8], slots: &mut [u32], is_second: bool, lane: u32) {
-    let slots = slots.chunks_mut(W).filter_map(|words| words.first_mut());
-    let values = row.iter().map(|&x| i32::from(x) as u32).zip(slots);
-    if is_second {
-        values.for_each(|(x, slot)| *slot = slot.wrapping_add(x << lane));
-    } else {
-        values.for_each(|(x, slot)| *slot = x);
-    }
-}
-
-/// All outputs of `2 W` pixels: `x` are `W` words of pixels for each weight of an output, filled up
-/// to a multiple of eight, `y` the pixels.
-pub(crate) fn outputs<const W: usize>(
-    stream: &Stream<'_>,
-    x: &[u32],
-    y: &mut [i8],
-    sums_of: impl Fn(&[[u32; W]], &[[i8; 2]], &[u8], &mut Sums<W>),
-) {
-    if !stream.fits(W, x, y) {
-        return;
-    }
-    let (x, outputs, clamp) = (x.as_chunks().0, stream.outputs(), stream.clamp());
-    let mut sums = [[[0; 2]; W]; 2];
-    for (index, pair) in stream.pairs().enumerate() {
-        sums_of(x, pair.weights, pair.segments, &mut sums);
-        for ((record, sums), output) in pair.constants.iter().zip(&sums).zip([0, 1]) {
-            let output = 2 * index + output;
-            if output >= outputs {
-                break;
-            }
-            let y = y.get_mut(output..).unwrap_or_default();
-            match stream.form() {
-                Form::Native => requantize(Native { clamp }, record, sums, outputs, y),
-                Form::NativeJoin => requantize(NativeJoin { clamp }, record, sums, outputs, y),
-                Form::Tflite => {
-                    let zero_point = stream.zero_point().into();
-                    requantize(Tflite { zero_point, clamp }, record, sums, outputs, y);
-                }
-            }
-        }
-    }
-}
-
-/// Makes outputs of the sums of a channel, of which `record` are the constants: one every `outputs`
-/// bytes.
+/// Calls `f` with each row of a patch, the slots from its first one on, `words` apart, and whether
+/// the pixel is the second one of its words, while all of a row fits.
+#[cfg(not(resmcu_passes = "armv7em"))]
 #[inline]
-fn requantize<R: Requantize, const W: usize>(
-    requantize: R,
-    record: &[u32],
-    sums: &[[i32; 2]; W],
-    outputs: usize,
-    y: &mut [i8],
+pub(crate) fn for_each_row(
+    patch: &Patch,
+    bytes: &[i8],
+    [pixel, words]: [usize; 2],
+    patches: &mut [u32],
+    mut f: impl FnMut(&[i8], &mut [u32], bool),
 ) {
-    let Ok(channel) = R::Channel::ref_from_bytes(record.as_bytes()) else { return };
-    let mut at = 0;
-    for &sum in sums.as_flattened() {
-        if let Some(y) = y.get_mut(at) {
-            requantize.requantize(sum, channel, y);
+    let mut slots = patches.get_mut(pixel / 2..).unwrap_or_default();
+    for row in 0..patch.rows() {
+        let row = bytes.get(row * patch.pitch()..).unwrap_or_default();
+        let row = row.get(..patch.row_bytes()).unwrap_or_default();
+        if row.is_empty() || slots.len() <= words * (row.len() - 1) {
+            return;
         }
-        at += outputs;
+        f(row, slots, pixel % 2 == 1);
+        slots = slots.get_mut(words * row.len()..).unwrap_or_default();
     }
+}
+
+/// Writes a patch as a pixel into every `W`-th of its slots: the first pixel of a word, or the
+/// second one, which is added times `2^lane`.
+#[cfg(any(resmcu_passes = "armv7m", resmcu_passes = "portable"))]
+pub(crate) fn widen<const W: usize>(
+    patch: &Patch,
+    bytes: &[i8],
+    pixel: usize,
+    patches: &mut [u32],
+    lane: u32,
+) {
+    for_each_row(patch, bytes, [pixel, W], patches, |row, slots, is_second| {
+        let slots = slots.chunks_mut(W).filter_map(|words| words.first_mut());
+        let values = row.iter().map(|&x| i32::from(x) as u32).zip(slots);
+        if is_second {
+            values.for_each(|(x, slot)| *slot = slot.wrapping_add(x << lane));
+        } else {
+            values.for_each(|(x, slot)| *slot = x);
+        }
+    });
 }

@@ -63,6 +63,11 @@ impl Patch {
         [self.words, self.rest]
     }
 
+    /// Bytes of a row.
+    pub(crate) fn row_bytes(&self) -> usize {
+        4 * self.words + self.rest
+    }
+
     /// Bytes from the first to the end of the last row.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

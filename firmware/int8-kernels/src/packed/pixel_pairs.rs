@@ -1,4 +1,4 @@
-//! Direct convolution of any shape with int8 weights: two pixels in one product.
+//! Direct convolution of any shape with int8 weights: two products in one multiplication.
 //!
 //! `w (x0 + 2^L x1) = w x0 + 2^L w x1`: on cores that multiply one pair of numbers at a time, one
 //! multiplication makes the products of two pixels, as long as their sum over `w x0` stays inside
@@ -6,15 +6,16 @@
 //! `L` is 16, and a segment of weights fits whose absolute values add up to at most 255: `|sum of w
 //! x0| <= 255 * 128 < 2^15`. How many weights that are, eight, four, three, two or one, is found
 //! for each eight of a pair of outputs when a layer is packed, and written before their weights:
-//! each core's sums are exact for any weights.
+//! each core's sums are exact for any weights. A core with dual multiplies needs no lanes: it takes
+//! two weights of one pixel at a time.
 //!
 //! Two outputs and four pixels at a time, or six where a core has the registers and the layer the
 //! scratch memory. A patch is read as it lies, row by row. Behind it stands whatever stood there,
 //! up to a multiple of eight: weights are zero there. Nothing is asked of shapes, constants, clamps
 //! or the number of outputs. Owns packing and the walk over pixels; does not know how outputs are
-//! computed.
+//! computed, nor the layout of the inputs that they are computed of.
 
-use super::direct16::{Patch, Places};
+use super::direct16::Places;
 use super::{Channels, PackedConv2d};
 use crate::arch::passes::pixel_pairs as passes;
 use crate::requantize::{Form, NativeChannel, TfliteChannel};
@@ -141,7 +142,7 @@ pub(crate) struct Stream<'a> {
 }
 
 /// A pair of output channels.
-#[cfg(not(any(resmcu_passes = "rv32", resmcu_passes = "armv6m")))]
+#[cfg(any(resmcu_passes = "armv7m", resmcu_passes = "portable"))]
 pub(crate) struct Pair<'a> {
     /// What the profile stores of each of both.
     pub(crate) constants: &'a [[u32; CONSTANTS / 2]],
@@ -161,7 +162,7 @@ impl<'a> Stream<'a> {
         whole.then_some(Self { packed, groups, outputs, form, clamp, zero_point })
     }
 
-    /// Whether `x` are `words` words for each weight of an output, and `y` their pixels.
+    /// Whether `x` are `words` words for each weight of an output, and `y` twice as many pixels.
     pub(crate) fn fits(&self, words: usize, x: &[u32], y: &[i8]) -> bool {
         x.len() == words * GROUP * self.groups && y.len() == 2 * words * self.outputs
     }
@@ -192,13 +193,13 @@ impl<'a> Stream<'a> {
     }
 
     /// All pairs as they lie in memory: `[header_words]` and `[groups][8][2]` bytes.
-    #[cfg(any(resmcu_passes = "rv32", resmcu_passes = "armv6m"))]
+    #[cfg(not(any(resmcu_passes = "armv7m", resmcu_passes = "portable")))]
     pub(crate) fn packed(&self) -> &'a [u32] {
         self.packed
     }
 
     /// One after another.
-    #[cfg(not(any(resmcu_passes = "rv32", resmcu_passes = "armv6m")))]
+    #[cfg(any(resmcu_passes = "armv7m", resmcu_passes = "portable"))]
     pub(crate) fn pairs(&self) -> impl Iterator<Item = Pair<'a>> {
         let (header, groups) = (self.header_words(), self.groups);
         self.packed.chunks_exact((header + GROUP / 2 * groups).max(1)).map(move |pair| {
@@ -235,7 +236,7 @@ pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mu
         let Some(patches) = patches.get_mut(..words * padded) else { return };
         for pixel in 0..pixels {
             let (patch, bytes) = places.next(x, gathered);
-            widen(&patch, bytes, pixel, words, patches);
+            passes::widen(&patch, bytes, [pixel, words], patches);
         }
         if pixels == 2 * words {
             passes::outputs(&stream, words, patches, y);
@@ -244,18 +245,5 @@ pub(crate) fn run(layer: &PackedConv2d<'_>, x: &[i8], y: &mut [i8], scratch: &mu
             passes::outputs(&stream, words, patches, aside);
             y.iter_mut().zip(aside).for_each(|(y, &mut computed)| *y = computed);
         }
-    }
-}
-
-/// Writes a patch as pixel `pixel` into `patches`, `[K][words]`.
-fn widen(patch: &Patch, bytes: &[i8], pixel: usize, words: usize, patches: &mut [u32]) {
-    let ([whole, rest], is_second) = (patch.row(), pixel % 2 == 1);
-    let bytes_of_row = 4 * whole + rest;
-    let mut slots = patches.get_mut(pixel / 2..).unwrap_or_default();
-    for row in 0..patch.rows() {
-        let row = bytes.get(row * patch.pitch()..).unwrap_or_default();
-        let row = row.get(..bytes_of_row).unwrap_or_default();
-        passes::widen(row, words, slots, is_second);
-        slots = slots.get_mut(words * bytes_of_row..).unwrap_or_default();
     }
 }

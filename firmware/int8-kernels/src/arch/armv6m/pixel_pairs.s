@@ -35,8 +35,8 @@
     .equ RESMCU_PAIRS_X, 0
     .equ RESMCU_PAIRS_X_END, 4
     .equ RESMCU_PAIRS_Y, 8
-    .equ RESMCU_PAIRS_NEXT_PIXEL, 12
-    .equ RESMCU_PAIRS_LEFT, 16
+    .equ RESMCU_PAIRS_Y_END, 12
+    .equ RESMCU_PAIRS_NEXT_PIXEL, 16
     .equ RESMCU_PAIRS_LOW, 20
     .equ RESMCU_PAIRS_HIGH, 24
     .equ RESMCU_PAIRS_ZERO, 28
@@ -181,16 +181,14 @@
 1:  resmcu_pixel_pairs_store r6, 1
     .endm
 
-@ void resmcu_armv6m_pixel_pairs(const context *)
-@ context: inputs, their end, outputs, bytes to those of the next pixel, how many (at least one),
-@ smallest and largest result and zero point, form (0, 1 with a residual, 2 in the profile `tflite`),
-@ bytes from a pair's constants to its weights, the pairs
-    .section .text.resmcu_armv6m_pixel_pairs, "ax", %progbits
+@ void resmcu_pixel_pairs(const context *)
+@ context: that of `arch::pixel_pairs::in_assembly`
+    .section .text.resmcu_pixel_pairs, "ax", %progbits
     .balign 4
-    .global resmcu_armv6m_pixel_pairs
-    .type resmcu_armv6m_pixel_pairs, %function
+    .global resmcu_pixel_pairs
+    .type resmcu_pixel_pairs, %function
     .thumb_func
-resmcu_armv6m_pixel_pairs:
+resmcu_pixel_pairs:
     push    {r4-r7, lr}
     mov     r4, r8
     mov     r5, r9
@@ -300,10 +298,10 @@ resmcu_armv6m_pixel_pairs:
     .endr
     @ The other output of the pair, or the next pair, which begins one byte before this one's end.
 .Lresmcu_pixel_pairs_stored:
-    ldr     r0, [sp, #RESMCU_PAIRS_LEFT]
-    subs    r0, r0, #1
+    ldr     r0, [sp, #RESMCU_PAIRS_Y]
+    ldr     r2, [sp, #RESMCU_PAIRS_Y_END]
+    cmp     r0, r2
     beq     5f
-    str     r0, [sp, #RESMCU_PAIRS_LEFT]
     ldr     r2, [sp, #RESMCU_PAIRS_RECORD]
     ldr     r3, [sp, #RESMCU_PAIRS_PACKED]
     cmp     r2, r3
@@ -345,7 +343,7 @@ resmcu_armv6m_pixel_pairs:
     resmcu_pixel_pairs_tflite \pixel
     .endr
     b       .Lresmcu_pixel_pairs_stored
-    .size resmcu_armv6m_pixel_pairs, . - resmcu_armv6m_pixel_pairs
+    .size resmcu_pixel_pairs, . - resmcu_pixel_pairs
 
 @ A byte of a row, \at bytes from r0, goes to every second word: to the lower half of an empty one, or
 @ times 2^16 to what is there.

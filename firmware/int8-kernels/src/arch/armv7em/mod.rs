@@ -7,7 +7,6 @@ pub(crate) mod direct16;
 #[cfg(not(feature = "helium"))]
 #[path = "../fully_connected.rs"]
 pub(crate) mod fully_connected;
-#[path = "../armv7m/pixel_pairs.rs"]
 pub(crate) mod pixel_pairs;
 pub(crate) mod polyphase2;
 pub(crate) mod winograd4;
@@ -21,6 +20,7 @@ mod assembly {
         include_str!("direct16.s"),
         include_str!("../armv7m/winograd4_input.s"),
         include_str!("columns.s"),
+        include_str!("pixel_pairs.s"),
         include_str!("polyphase2.s"),
         include_str!("../armv7m/winograd4_output.s"),
         include_str!("winograd4.s"),

@@ -44,6 +44,7 @@ mod assembly {
         include_str!("winograd4_columns.s"),
         include_str!("inputs.s"),
         include_str!("fully_connected.s"),
+        include_str!("pixel_pairs.s"),
         options(raw)
     );
 }

@@ -1,6 +1,8 @@
 //! The sums of the kernel of two pixels a product, by SMLAL.
 
-use crate::arch::pixel_pairs::{self as all, Sums};
+use crate::arch::pixel_pairs::around_sums::{self, Sums};
+use crate::arch::pixel_pairs::widen as widen_words;
+use crate::packed::direct16::Patch;
 use crate::packed::pixel_pairs::Stream;
 
 /// Bits from the first pixel of a word to the second.
@@ -8,17 +10,6 @@ const LANE: u32 = 23;
 
 /// Words of two pixels that are computed at once: the fewest and the most.
 pub(crate) const WORDS: [usize; 2] = [2, 2];
-
-#[expect(unsafe_code, reason = "brings in the assembly")]
-mod assembly {
-    // SAFETY: defines a function, which keeps the procedure call standard.
-    core::arch::global_asm!(
-        ".syntax unified",
-        ".thumb",
-        include_str!("pixel_pairs.s"),
-        options(raw)
-    );
-}
 
 #[expect(unsafe_code, reason = "declares the assembly")]
 // SAFETY: the signature is that which the assembly states.
@@ -31,14 +22,14 @@ unsafe extern "C" {
     );
 }
 
-/// As `arch::pixel_pairs::outputs`, of two words.
+/// As `arch::pixel_pairs::around_sums::outputs`, of two words.
 pub(crate) fn outputs(stream: &Stream<'_>, _words: usize, x: &[u32], y: &mut [i8]) {
-    all::outputs(stream, x, y, sums);
+    around_sums::outputs(stream, x, y, sums);
 }
 
 /// As `arch::pixel_pairs::widen`, of two words.
-pub(crate) fn widen(row: &[i8], _words: usize, slots: &mut [u32], is_second: bool) {
-    all::widen::<2>(row, slots, is_second, LANE);
+pub(crate) fn widen(patch: &Patch, bytes: &[i8], at: [usize; 2], patches: &mut [u32]) {
+    widen_words::<2>(patch, bytes, at[0], patches, LANE);
 }
 
 /// As `portable::pixel_pairs::sums`; exact for any weights, so that their segments do not matter.

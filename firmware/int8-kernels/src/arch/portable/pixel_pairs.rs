@@ -1,6 +1,8 @@
 //! The sums of the kernel of two pixels a product, in plain Rust.
 
-use crate::arch::pixel_pairs::{self as all, Sums};
+use crate::arch::pixel_pairs::around_sums::{self, Sums};
+use crate::arch::pixel_pairs::widen as widen_words;
+use crate::packed::direct16::Patch;
 use crate::packed::pixel_pairs::{GROUP, Stream};
 
 /// Bits from the first pixel of a word to the second.
@@ -9,21 +11,22 @@ const LANE: u32 = 16;
 /// Words of two pixels that are computed at once: the fewest and the most.
 pub(crate) const WORDS: [usize; 2] = [1, 3];
 
-/// As `arch::pixel_pairs::outputs`, of `words` words.
+/// As `arch::pixel_pairs::around_sums::outputs`, of `words` words.
 pub(crate) fn outputs(stream: &Stream<'_>, words: usize, x: &[u32], y: &mut [i8]) {
     match words {
-        1 => all::outputs::<1>(stream, x, y, sums),
-        3 => all::outputs::<3>(stream, x, y, sums),
-        _ => all::outputs::<2>(stream, x, y, sums),
+        1 => around_sums::outputs::<1>(stream, x, y, sums),
+        3 => around_sums::outputs::<3>(stream, x, y, sums),
+        _ => around_sums::outputs::<2>(stream, x, y, sums),
     }
 }
 
 /// As `arch::pixel_pairs::widen`.
-pub(crate) fn widen(row: &[i8], words: usize, slots: &mut [u32], is_second: bool) {
+pub(crate) fn widen(patch: &Patch, bytes: &[i8], at: [usize; 2], patches: &mut [u32]) {
+    let [pixel, words] = at;
     match words {
-        1 => all::widen::<1>(row, slots, is_second, LANE),
-        3 => all::widen::<3>(row, slots, is_second, LANE),
-        _ => all::widen::<2>(row, slots, is_second, LANE),
+        1 => widen_words::<1>(patch, bytes, pixel, patches, LANE),
+        3 => widen_words::<3>(patch, bytes, pixel, patches, LANE),
+        _ => widen_words::<2>(patch, bytes, pixel, patches, LANE),
     }
 }
 

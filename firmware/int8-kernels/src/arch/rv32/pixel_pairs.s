@@ -31,16 +31,16 @@
 
     .equ RESMCU_PAIRS_X, 52
     .equ RESMCU_PAIRS_X_END, 56
-    .equ RESMCU_PAIRS_WORDS, 60
-    .equ RESMCU_PAIRS_NEXT_PIXEL, 64
-    .equ RESMCU_PAIRS_LOW, 68
-    .equ RESMCU_PAIRS_HIGH, 72
-    .equ RESMCU_PAIRS_ZERO, 76
-    .equ RESMCU_PAIRS_FORM, 80
-    .equ RESMCU_PAIRS_HEADER, 84
-    .equ RESMCU_PAIRS_Y, 88
+    .equ RESMCU_PAIRS_Y, 60
+    .equ RESMCU_PAIRS_Y_END, 64
+    .equ RESMCU_PAIRS_NEXT_PIXEL, 68
+    .equ RESMCU_PAIRS_LOW, 72
+    .equ RESMCU_PAIRS_HIGH, 76
+    .equ RESMCU_PAIRS_ZERO, 80
+    .equ RESMCU_PAIRS_FORM, 84
+    .equ RESMCU_PAIRS_HEADER, 88
     .equ RESMCU_PAIRS_PAIR, 92
-    .equ RESMCU_PAIRS_Y_END, 96
+    .equ RESMCU_PAIRS_WORDS, 96
     .equ RESMCU_PAIRS_LEFT, 100
     .equ RESMCU_PAIRS_FRAME, 112
 # Bytes of the constants of one output.
@@ -243,28 +243,23 @@
     \convert s8, \joins
     .endm
 
-# void resmcu_rv32_pixel_pairs(const context *)
-# context: inputs, their end, words less two, outputs, smallest and largest result less the zero
-# point, the zero point, form, bytes of a pair before its weights, the first pixel's outputs, packed
-# pairs
-    .section .text.resmcu_rv32_pixel_pairs, "ax", @progbits
+# void resmcu_pixel_pairs(const context *)
+# context: that of `arch::pixel_pairs::in_assembly`
+    .section .text.resmcu_pixel_pairs, "ax", @progbits
     .balign 4
-    .global resmcu_rv32_pixel_pairs
-    .type resmcu_rv32_pixel_pairs, @function
-resmcu_rv32_pixel_pairs:
+    .global resmcu_pixel_pairs
+    .type resmcu_pixel_pairs, @function
+resmcu_pixel_pairs:
     addi    sp, sp, -RESMCU_PAIRS_FRAME
     .irp i, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
     sw      s\i, 4*\i(sp)
     .endr
     sw      ra, 48(sp)
-    .irp i, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+    .irp i, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
     lw      a1, 4*\i(a0)
     sw      a1, RESMCU_PAIRS_X+4*\i(sp)
     .endr
-    lw      t0, RESMCU_PAIRS_Y(sp)
-    lw      t1, RESMCU_PAIRS_NEXT_PIXEL(sp)
-    add     t0, t0, t1
-    sw      t0, RESMCU_PAIRS_Y_END(sp)
+    lw      a1, RESMCU_PAIRS_PAIR(sp)
 # A pair, at a1.
 .Lresmcu_pixel_pairs_pair:
     sw      a1, RESMCU_PAIRS_PAIR(sp)
@@ -343,7 +338,7 @@ resmcu_rv32_pixel_pairs:
     lw      ra, 48(sp)
     addi    sp, sp, RESMCU_PAIRS_FRAME
     ret
-    .size resmcu_rv32_pixel_pairs, . - resmcu_rv32_pixel_pairs
+    .size resmcu_pixel_pairs, . - resmcu_pixel_pairs
 
 # One byte of the first pixel of a word becomes that word; one of the second is added to its upper
 # half.

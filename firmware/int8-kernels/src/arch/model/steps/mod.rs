@@ -90,6 +90,11 @@ fn smmla(a: i32, b: i32, sum: i32) -> i32 {
     (smlal(i64::from(sum) << 32, a, b) >> 32) as i32
 }
 
+/// `QADD`.
+fn qadd(a: i32, b: i32) -> i32 {
+    a.saturating_add(b)
+}
+
 /// `SBFX`: `width` bits from the lowest on, of which the last is the sign.
 fn sbfx(value: u32, width: u32) -> i32 {
     (value << (32 - width)).cast_signed() >> (32 - width)
