@@ -38,6 +38,10 @@ pub(super) struct Costs {
     on_the_fly: [[usize; 2]; 2],
     /// Two outputs of a pair of tiles, transformed back and stored: 64 and 16 places.
     outputs: [usize; 2],
+    /// Winograd's method with channels in sixteens, where a core has vectors for them: sixteen of two
+    /// tiles and two outputs, what comes with each sum, sixteen of one place in a vertical and in a
+    /// horizontal pass, and two outputs of a pair of tiles.
+    winograd_of_16: Option<[usize; 5]>,
     /// Widening four bytes, and what comes with a patch and with a row of it.
     patch: [usize; 3],
     /// Two outputs of a pair of pixels.
@@ -95,6 +99,7 @@ const ARMV7EM: Costs = Costs {
     patch: [6, 60, 10],
     pixels: 30,
     pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [33; 5]), byte: 8, outputs: [0, 170] },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -114,6 +119,7 @@ const ARMV7EM_CYCLES: Costs = Costs {
     patch: [8, 80, 45],
     pixels: 45,
     pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [47; 5]), byte: 12, outputs: [0, 249] },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -134,6 +140,7 @@ const ARMV7M: Costs = Costs {
     patch: [30, 103, 10],
     pixels: 85,
     pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [29; 5]), byte: 11, outputs: [0, 176] },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -153,6 +160,7 @@ const ARMV7M_CYCLES: Costs = Costs {
     patch: [40, 142, 17],
     pixels: 168,
     pixel_pairs: PixelPairs { words: [2; 3], eights: (0, [141; 5]), byte: 15, outputs: [0, 273] },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -177,6 +185,7 @@ const ARMV6M: Costs = Costs {
         byte: 9,
         outputs: [0, 145],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -201,6 +210,7 @@ const ARMV6M_CYCLES: Costs = Costs {
         byte: 14,
         outputs: [0, 219],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -225,6 +235,7 @@ const RV32: Costs = Costs {
         byte: 6,
         outputs: [102, 43],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -249,12 +260,17 @@ const E31_CYCLES: Costs = Costs {
         byte: 9,
         outputs: [129, 49],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
 
 /// By the lines of `arch/armv81m_mve`; the rest as a core with DSP extension does it.
-const ARMV81M_MVE: Costs = Costs { dot: Some([14, 7, 34, 60]), ..ARMV7EM };
+const ARMV81M_MVE: Costs = Costs {
+    dot: Some([14, 7, 34, 60]),
+    winograd_of_16: Some([16, 2, 73, 415, 360]),
+    ..ARMV7EM
+};
 
 /// By the lines of `arch/rv32v`; the rest as without vectors.
 const RV32V: Costs = Costs { lanes: Some([4, 20, 70, 250]), ..RV32 };
@@ -360,11 +376,16 @@ impl Costs {
     /// Pairs of tiles; each is transformed, and multiplied for each pair of channels. `passes`:
     /// how often all weights are transformed.
     fn winograd4(&self, window: &Window, pairs: usize, passes: usize) -> usize {
-        let quads = usize::from(window.input[2]).div_ceil(4);
-        let outputs = usize::from(window.output[2]) / 2;
-        let transform = (8 * self.winograd[0] + 2 * self.winograd[1]) * quads + 300;
+        let (channels, outputs) = (usize::from(window.input[2]), window.output[2] / 2);
+        let (outputs, quads) = (usize::from(outputs), channels.div_ceil(4));
         let step = if passes == 0 { self.step } else { self.step_alone };
-        let products = outputs * (36 * (step * quads + self.sum) + self.outputs[0]);
+        let of_4 = [step, self.sum, self.winograd[0], self.winograd[1], self.outputs[0]];
+        let (steps, [step, sum, vertical, horizontal, places]) = match self.winograd_of_16 {
+            Some(of_16) if channels.is_multiple_of(16) => (channels / 16, of_16),
+            _ => (quads, of_4),
+        };
+        let transform = (8 * vertical + 2 * horizontal) * steps + 300;
+        let products = outputs * (36 * (step * steps + sum) + places);
         let times = [pairs * outputs, passes * outputs];
         let fly = self.on_the_fly(0, times, self.winograd[2] * quads);
         pairs * (transform + products) + fly

@@ -58,6 +58,7 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
         ([5, 9, 16], 10, square(3, 1, same)),
         ([8, 16, 32], 8, square(3, 1, same)),
         ([3, 7, 64], 2, square(3, 1, same)),
+        ([5, 8, 48], 6, square(3, 1, same)),
         ([4, 9, 20], 6, square(3, 1, same)),
         ([6, 11, 8], 8, square(3, 1, [0; 4])),
         ([4, 4, 12], 10, square(3, 1, [2, 2, 2, 2])),
