@@ -38,10 +38,11 @@ pub(super) struct Costs {
     on_the_fly: [[usize; 2]; 2],
     /// Two outputs of a pair of tiles, transformed back and stored: 64 and 16 places.
     outputs: [usize; 2],
-    /// Winograd's method with channels in sixteens, where a core has vectors for them: sixteen of two
-    /// tiles and two outputs, what comes with each sum, sixteen of one place in a vertical and in a
-    /// horizontal pass, and two outputs of a pair of tiles.
-    winograd_of_16: Option<[usize; 5]>,
+    /// Winograd's method with channels in sixteens, where a core has vectors for them: sixteen of
+    /// two tiles and two outputs, with another pair of outputs beside them and alone, what comes
+    /// with each sum, sixteen of one place in a vertical and in a horizontal pass, and two outputs
+    /// of a pair of tiles.
+    winograd_of_16: Option<[usize; 6]>,
     /// Widening four bytes, and what comes with a patch and with a row of it.
     patch: [usize; 3],
     /// Two outputs of a pair of pixels.
@@ -268,7 +269,7 @@ const E31_CYCLES: Costs = Costs {
 /// By the lines of `arch/armv81m_mve`; the rest as a core with DSP extension does it.
 const ARMV81M_MVE: Costs = Costs {
     dot: Some([14, 7, 34, 60]),
-    winograd_of_16: Some([16, 2, 73, 415, 360]),
+    winograd_of_16: Some([14, 16, 2, 73, 415, 360]),
     ..ARMV7EM
 };
 
@@ -378,12 +379,14 @@ impl Costs {
     fn winograd4(&self, window: &Window, pairs: usize, passes: usize) -> usize {
         let (channels, outputs) = (usize::from(window.input[2]), window.output[2] / 2);
         let (outputs, quads) = (usize::from(outputs), channels.div_ceil(4));
-        let step = if passes == 0 { self.step } else { self.step_alone };
-        let of_4 = [step, self.sum, self.winograd[0], self.winograd[1], self.outputs[0]];
-        let (steps, [step, sum, vertical, horizontal, places]) = match self.winograd_of_16 {
+        let [vertical, horizontal, _] = self.winograd;
+        let of_4 = [self.step, self.step_alone, self.sum, vertical, horizontal, self.outputs[0]];
+        let (steps, costs) = match self.winograd_of_16 {
             Some(of_16) if channels.is_multiple_of(16) => (channels / 16, of_16),
             _ => (quads, of_4),
         };
+        let [step, step_alone, sum, vertical, horizontal, places] = costs;
+        let step = if passes == 0 { step } else { step_alone };
         let transform = (8 * vertical + 2 * horizontal) * steps + 300;
         let products = outputs * (36 * (step * steps + sum) + places);
         let times = [pairs * outputs, passes * outputs];

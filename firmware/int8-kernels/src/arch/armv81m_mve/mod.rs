@@ -14,6 +14,7 @@ mod assembly {
         include_str!("dot8.s"),
         include_str!("add.s"),
         include_str!("fully_connected.s"),
+        include_str!("winograd4_inputs.s"),
         include_str!("winograd4.s"),
         options(raw)
     );

@@ -23,6 +23,7 @@ struct Pairs {
     pixel: usize,
     next_row: usize,
     form: usize,
+    pair_bytes: usize,
 }
 
 #[expect(unsafe_code, reason = "declares the assembly of this kernel")]
@@ -70,6 +71,7 @@ pub(crate) fn products(p: &Products<'_>, y: &mut [i8]) {
         pixel: p.pixel,
         next_row: p.row.wrapping_sub(4 * p.pixel),
         form: p.form as usize,
+        pair_bytes: 4 * METHOD.pair_words(p.channels),
     };
     #[expect(unsafe_code, reason = "calls the assembly")]
     // SAFETY: weights are whole pairs, `v` holds all points, and the last output of the last pair

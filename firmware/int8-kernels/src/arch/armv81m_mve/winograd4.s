@@ -1,213 +1,103 @@
-@ Winograd F(4x4, 3x3) on Helium: the passes of `portable`, of channels in sixteens.
+@ The products and outputs of Winograd's F(4x4, 3x3) on Helium: `products` of `portable`, of
+@ channels in sixteens.
 @
-@ Transforms are those of the header of `packed/winograd4.rs`, by lanes of their own: modulo 2^16 for
-@ the inputs', whose results fit int16 as the header says, modulo 2^32 for the outputs'. Lanes need
-@ no sign of their own before the end, so that the 128 that is added to each input comes after the
-@ vertical pass: B^T of six ones is -6 in its first row and 0 in all others.
-@
-@ Words lie as `portable` has them, so that four quads of channels are words 16, or in `u` 480, bytes
-@ apart. Products: VLD4 of words makes of four quads of two tiles, and of two outputs, one vector for
-@ each tile's and each output's words; eight VMLADAV are 64 products, modulo 2^32.
+@ VLD4 of words makes of four quads of channels of two tiles, or of two outputs, a vector for each
+@ tile's or output's two words; eight VMLADAV of them are 64 products, added modulo 2^32. Two pairs
+@ of outputs share what is loaded of the tiles. Then a vector is a place of both tiles and both
+@ outputs of a pair, and the output transform and the requantization are those of the header of
+@ `packed/winograd4.rs` in its lanes: all modulo 2^32, and the upper half of the last product.
     .syntax unified
     .thumb
     .cpu cortex-m55
 
-    .equ MVE_QUADS_OF_U, 1920
-    .equ MVE_QUADS_OF_V, 64
-
-@ Four words at once: where the words of four quads are, from the first one.
-    .section .rodata.resmcu_mve_winograd4, "a", %progbits
-    .balign 16
-resmcu_mve_winograd4_places:
-    .word   0, 480, 960, 1440
-    .word   0, 16, 32, 48
-    .word   4, 20, 36, 52
-    .word   0x3400, 0x3400, 0x3400, 0x3400
-
-@ One dimension of the input transform, in place: q0..q5 become B^T u, in the order of points q1, q4,
-@ q5, q3, q2, q0. q6, q7 free; \m4: -4.
-    .macro mve_winograd4_input m4
-    vsub.i16 q6, q4, q2
-    vsub.i16 q7, q3, q1
-    vsub.i16 q0, q0, q2
-    vsub.i16 q5, q5, q3
-    vmla.s16 q4, q2, \m4
-    vmla.s16 q3, q1, \m4
-    vmla.s16 q5, q7, \m4
-    vshl.i16 q0, q0, #2
-    vadd.i16 q7, q7, q7
-    vadd.i16 q1, q4, q3
-    vsub.i16 q4, q4, q3
-    vadd.i16 q0, q0, q6
-    vadd.i16 q3, q6, q7
-    vsub.i16 q2, q6, q7
+@ Sixteen channels of two tiles in q0 to q3 times those of two outputs at \w: \s0, \s1 the first
+@ output's sums of both tiles, \s2, \s3 the second one's. \a: `a` adds to them, nothing begins them.
+    .macro mve_winograd4_multiply w, s0, s1, s2, s3, a
+    vld40.32 {q4, q5, q6, q7}, [\w]
+    vld41.32 {q4, q5, q6, q7}, [\w]
+    vld42.32 {q4, q5, q6, q7}, [\w]
+    vld43.32 {q4, q5, q6, q7}, [\w]!
+    vmladav\a\().s16 \s0, q0, q4
+    vmladav\a\().s16 \s1, q2, q4
+    vmladav\a\().s16 \s2, q0, q6
+    vmladav\a\().s16 \s3, q2, q6
+    vmladava.s16 \s0, q1, q5
+    vmladava.s16 \s1, q3, q5
+    vmladava.s16 \s2, q1, q7
+    vmladava.s16 \s3, q3, q7
     .endm
 
-@ void rows(const context *)
-@ context: six rows, u, bytes of a pixel, end of row 0, 120 * channels - 4
-@ r0-r5 rows, r6 u of the quads, r7 sixteens of a pixel, r8 -4, r9 768, r10 places, r11 step back, r12
-@ end, lr loop.
-    .section .text.resmcu_mve_winograd4_rows, "ax", %progbits
-    .balign 4
-    .global resmcu_mve_winograd4_rows
-    .type resmcu_mve_winograd4_rows, %function
-    .thumb_func
-resmcu_mve_winograd4_rows:
-    push    {r3-r11, lr}
-    vpush   {d8-d15}
-    ldrd    r7, r12, [r0, #28]
-    ldr     r11, [r0, #36]
-    ldm     r0, {r0-r6}
-    lsr     r7, r7, #4
-    mvn     r8, #3
-    mov     r9, #768
-    ldr     r10, =resmcu_mve_winograd4_places
-1:  dls     lr, r7
-2:
-    .irp half, 0, 1
-    .if \half
-    vldrb.u8 q0, [r0], #16
-    vldrb.u8 q1, [r1], #16
-    vldrb.u8 q2, [r2], #16
-    vldrb.u8 q3, [r3], #16
-    vldrb.u8 q4, [r4], #16
-    vldrb.u8 q5, [r5], #16
-    .irp q, q0, q1, q2, q3, q4, q5
-    vmovlt.s8 \q, \q
-    .endr
-    .else
-    vldrb.u8 q0, [r0]
-    vldrb.u8 q1, [r1]
-    vldrb.u8 q2, [r2]
-    vldrb.u8 q3, [r3]
-    vldrb.u8 q4, [r4]
-    vldrb.u8 q5, [r5]
-    .irp q, q0, q1, q2, q3, q4, q5
-    vmovlb.s8 \q, \q
-    .endr
+@ Sixteen channels at r1 times those of \outputs outputs: a pair at r3, and one at r5. Sums are in
+@ the eight even registers, the only ones that VMLADAV adds to.
+    .macro mve_winograd4_step outputs, a
+    vld40.32 {q0, q1, q2, q3}, [r1]
+    vld41.32 {q0, q1, q2, q3}, [r1]
+    vld42.32 {q0, q1, q2, q3}, [r1]
+    vld43.32 {q0, q1, q2, q3}, [r1]!
+    mve_winograd4_multiply r3, r0, r2, r4, r6, \a
+    .if \outputs == 4
+    mve_winograd4_multiply r5, r8, r10, r12, lr, \a
     .endif
-    mve_winograd4_input r8
-    vldrw.u32 q7, [r10]
-    vsub.i16 q1, q1, r9
-    vadd.i32 q7, q7, r6
-    vstrw.32 q1, [q7, #240*\half]
-    vstrw.32 q4, [q7, #240*\half+40]
-    vstrw.32 q5, [q7, #240*\half+80]
-    vstrw.32 q3, [q7, #240*\half+120]
-    vstrw.32 q2, [q7, #240*\half+160]
-    vstrw.32 q0, [q7, #240*\half+200]
-    .endr
-    add     r6, r6, #MVE_QUADS_OF_U
-    le      lr, 2b
-    sub     r6, r6, r11
-    cmp     r0, r12
-    bne     1b
-    vpop    {d8-d15}
-    pop     {r3-r11, pc}
-    .ltorg
-    .size resmcu_mve_winograd4_rows, . - resmcu_mve_winograd4_rows
-
-@ void columns(const u32 *u, u32 *v, quads, bytes of a point)
-@ r0 u of the quads, r1 v of the quads, r2 quads to go, r3 bytes of a point, r4-r9 a line of points of
-@ v, r10 places, r11 bytes of the other five points of a line, r12 -4; on the stack where words of u are.
-    .section .text.resmcu_mve_winograd4_columns, "ax", %progbits
-    .balign 4
-    .global resmcu_mve_winograd4_columns
-    .type resmcu_mve_winograd4_columns, %function
-    .thumb_func
-resmcu_mve_winograd4_columns:
-    push    {r3-r11, lr}
-    vpush   {d8-d15}
-    sub     sp, sp, #16
-    ldr     r10, =resmcu_mve_winograd4_places
-    mvn     r12, #3
-    add     r11, r3, r3, lsl #1
-    lsl     r11, r11, #1
-1:  vldrw.u32 q7, [r10]
-    vadd.i32 q7, q7, r0
-    vstrw.32 q7, [sp]
-    mov     r4, r1
-    add     r5, r1, r3
-    add     r6, r5, r3
-    add     r7, r6, r3
-    add     r8, r7, r3
-    add     r9, r8, r3
-    .irp line, 0, 1, 2, 3, 4, 5
-    .irp half, 0, 1
-    vldrw.u32 q7, [sp]
-    vldrw.u32 q4, [q7, #240*\half+40*\line+16]
-    vldrw.u32 q5, [q7, #240*\half+40*\line+20]
-    vldrw.u32 q6, [r10, #48]
-    vldrw.u32 q0, [q7, #240*\half+40*\line]
-    vldrw.u32 q1, [q7, #240*\half+40*\line+4]
-    vadd.i16 q4, q4, q6
-    vldrw.u32 q2, [q7, #240*\half+40*\line+8]
-    vadd.i16 q5, q5, q6
-    vldrw.u32 q3, [q7, #240*\half+40*\line+12]
-    mve_winograd4_input r12
-    vldrw.u32 q7, [r10, #16+16*\half]
-    vstrw.32 q1, [r4, q7]
-    vstrw.32 q4, [r5, q7]
-    vstrw.32 q5, [r6, q7]
-    vstrw.32 q3, [r7, q7]
-    vstrw.32 q2, [r8, q7]
-    vstrw.32 q0, [r9, q7]
-    .endr
-    .if \line-5
-    .irp point, r4, r5, r6, r7, r8, r9
-    add     \point, \point, r11
-    .endr
-    .endif
-    .endr
-    add     r0, r0, #MVE_QUADS_OF_U
-    add     r1, r1, #MVE_QUADS_OF_V
-    subs    r2, r2, #4
-    bne.w   1b
-    add     sp, sp, #16
-    vpop    {d8-d15}
-    pop     {r3-r11, pc}
-    .ltorg
-    .size resmcu_mve_winograd4_columns, . - resmcu_mve_winograd4_columns
-
-@ Sixteen channels of two tiles at r0 and of two outputs at r1: r2, r4 the first output's sums of both
-@ tiles, r6, r8 the second one's. \a: `a` adds to them, nothing begins them.
-    .macro mve_winograd4_step a
-    vld40.32 {q0, q1, q2, q3}, [r0]
-    vld41.32 {q0, q1, q2, q3}, [r0]
-    vld42.32 {q0, q1, q2, q3}, [r0]
-    vld43.32 {q0, q1, q2, q3}, [r0]!
-    vld40.32 {q4, q5, q6, q7}, [r1]
-    vld41.32 {q4, q5, q6, q7}, [r1]
-    vld42.32 {q4, q5, q6, q7}, [r1]
-    vld43.32 {q4, q5, q6, q7}, [r1]!
-    vmladav\a\().s16 r2, q0, q4
-    vmladav\a\().s16 r4, q2, q4
-    vmladav\a\().s16 r6, q0, q6
-    vmladav\a\().s16 r8, q2, q6
-    vmladava.s16 r2, q1, q5
-    vmladava.s16 r4, q3, q5
-    vmladava.s16 r6, q1, q7
-    vmladava.s16 r8, q3, q7
     .endm
 
-@ All points, \steps steps each, \points at a time. r5 sums, r7 free, lr loop.
-    .macro mve_winograd4_points steps, points
-    mov     r7, #36/\points
-    dls     lr, r7
+@ Keeps the sums of a point at r7, the second pair's so many bytes further up.
+    .macro mve_winograd4_keep outputs
+    stm     r7!, {r0, r2, r4, r6}
+    .if \outputs == 4
+    strd    r8, r10, [r7, #MVE_PAIR-16]
+    strd    r12, lr, [r7, #MVE_PAIR-8]
+    .endif
+    .endm
+
+@ All points, \steps steps each, \points at a time; then on to \then. r9 loop.
+    .macro mve_winograd4_points outputs, steps, points, then
+    mov     r9, #36/\points
 7:
     .rept \points
-    mve_winograd4_step
+    mve_winograd4_step \outputs
     .rept \steps-1
-    mve_winograd4_step a
+    mve_winograd4_step \outputs, a
     .endr
-    stm     r5!, {r2, r4, r6, r8}
+    mve_winograd4_keep \outputs
     .endr
-    le      lr, 7b
-    b.w     5f
+    subs    r9, r9, #1
+    bne.w   7b
+    b.w     \then
     .endm
 
-@ One dimension of the output transform of q0..q5, in place: A^T m, of which row i is 3 * 2^(3,2,1,1)
-@ times too large. Results: y0 in q5, y1 in q3, y2 in q6, y3 in q2. \two, \four: 2 and 4.
+@ The same of any number of steps, which the context has.
+    .macro mve_winograd4_points_any outputs, then
+8:  ldr     r9, [r11, #4]
+    mve_winograd4_step \outputs
+    subs    r9, r9, #1
+    beq     10f
+9:  mve_winograd4_step \outputs, a
+    subs    r9, r9, #1
+    bne.w   9b
+10: mve_winograd4_keep \outputs
+    sub     r9, r7, #576
+    cmp     r9, sp
+    bne.w   8b
+    b.w     \then
+    .endm
+
+@ By the number of steps; some have loops of their own.
+    .macro mve_winograd4_products outputs, then
+    ldr     r9, [r11, #4]
+    cmp     r9, #2
+    blo.w   2f
+    beq.w   3f
+    cmp     r9, #4
+    beq.w   4f
+    mve_winograd4_points_any \outputs, \then
+2:  mve_winograd4_points \outputs, 1, 3, \then
+3:  mve_winograd4_points \outputs, 2, 2, \then
+4:  mve_winograd4_points \outputs, 4, 1, \then
+    .endm
+
+@ One dimension of the output transform of q0..q5, in place: A^T m, of which row i is
+@ 3 * 2^(3,2,1,1) times too large. Results: y0 in q5, y1 in q3, y2 in q6, y3 in q2. \two: 2,
+@ \four: 4.
     .macro mve_winograd4_output two, four
     vsub.i32 q6, q0, q1
     vadd.i32 q0, q0, q1
@@ -221,10 +111,10 @@ resmcu_mve_winograd4_columns:
     vmla.s32 q3, q0, \two
     .endm
 
-@ What is in memory behind r3, in bytes: sums, [point][output][tile]; then vectors for the four
-@ outputs of a place: where they are from the first one, where the outputs' constants are, and these:
-@ multiplier that undoes the scale, constant of most places, scale, last word; in the profile
-@ `tflite` what is added, and minus the shift.
+@ What is in memory around r3, in bytes: sums, [point][output][tile]; then vectors for the four
+@ outputs of a place: where they are from the first one, where the outputs' constants are, and
+@ these: multiplier that undoes the scale, constant of most places, scale, last word; in the profile
+@ `tflite` what is added, and minus the shift. That of a second pair of outputs follows.
     .equ MVE_SUMS, -288
     .equ MVE_PLACES, 288
     .equ MVE_CONSTANTS, 304
@@ -233,9 +123,12 @@ resmcu_mve_winograd4_columns:
     .equ MVE_SCALE, 352
     .equ MVE_LAST, 368
     .equ MVE_SHIFT, 384
-    .equ MVE_FRAME, 688
+    .equ MVE_PAIR, 688
+    .equ MVE_Y, 2*MVE_PAIR
+    .equ MVE_FRAME, 2*MVE_PAIR+8
 
-@ Scales the accumulator \t in the profile `tflite`: q4 scale, q1 addend, q7 minus the shift. q0 free.
+@ Scales the accumulator \t in the profile `tflite`: q4 scale, q1 addend, q7 minus the shift. q0 is
+@ free.
     .macro mve_winograd4_tflite t
     vshr.s32 q0, \t, #31
     vmulh.s32 \t, \t, q4
@@ -313,10 +206,12 @@ resmcu_mve_winograd4_columns:
     .endm
 
 @ void products(const context *)
-@ context: v, sixteens of channels, y, weights, their end, bytes of a pixel, row of y less four pixels,
-@          form
-@ r0 v, then output; r1 weights and constants, r3 the middle of the sums, r10 output of the pair, r11
-@ context. In the products r5 sums, r12 steps but one; then r5 4, r7 2, r9 a pixel, r12 to the next row.
+@ context: v, sixteens of channels, y, weights, their end, bytes of a pixel, row of y less four
+@          pixels, form, bytes of a pair's weights
+@ In the products: r1 v, r3 and r5 weights of two pairs of outputs, r7 sums, r9 loop, r11 context,
+@ the rest sums. Then r0 output, r1 constants, r3 the middle of the sums, r4 constants of the second
+@ pair, or 0, r5 4, r7 2, r9 a pixel, r10 output of the pair, r11 context, r12 to the next row;
+@ r2, r6, r8, lr free.
     .section .text.resmcu_mve_winograd4_products, "ax", %progbits
     .balign 4
     .global resmcu_mve_winograd4_products
@@ -326,9 +221,8 @@ resmcu_mve_winograd4_products:
     push    {r3-r11, lr}
     vpush   {d8-d15}
     sub     sp, sp, #MVE_FRAME
-    add     r3, sp, #-MVE_SUMS
     mov     r11, r0
-    ldrd    r10, r1, [r11, #8]
+    ldrd    r10, r3, [r11, #8]
     ldr     r9, [r11, #20]
     @ The first output of both tiles, and the second one.
     movs    r0, #0
@@ -337,30 +231,35 @@ resmcu_mve_winograd4_products:
     add     r6, r4, #1
     vmov    q0[2], q0[0], r0, r2
     vmov    q0[3], q0[1], r4, r6
-    vstrw.32 q0, [r3, #MVE_PLACES]
-    @ A pair of outputs.
-1:  ldrd    r0, r7, [r11]
-    mov     r5, sp
-    subs    r12, r7, #1
-    beq.w   2f
-    cmp     r7, #2
-    beq.w   3f
-    cmp     r7, #4
-    beq.w   4f
-    mov     r7, #36
-8:  mve_winograd4_step
-    dls     lr, r12
-9:  mve_winograd4_step a
-    le      lr, 9b
-    stm     r5!, {r2, r4, r6, r8}
-    subs    r7, r7, #1
-    bne.w   8b
-    b.w     5f
-2:  mve_winograd4_points 1, 6
-3:  mve_winograd4_points 2, 3
-4:  mve_winograd4_points 4, 1
+    add     r1, sp, #-MVE_SUMS
+    vstrw.32 q0, [r1, #MVE_PLACES]
+    add     r1, r1, #MVE_PAIR
+    vstrw.32 q0, [r1, #MVE_PLACES]
 
-    @ The constants of both outputs.
+    @ Two pairs of outputs, or the last one.
+resmcu_mve_winograd4_pairs:
+    str     r10, [sp, #MVE_Y]
+    ldr     r6, [r11, #16]
+    ldr     r5, [r11, #32]
+    ldr     r1, [r11]
+    add     r5, r5, r3
+    mov     r7, sp
+    cmp     r5, r6
+    beq.w   1f
+    mve_winograd4_products 4, resmcu_mve_winograd4_outputs_of_4
+1:  mve_winograd4_products 2, resmcu_mve_winograd4_outputs_of_2
+
+resmcu_mve_winograd4_outputs_of_2:
+    movs    r5, #0
+resmcu_mve_winograd4_outputs_of_4:
+    mov     r4, r5
+    mov     r1, r3
+    add     r3, sp, #-MVE_SUMS
+    ldr     r10, [sp, #MVE_Y]
+    ldr     r9, [r11, #20]
+    movs    r5, #4
+    movs    r7, #2
+    @ The constants of both outputs of a pair.
 5:  add     r2, r1, #76
     vmov    q0[2], q0[0], r1, r2
     vmov    q0[3], q0[1], r1, r2
@@ -373,8 +272,6 @@ resmcu_mve_winograd4_products:
     vstrw.32 q2, [r3, #MVE_PLACE]
     vstrw.32 q3, [r3, #MVE_SCALE]
     ldrd    r12, r6, [r11, #24]
-    movs    r5, #4
-    movs    r7, #2
     add     r1, r1, #152
     cmp     r6, #2
     bne     6f
@@ -407,9 +304,15 @@ resmcu_mve_winograd4_products:
     b.w     7f
 6:  mve_winograd4_rows_out 2
 7:  add     r10, r10, #2
-    ldr     r6, [r11, #16]
-    cmp     r1, r6
-    bne.w   1b
+    cbz     r4, 8f
+    mov     r1, r4
+    movs    r4, #0
+    add     r3, r3, #MVE_PAIR
+    b.w     5b
+8:  ldr     r6, [r11, #16]
+    mov     r3, r1
+    cmp     r3, r6
+    bne.w   resmcu_mve_winograd4_pairs
     add     sp, sp, #MVE_FRAME
     vpop    {d8-d15}
     pop     {r3-r11, pc}

@@ -1,4 +1,4 @@
-//! `dot8.s`, `fully_connected.s`, `winograd4.s`, `add.s`: VMLADAVA of all lanes that a loop's tail
+//! `dot8.s`, `fully_connected.s`, `winograd4*.s`, `add.s`: VMLADAVA of all lanes that a loop's tail
 //! leaves, words that VLD4 takes apart, transforms by lanes, and the roundings that are
 //! instructions.
 
@@ -76,8 +76,8 @@ fn vld4(words: [u32; 16]) -> [[i32; 8]; 4] {
     })
 }
 
-/// `mve_winograd4_step`: sixteen channels of two tiles and two outputs.
-fn winograd4_step([a, b, c, d]: [i32; 4], v: [u32; 16], w: [u32; 16]) -> [i32; 4] {
+/// `mve_winograd4_multiply`: sixteen channels of two tiles and two outputs.
+fn winograd4_multiply([a, b, c, d]: [i32; 4], v: [u32; 16], w: [u32; 16]) -> [i32; 4] {
     let [q0, q1, q2, q3] = vld4(v);
     let [q4, q5, q6, q7] = vld4(w);
     [
@@ -103,7 +103,7 @@ fn products_of_vectors_are_the_sums_modulo_two_to_the_32() {
                     word([four[at % 2 * 2], four[at % 2 * 2 + 1]])
                 })
             };
-            sums = winograd4_step(sums, words(v), words(w));
+            sums = winograd4_multiply(sums, words(v), words(w));
             for (index, sum) in expected.iter_mut().enumerate() {
                 let quads = v.iter().zip(&w);
                 let fours = quads.flat_map(|(v, w)| v[index % 2].iter().zip(&w[index / 2]));
