@@ -34,8 +34,9 @@ const SUM_POSITIONS_MAX: usize = 256;
 /// output by more than 1/512 of a step.
 const MULTIPLIER_MAX: f64 = 1.0 / 256.0;
 
-/// The smallest worth of an accumulator step, so that the zero point fits the accumulator.
-const MULTIPLIER_MIN: f64 = 1.0 / 1_048_576.0;
+/// The smallest worth of an accumulator step, so that zero point and bias, 2^8 steps of the output,
+/// fit the accumulator with the smallest shift that Winograd's kernels take: 2^(8 + 16 + 5).
+const MULTIPLIER_MIN: f64 = 1.0 / 65_536.0;
 
 /// Why a graph could not be quantized.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

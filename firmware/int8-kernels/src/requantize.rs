@@ -5,8 +5,9 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Largest absolute value that the native accumulator may take, skip and bias included.
-pub const NATIVE_ACCUMULATOR_MAX: u32 = 1 << 30;
+/// Largest absolute value that the native accumulator may take, skip and bias included: twice as
+/// much is an int32.
+pub const NATIVE_ACCUMULATOR_MAX: u32 = (1 << 30) - 1;
 
 /// Largest absolute value that the accumulator of the profile `tflite` may take.
 pub const TFLITE_ACCUMULATOR_MAX: u32 = i32::MAX as u32;

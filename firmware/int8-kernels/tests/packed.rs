@@ -67,13 +67,18 @@ struct Constants {
 
 impl Constants {
     fn new(rng: &mut Rng, outputs: usize) -> Self {
-        let native = |rng: &mut Rng| NativeChannel {
-            bias: (rng.next() as i32) >> 4,
-            skip_multiplier: rng.below(1 << 20) as i32,
-            multiplier: [0, 1, 20_000, 32_767][rng.below(4) as usize],
-            // The least: sums of extremes then stay below the profile's bound.
-            pre_shift: 6,
-            post_shift: rng.below(10) as u8,
+        let native = |rng: &mut Rng| {
+            // The least that are computed with, and doubled: sums of extremes then stay below the
+            // profile's bound. Doubled, a large bias brings them near the end of int32.
+            let pre_shift = [5, 6][rng.below(2) as usize];
+            let large = [5 << 27, -5 << 27][rng.below(2) as usize];
+            NativeChannel {
+                bias: if pre_shift == 5 { large } else { (rng.next() as i32) >> 4 },
+                skip_multiplier: rng.below(1 << 20) as i32,
+                multiplier: [0, 1, 20_000, 32_767][rng.below(4) as usize],
+                pre_shift,
+                post_shift: rng.below(16) as u8,
+            }
         };
         let tflite = |rng: &mut Rng| TfliteChannel {
             bias: (rng.next() as i32 - (1 << 30)) >> 8,

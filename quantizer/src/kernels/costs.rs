@@ -40,6 +40,11 @@ pub(super) struct Costs {
     on_the_fly: [[usize; 2]; 2],
     /// Two outputs of a pair of tiles, transformed back and stored: 64 and 16 places.
     outputs: [usize; 2],
+    /// Winograd's method with channels in sixteens, where a core has vectors for them: sixteen of
+    /// two tiles and two outputs, with another pair of outputs beside them and alone, what comes
+    /// with each sum, sixteen of one place in a vertical and in a horizontal pass, and two outputs
+    /// of a pair of tiles.
+    winograd_of_16: Option<[usize; 6]>,
     /// Widening four bytes, and what comes with a patch and with a row of it.
     patch: [usize; 3],
     /// Two outputs of a pair of pixels.
@@ -106,6 +111,7 @@ const ARMV7EM: Costs = Costs {
         outputs: [94, 0],
         loads: [4, 3],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -132,6 +138,7 @@ const ARMV7EM_CYCLES: Costs = Costs {
         outputs: [120, 0],
         loads: [4, 3],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -159,6 +166,7 @@ const ARMV7M: Costs = Costs {
         outputs: [0, 176],
         loads: [1, 12],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -185,6 +193,7 @@ const ARMV7M_CYCLES: Costs = Costs {
         outputs: [0, 273],
         loads: [1, 12],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -211,6 +220,7 @@ const ARMV6M: Costs = Costs {
         outputs: [0, 145],
         loads: [1, 12],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -237,6 +247,7 @@ const ARMV6M_CYCLES: Costs = Costs {
         outputs: [0, 219],
         loads: [1, 12],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -263,6 +274,7 @@ const RV32: Costs = Costs {
         outputs: [102, 43],
         loads: [1, 12],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
@@ -289,12 +301,17 @@ const E31_CYCLES: Costs = Costs {
         outputs: [129, 49],
         loads: [1, 12],
     },
+    winograd_of_16: None,
     dot: None,
     lanes: None,
 };
 
 /// By the lines of `arch/armv81m_mve`; the rest as a core with DSP extension does it.
-const ARMV81M_MVE: Costs = Costs { dot: Some([14, 7, 34, 60]), ..ARMV7EM };
+const ARMV81M_MVE: Costs = Costs {
+    dot: Some([14, 7, 34, 60]),
+    winograd_of_16: Some([14, 16, 2, 73, 415, 360]),
+    ..ARMV7EM
+};
 
 /// By the lines of `arch/rv32v`; the rest as without vectors.
 const RV32V: Costs = Costs { lanes: Some([4, 20, 70, 250]), ..RV32 };
@@ -400,11 +417,18 @@ impl Costs {
     /// Pairs of tiles; each is transformed, and multiplied for each pair of channels. `passes`:
     /// how often all weights are transformed.
     fn winograd4(&self, window: &Window, pairs: usize, passes: usize) -> usize {
-        let quads = usize::from(window.input[2]).div_ceil(4);
-        let outputs = usize::from(window.output[2]) / 2;
-        let transform = (8 * self.winograd[0] + 2 * self.winograd[1]) * quads + 300;
-        let step = if passes == 0 { self.step } else { self.step_alone };
-        let products = outputs * (36 * (step * quads + self.sum) + self.outputs[0]);
+        let (channels, outputs) = (usize::from(window.input[2]), window.output[2] / 2);
+        let (outputs, quads) = (usize::from(outputs), channels.div_ceil(4));
+        let [vertical, horizontal, _] = self.winograd;
+        let of_4 = [self.step, self.step_alone, self.sum, vertical, horizontal, self.outputs[0]];
+        let (steps, costs) = match self.winograd_of_16 {
+            Some(of_16) if channels.is_multiple_of(16) => (channels / 16, of_16),
+            _ => (quads, of_4),
+        };
+        let [step, step_alone, sum, vertical, horizontal, places] = costs;
+        let step = if passes == 0 { step } else { step_alone };
+        let transform = (8 * vertical + 2 * horizontal) * steps + 300;
+        let products = outputs * (36 * (step * steps + sum) + places);
         let times = [pairs * outputs, passes * outputs];
         let fly = self.on_the_fly(0, times, self.winograd[2] * quads);
         pairs * (transform + products) + fly

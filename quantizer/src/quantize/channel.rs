@@ -3,7 +3,7 @@
 //! Owns the choice of `j`, `m`, `e`, `R` and `bias` (README of `int8-kernels`) and the proof that
 //! the accumulator stays below its limit; knows no layer and no tensor.
 
-use resmcu_int8_kernels::packed::{PACKED_POST_SHIFT_MAX, PACKED_PRE_SHIFT_MAX};
+use resmcu_int8_kernels::packed::{PACKED_PRE_SHIFT_MAX, packed_post_shift_max};
 use resmcu_int8_kernels::requantize::{
     NATIVE_ACCUMULATOR_MAX, NATIVE_POST_SHIFT_MAX, NATIVE_PRE_SHIFT_MAX, NATIVE_SKIP_MAX,
     NativeChannel,
@@ -43,7 +43,7 @@ impl Target {
             self.multiplier(c.pre_shift) <= self.multiplier_max && joined
         };
         let packed = (0..=PACKED_PRE_SHIFT_MAX).rev();
-        let packed = packed.filter_map(|j| self.with_shift(j, PACKED_POST_SHIFT_MAX));
+        let packed = packed.filter_map(|j| self.with_shift(j, packed_post_shift_max(j)));
         if let Some(found) = packed.into_iter().find(precise) {
             return Some(found);
         }
@@ -144,6 +144,29 @@ mod tests {
         check(Target { skip: Some((0.025, -128.0)), ..plain }, 0.03);
         check(Target { skip: Some((0.01, 17.0)), sum_scale: 5e-6, ..plain }, 0.03);
         check(Target { sum_scale: 0.015, sum_bound: 300.0, ..plain }, 0.02); // nearly one to one
+    }
+
+    /// A channel that hardly matters, of the smallest worth that it gets, and one whose sum is as
+    /// wide as a layer of 512 channels makes it, are ones that Winograd's kernels compute.
+    #[test]
+    fn small_and_wide_channels_keep_a_shift_of_five_at_least() {
+        let output = (0.02, -128.0);
+        let small = Target {
+            sum_scale: super::super::MULTIPLIER_MIN * 0.02,
+            constant: 2.0,
+            skip: Some((0.02, -128.0)),
+            output,
+            sum_bound: 128.0 * 1000.0,
+            multiplier_max: 1.0 / 256.0,
+        };
+        let wide = Target { sum_scale: 2e-5, sum_bound: 128.0 * 9.0 * 512.0 * 30.0, ..small };
+        for target in [small, Target { skip: None, ..small }, wide, Target { skip: None, ..wide }] {
+            let c = target.constants().unwrap();
+            assert!(c.pre_shift >= 5, "{target:?}: {c:?}");
+            assert!(c.post_shift <= packed_post_shift_max(c.pre_shift), "{target:?}: {c:?}");
+            assert!(c.multiplier >= 1 << 10, "{target:?}: {c:?}");
+            check(target, 0.1);
+        }
     }
 
     #[test]

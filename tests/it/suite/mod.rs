@@ -249,7 +249,7 @@ pub(crate) fn random_sliding(
 pub(crate) fn random_native(rng: &mut Rng, sum_max: i64) -> NativeChannel {
     const HALF: i64 = 1 << 29;
     let mut pre_shift = rng.range(0, 15) as u8;
-    while sum_max << pre_shift > HALF {
+    while sum_max << pre_shift >= HALF {
         pre_shift -= 1;
     }
     let reach = (sum_max << pre_shift).max(1);

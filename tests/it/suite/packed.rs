@@ -4,7 +4,7 @@
 use super::{Build, Case, check_all, random_weights};
 use crate::oracle::positions;
 use crate::rng::Rng;
-use resmcu_int8_kernels::packed::Kernel;
+use resmcu_int8_kernels::packed::{Kernel, packed_post_shift_max};
 use resmcu_int8_kernels::requantize::{Form, NativeChannel, TfliteChannel};
 use resmcu_quantizer::kernels::Packing;
 use resmcu_quantizer::quantized::{
@@ -58,6 +58,7 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
         ([5, 9, 16], 10, square(3, 1, same)),
         ([8, 16, 32], 8, square(3, 1, same)),
         ([3, 7, 64], 2, square(3, 1, same)),
+        ([5, 8, 48], 6, square(3, 1, same)),
         ([4, 9, 20], 6, square(3, 1, same)),
         ([6, 11, 8], 8, square(3, 1, [0; 4])),
         ([4, 4, 12], 10, square(3, 1, [2, 2, 2, 2])),
@@ -113,7 +114,7 @@ fn takes_any(kernel: Kernel) -> bool {
 fn channel(rng: &mut Rng, [least, most]: [i64; 2], sum_max: i64) -> NativeChannel {
     const HALF: i64 = 1 << 29;
     let mut pre_shift = rng.range(least, most);
-    while sum_max << pre_shift > HALF && pre_shift > least {
+    while sum_max << pre_shift >= HALF && pre_shift > least {
         pre_shift -= 1;
     }
     let reach = (sum_max << pre_shift).min(HALF);
@@ -128,7 +129,7 @@ fn channel(rng: &mut Rng, [least, most]: [i64; 2], sum_max: i64) -> NativeChanne
         skip_multiplier: skip_multiplier as i32,
         multiplier: multiplier as i16,
         pre_shift: pre_shift as u8,
-        post_shift: bits.min(16) as u8,
+        post_shift: bits.min(packed_post_shift_max(pre_shift as u8).into()) as u8,
     }
 }
 
@@ -180,7 +181,7 @@ fn conv(rng: &mut Rng, packing: Packing, form: Form, (input, outputs, sliding): 
         let rows: Vec<Vec<i8>> = (0..outputs).map(|_| weights(rng, kernel, patch)).collect();
         let sum = |row: &Vec<i8>| row.iter().map(|&w| i64::from(w).abs() * 128).sum();
         let takes_any_channel = takes_any(kernel) || kernel == Kernel::PixelPairs;
-        let shifts = if takes_any_channel { [0, 15] } else { [6, 8] };
+        let shifts = if takes_any_channel { [0, 15] } else { [5, 8] };
         let channels = if is_tflite {
             let channel = |row| tflite_channel(rng, kernel, sum(row));
             Channels::Tflite(rows.iter().map(channel).collect())

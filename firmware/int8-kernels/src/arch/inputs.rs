@@ -53,8 +53,8 @@ fn columns_fit(method: Method, columns: usize, channels: usize, [u, v]: [usize; 
 
 /// A method's passes.
 macro_rules! passes {
-    ($module:ident, $method:ident, $tile:literal, $rows:ident, $columns:ident) => {
-        pub(crate) mod $module {
+    ($name:ident, $module:ident, $method:ident, $tile:literal, $rows:ident, $columns:ident) => {
+        pub(crate) mod $name {
             use super::{Method, Rows, columns_fit};
             use crate::packed::$module::ROWS;
 
@@ -92,5 +92,15 @@ macro_rules! passes {
     };
 }
 
-passes!(winograd4, Winograd4, 6, resmcu_winograd4_rows, resmcu_winograd4_columns);
-passes!(polyphase2, Polyphase2, 5, resmcu_polyphase2_rows, resmcu_polyphase2_columns);
+passes!(winograd4, winograd4, Winograd4, 6, resmcu_winograd4_rows, resmcu_winograd4_columns);
+passes!(polyphase2, polyphase2, Polyphase2, 5, resmcu_polyphase2_rows, resmcu_polyphase2_columns);
+// Of channels in sixteens.
+#[cfg(feature = "helium")]
+passes!(
+    winograd4_of_16,
+    winograd4,
+    Winograd4,
+    6,
+    resmcu_mve_winograd4_rows,
+    resmcu_mve_winograd4_columns
+);

@@ -60,6 +60,9 @@ pub(crate) mod passes {
 
     #[cfg(all(feature = "helium", target_arch = "arm", target_os = "none"))]
     pub(crate) use super::armv81m_mve::*;
+    // Before those of a core without vectors, which it takes where channels come in no sixteens.
+    #[cfg(all(feature = "helium", target_arch = "arm", target_os = "none"))]
+    pub(crate) use super::armv81m_mve::winograd4;
     #[cfg(not(all(feature = "helium", target_arch = "arm", target_os = "none")))]
     pub(crate) use super::model::dot8;
 

@@ -71,6 +71,22 @@ pub(crate) struct Constants {
     pub(crate) last: u32,
 }
 
+impl Constants {
+    /// The same with a `j` of at least `least`, for channels that
+    /// [reach](Channels::reach_pre_shift) it.
+    ///
+    /// A `j` of one less becomes it with `2 t` for `t` and half the scale, which give the same
+    /// product: `m * 2^(16 - e)` is even for `e <= 15`. Since the profile's `|t|` is below 2^30,
+    /// `2 t` is an int32, and so is twice the weight of a residual, which is below 2^23.
+    pub(super) fn with_pre_shift_of(self, least: u8) -> Self {
+        if self.pre_shift >= least {
+            return self;
+        }
+        let Self { bias, pre_shift, scale, last } = self;
+        Self { bias: bias << 1, pre_shift: pre_shift + 1, scale: scale >> 1, last: last << 1 }
+    }
+}
+
 impl Channels<'_> {
     /// How many they are.
     #[must_use]
@@ -99,14 +115,22 @@ impl Channels<'_> {
         }
     }
 
-    /// Smallest and largest `j`.
-    pub(super) fn pre_shifts(&self) -> [u8; 2] {
+    /// The largest `j`.
+    pub(super) fn pre_shift_max(&self) -> u8 {
         match self {
-            Self::Native(channels) => {
-                let shifts = || channels.iter().map(|c| c.pre_shift);
-                [shifts().min().unwrap_or(0), shifts().max().unwrap_or(0)]
-            }
-            Self::Tflite { .. } => [TFLITE_PRE_SHIFT; 2],
+            Self::Native(channels) => channels.iter().map(|c| c.pre_shift).max().unwrap_or(0),
+            Self::Tflite { .. } => TFLITE_PRE_SHIFT,
+        }
+    }
+
+    /// Whether each `j` is at least `least`, or [becomes](Constants::with_pre_shift_of) so.
+    pub(super) fn reach_pre_shift(&self, least: u8) -> bool {
+        match self {
+            Self::Native(channels) => channels.iter().all(|c| {
+                let can_double = c.post_shift < super::PACKED_POST_SHIFT_MAX;
+                c.pre_shift >= least || (c.pre_shift + 1 == least && can_double)
+            }),
+            Self::Tflite { .. } => TFLITE_PRE_SHIFT >= least,
         }
     }
 
@@ -171,7 +195,8 @@ impl Rounding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::requantize::{Requantize, Tflite};
+    use crate::packed::packed_post_shift_max;
+    use crate::requantize::{NATIVE_ACCUMULATOR_MAX, NATIVE_SKIP_MAX, Requantize, Tflite};
 
     /// Both roundings against the one, of accumulators around each tie and at the ends.
     #[test]
@@ -206,6 +231,50 @@ mod tests {
             }
         }
         assert!(ties > 100_000, "{ties}");
+    }
+
+    const NATIVE: NativeChannel =
+        NativeChannel { bias: 0, skip_multiplier: 0, multiplier: 1, pre_shift: 0, post_shift: 0 };
+
+    /// Twice the accumulator and half the scale, at the ends of both.
+    #[test]
+    fn doubled_channels_make_the_same_outputs() {
+        const MAX: i32 = NATIVE_ACCUMULATOR_MAX as i32;
+        for (multiplier, post_shift) in
+            [0, 1, 20_000, i16::MAX].into_iter().flat_map(|m| (0..16).map(move |e| (m, e)))
+        {
+            // All of the accumulator in the bias, in the residual, and in the sum.
+            for (bias, skip_multiplier, sum) in
+                [(MAX, 0, 0), (-MAX, 0, 0), (127, NATIVE_SKIP_MAX, 0), (31, 0, MAX >> 5)]
+            {
+                let c =
+                    NativeChannel { bias, skip_multiplier, multiplier, pre_shift: 5, post_shift };
+                let [once, doubled] = [5, 6].map(|least| {
+                    let c = Channels::Native(&[c]).get(0).with_pre_shift_of(least);
+                    assert_eq!(c.pre_shift, least);
+                    let joined = c.last.cast_signed().checked_mul(-128).unwrap();
+                    let t = (sum << least) + c.bias.cast_signed() + joined;
+                    (i64::from(t) * i64::from(c.scale)) >> 32
+                });
+                assert_eq!(once, doubled, "{c:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn channels_reach_one_shift_more_where_their_scale_is_even() {
+        let reach = |pre_shift, post_shift| {
+            let channel = NativeChannel { pre_shift, post_shift, ..NATIVE };
+            Channels::Native(&[NativeChannel { pre_shift: 8, ..NATIVE }, channel])
+                .reach_pre_shift(6)
+        };
+        for pre_shift in 0..=15 {
+            let accepted = (0..=16).filter(|&post_shift| reach(pre_shift, post_shift));
+            let most = packed_post_shift_max(pre_shift);
+            let expected = if pre_shift < 5 { 0..0 } else { 0..most + 1 };
+            assert!(accepted.eq(expected), "{pre_shift}");
+        }
+        assert_eq!([5, 6].map(packed_post_shift_max), [15, 16]);
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl Kernel {
             return common;
         }
         let pairs =
-            window.output[2].is_multiple_of(2) && channels.pre_shifts()[1] <= PACKED_PRE_SHIFT_MAX;
+            window.output[2].is_multiple_of(2) && channels.pre_shift_max() <= PACKED_PRE_SHIFT_MAX;
         let tiles = |(method, _): (Method, Weights)| method.accepts(window, channels);
         common && pairs && self.tiles().is_none_or(tiles)
     }
@@ -236,6 +236,14 @@ pub const PACKED_PRE_SHIFT_MAX: u8 = 8;
 
 /// The largest `post_shift` of a packed kernel: `m * 2^(16 - e)` is an integer.
 pub const PACKED_POST_SHIFT_MAX: u8 = 16;
+
+/// The largest `post_shift` with which every packed kernel takes such a `pre_shift`, if any does:
+/// Winograd's method doubles what has a shift of one less than it computes with.
+#[must_use]
+pub const fn packed_post_shift_max(pre_shift: u8) -> u8 {
+    let is_doubled = pre_shift + 1 == winograd4::PRE_SHIFT_MIN;
+    if is_doubled { PACKED_POST_SHIFT_MAX - 1 } else { PACKED_POST_SHIFT_MAX }
+}
 
 /// A convolution of a kernel with a packing of its own.
 #[derive(Clone, Copy, Debug)]

@@ -149,7 +149,7 @@ impl Method {
                 self.pack_row(row, depth, kind, index, slots);
                 let rest = &mut rest[constants * index..constants * (index + 1)];
                 match self {
-                    Self::Winograd4 => winograd4::pack_constants(row, &channel, depth, rest),
+                    Self::Winograd4 => winograd4::pack_constants(row, channel, depth, rest),
                     Self::Polyphase2 => polyphase2::pack_constants(&channel, rest),
                 }
             }

@@ -10,7 +10,8 @@
 //!   added to the lower of two lanes in a word, which keeps it positive: `V + EPSILON <= 30652`.
 //! - Outputs: `A^T (U * V) A`, rows of `A^T` scaled by 24, 12, 6 and 6, give `9 * 2^k * a` with
 //!   `k = 2..6`. Times `9^-1 * 2^(j - k)` modulo 2^32 that is `a << j`, which is below 2^31 by the
-//!   profile's own bound. So `j >= 6` is needed, and nothing else.
+//!   profile's own bound. So `j >= 6` is needed, and nothing else; a channel with `j = 5` is packed
+//!   as one with `j = 6`, by [`Constants::with_pre_shift_of`].
 //! - What 128, [`EPSILON`] and `bias` add is one constant for each of the sixteen places. That of
 //!   [`EPSILON`] is zero but in the last two rows and columns: all transformed inputs are 1 where
 //!   the last two of the six are 1 and the rest 0, and only outputs 2 and 3 read those.
@@ -52,20 +53,21 @@ pub(crate) const CONSTANTS: usize = 19;
 /// `6 - k` is the sum over both dimensions.
 pub(crate) const SHIFTS: [u32; 4] = [0, 1, 2, 2];
 
-/// The smallest `j`.
-const PRE_SHIFT_MIN: u8 = 6;
+/// The smallest `j` that is computed with.
+pub(super) const PRE_SHIFT_MIN: u8 = 6;
 
 /// `9^-1` modulo 2^32.
 pub(crate) const INVERSE_OF_9: u32 = 954_437_177;
 
 /// Whether the channels' `j` leave room for the scale 2^6.
 pub(super) fn accepts(channels: Channels<'_>) -> bool {
-    channels.pre_shifts()[0] >= PRE_SHIFT_MIN
+    channels.reach_pre_shift(PRE_SHIFT_MIN)
 }
 
 /// Writes the constants of a channel: those of the sixteen places, the multiplier, the output's
 /// scale, the last word.
-pub(super) fn pack_constants(row: &[i8], channel: &Constants, depth: usize, slots: &mut [u32]) {
+pub(super) fn pack_constants(row: &[i8], channel: Constants, depth: usize, slots: &mut [u32]) {
+    let channel = channel.with_pre_shift_of(PRE_SHIFT_MIN);
     let multiplier = INVERSE_OF_9 << (channel.pre_shift - PRE_SHIFT_MIN);
     let sum: i32 = row.iter().map(|&w| i32::from(w)).sum();
     let bias = channel.bias.wrapping_sub(((128 * sum) << channel.pre_shift).cast_unsigned());

@@ -5,6 +5,7 @@ pub(crate) mod add;
 pub(crate) mod dot8;
 #[path = "../fully_connected.rs"]
 pub(crate) mod fully_connected;
+pub(crate) mod winograd4;
 
 #[expect(unsafe_code, reason = "brings in the assembly")]
 mod assembly {
@@ -13,6 +14,8 @@ mod assembly {
         include_str!("dot8.s"),
         include_str!("add.s"),
         include_str!("fully_connected.s"),
+        include_str!("winograd4_inputs.s"),
+        include_str!("winograd4.s"),
         options(raw)
     );
 }

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::packed::tiles::Method;
-use crate::packed::winograd4::{EPSILON, POINTS};
+use crate::packed::winograd4::POINTS;
 use crate::requantize::{doubling_high_mul, rounding_divide_by_pot};
 
 /// `dual_multiply`: a step of inputs `v` of two tiles with weights `w` of two outputs.
@@ -19,9 +19,6 @@ fn dual_multiply(sums: [i32; 4], [v0, v1, v2, v3]: [u32; 4], w: [u32; 4], first:
     let [a, b, c, d] = begun;
     [smlad(v1, w1, a), smlad(v3, w1, b), smlad(v1, w3, c), smlad(v3, w3, d)]
 }
-
-/// Ends of what transforms make, and of int16.
-const ENDS: [i32; 9] = [-32_768, -12_750, -6272, -1, 0, 1, 6272, 17_340 + EPSILON as i32, 32_767];
 
 #[test]
 fn dual_products_are_the_sums_modulo_two_to_the_32() {
@@ -104,19 +101,14 @@ fn winograd4_output_row([m0, d, e, m3, s, z]: [i32; 6]) -> [i32; 4] {
     ]
 }
 
-/// Rows of `A^T` for the points 1, -1, infinity, 2, -2 and 0, as in `packed/winograd4.rs`.
-const OUTPUT: [[i64; 6]; 4] =
-    [[4, -4, 0, 1, 1, 1], [2, 2, 0, 1, -1, 0], [1, -1, 0, 1, 1, 0], [1, 1, 1, 2, -2, 0]];
-
 #[test]
 fn six_additions_transform_sums_back() {
     const { assert!(POINTS == 36) };
-    for m in values(3).chunks_exact(6) {
-        let [m0, m1, m2, m3, m4, m5] = *m else { return };
+    for &m in values(3).as_chunks().0 {
+        let [m0, m1, m2, m3, m4, m5] = m;
         let (d, s) = (m0.wrapping_add(m1), m3.wrapping_add(m4));
         let got = winograd4_output_row([m0, d, d.wrapping_add(m2), m3, s, s.wrapping_add(m5)]);
-        let row = |row: [i64; 6]| row.iter().zip(m).map(|(a, &m)| a * i64::from(m)).sum::<i64>();
-        assert_eq!(got, OUTPUT.map(|coefficients| row(coefficients) as i32), "{m:?}");
+        assert_eq!(got, OUTPUT.map(|row| product(row, m) as i32), "{m:?}");
     }
 }
 

@@ -1,11 +1,12 @@
-//! `dot8.s`, `fully_connected.s`, `add.s`: VMLADAVA of all lanes that a loop's tail leaves, and the
-//! roundings that are instructions.
+//! `dot8.s`, `fully_connected.s`, `winograd4*.s`, `add.s`: VMLADAVA of all lanes that a loop's tail
+//! leaves, words that VLD4 takes apart, transforms by lanes, and the roundings that are
+//! instructions.
 
 use super::*;
 use crate::requantize::{doubling_high_mul, rounding_divide_by_pot};
 
 /// `VMLADAVA`: the products of lanes that are not predicated off, added modulo 2^32.
-fn vmladava<T: Copy + Into<i32>>(sum: i32, x: &[T], w: &[i8]) -> i32 {
+fn vmladava<X: Copy + Into<i32>, W: Copy + Into<i32>>(sum: i32, x: &[X], w: &[W]) -> i32 {
     let products = x.iter().zip(w).map(|(&x, &w)| x.into().wrapping_mul(w.into()));
     products.fold(sum, i32::wrapping_add)
 }
@@ -66,4 +67,120 @@ fn lanes_round_as_the_header_says() {
         let addend = last.wrapping_sub(shift).wrapping_add(16).cast_signed();
         saturate(smmul(t, scale).wrapping_add(addend).wrapping_add(t >> 31 << 5) >> shift)
     });
+}
+
+/// `VLD40` to `VLD43` of words: every fourth word is one vector, of which these are the lanes.
+fn vld4(words: [u32; 16]) -> [[i32; 8]; 4] {
+    core::array::from_fn(|vector| {
+        core::array::from_fn(|lane| halves(words[4 * (lane / 2) + vector])[lane % 2])
+    })
+}
+
+/// `mve_winograd4_multiply`: sixteen channels of two tiles and two outputs.
+fn winograd4_multiply([a, b, c, d]: [i32; 4], v: [u32; 16], w: [u32; 16]) -> [i32; 4] {
+    let [q0, q1, q2, q3] = vld4(v);
+    let [q4, q5, q6, q7] = vld4(w);
+    [
+        vmladava(vmladava(a, &q0, &q4), &q1, &q5),
+        vmladava(vmladava(b, &q2, &q4), &q3, &q5),
+        vmladava(vmladava(c, &q0, &q6), &q1, &q7),
+        vmladava(vmladava(d, &q2, &q6), &q3, &q7),
+    ]
+}
+
+#[test]
+fn products_of_vectors_are_the_sums_modulo_two_to_the_32() {
+    let random = &mut Random::new(13);
+    for turn in 0..200 {
+        let mut end = || if turn == 0 { -32_768 } else { ENDS[random.range(0, 8) as usize] };
+        let (mut sums, mut expected) = ([0; 4], [0_i64; 4]);
+        for _ in 0..36 {
+            // Four quads of channels, each of two tiles or outputs, each of four channels.
+            let [v, w] = [0; 2].map(|_| [0; 4].map(|_| [0; 2].map(|_| [0; 4].map(|_| end()))));
+            let words = |of: [[[i32; 4]; 2]; 4]| -> [u32; 16] {
+                core::array::from_fn(|at| {
+                    let four = of[at / 4][at / 2 % 2];
+                    word([four[at % 2 * 2], four[at % 2 * 2 + 1]])
+                })
+            };
+            sums = winograd4_multiply(sums, words(v), words(w));
+            for (index, sum) in expected.iter_mut().enumerate() {
+                let quads = v.iter().zip(&w);
+                let fours = quads.flat_map(|(v, w)| v[index % 2].iter().zip(&w[index / 2]));
+                *sum += fours.map(|(&v, &w)| i64::from(v) * i64::from(w)).sum::<i64>();
+            }
+        }
+        assert_eq!(sums, expected.map(|sum| sum as i32));
+    }
+}
+
+/// `mve_winograd4_input`: a lane of `B^T u`, modulo 2^16.
+fn winograd4_input([u0, u1, u2, u3, u4, u5]: [i16; 6]) -> [i16; 6] {
+    let vmla = |sum: i16, factor: i16| sum.wrapping_add(factor.wrapping_mul(-4));
+    let (q6, q7) = (u4.wrapping_sub(u2), u3.wrapping_sub(u1));
+    let (q0, q5) = (u0.wrapping_sub(u2) << 2, vmla(u5.wrapping_sub(u3), q7));
+    let (q4, q3, q7) = (vmla(u4, u2), vmla(u3, u1), q7.wrapping_add(q7));
+    [
+        q4.wrapping_add(q3),
+        q4.wrapping_sub(q3),
+        q5,
+        q6.wrapping_add(q7),
+        q6.wrapping_sub(q7),
+        q0.wrapping_add(q6),
+    ]
+}
+
+/// Both passes: 768 less in the first row is 128 more in each input, and the last two columns of an
+/// even lane bring [`EPSILON`] to all points.
+#[test]
+fn inputs_are_transformed_in_lanes() {
+    let random = &mut Random::new(14);
+    let (mut least, mut most) = (0, 0);
+    for turn in 0..4000_usize {
+        let mut x = [[0; 6]; 6];
+        let mut end = |at: usize| match turn % 3 {
+            0 => random.range(-128, 127) as i16,
+            1 => [-128, 127][random.range(0, 1) as usize],
+            // What makes one point largest, or smallest.
+            _ => {
+                let (row, column) = (INPUT[turn / 3 / 6 % 6][at / 6], INPUT[turn / 3 % 6][at % 6]);
+                if (row * column > 0) == (turn % 2 == 0) { 127 } else { -128 }
+            }
+        };
+        (0..36).for_each(|at| x[at / 6][at % 6] = end(at));
+        let columns: [[i16; 6]; 6] = core::array::from_fn(|column| {
+            let mut u = winograd4_input(x.map(|row| row[column]));
+            u[0] = u[0].wrapping_sub(768);
+            u
+        });
+        for epsilon in [0, EPSILON as i16] {
+            for point in 0..36 {
+                let mut line = columns.map(|column| column[point / 6]);
+                line[4] = line[4].wrapping_add(epsilon);
+                line[5] = line[5].wrapping_add(epsilon);
+                let v = winograd4_input(line)[point % 6];
+                let rows = x.map(|row| product(INPUT[point % 6], row.map(|x| i64::from(x) + 128)));
+                let expected = product(INPUT[point / 6], rows);
+                assert_eq!(i64::from(v), expected + i64::from(epsilon), "{x:?}, {point}");
+                (least, most) = (expected.min(least), expected.max(most));
+            }
+        }
+    }
+    assert_eq!((least, most), (-12_750, 17_340));
+}
+
+/// `mve_winograd4_output`: a lane of `A^T m`, modulo 2^32.
+fn winograd4_output([q0, q1, q2, q3, q4, q5]: [i32; 6]) -> [i32; 4] {
+    let vmla = |sum: i32, vector: i32, scalar: i32| sum.wrapping_add(vector.wrapping_mul(scalar));
+    let (q6, q0) = (q0.wrapping_sub(q1), q0.wrapping_add(q1));
+    let (q7, q3) = (q3.wrapping_add(q4), q3.wrapping_sub(q4));
+    let (q5, q2) = (q5.wrapping_add(q7), q2.wrapping_add(q0));
+    [vmla(q5, q6, 4), vmla(q3, q0, 2), q6.wrapping_add(q7), vmla(q2, q3, 2)]
+}
+
+#[test]
+fn sums_are_transformed_back_in_lanes() {
+    for &m in values(15).as_chunks().0 {
+        assert_eq!(winograd4_output(m), OUTPUT.map(|row| product(row, m) as i32), "{m:?}");
+    }
 }

@@ -20,6 +20,7 @@ mod rv32v;
 
 use crate::cases::Random;
 use crate::packed::constants::Rounding;
+use crate::packed::winograd4::EPSILON;
 use std::vec::Vec;
 
 /// Both int16 of a word, the lower one first.
@@ -103,6 +104,28 @@ fn sbfx(value: u32, width: u32) -> i32 {
 /// `SSAT #8`; `VQMOVN`, `VNCLIP` twice.
 fn saturate(value: i32) -> i8 {
     value.clamp(i8::MIN.into(), i8::MAX.into()) as i8
+}
+
+/// Ends of what transforms make, and of int16.
+const ENDS: [i32; 9] = [-32_768, -12_750, -6272, -1, 0, 1, 6272, 17_340 + EPSILON as i32, 32_767];
+
+/// Rows of `A^T` for the points 1, -1, infinity, 2, -2 and 0, as in `packed/winograd4.rs`.
+const OUTPUT: [[i64; 6]; 4] =
+    [[4, -4, 0, 1, 1, 1], [2, 2, 0, 1, -1, 0], [1, -1, 0, 1, 1, 0], [1, 1, 1, 2, -2, 0]];
+
+/// Rows of `B^T`, in the order of points.
+const INPUT: [[i64; 6]; 6] = [
+    [0, -4, -4, 1, 1, 0],
+    [0, 4, -4, -1, 1, 0],
+    [0, 4, 0, -5, 0, 1],
+    [0, -2, -1, 2, 1, 0],
+    [0, 2, -1, -2, 1, 0],
+    [4, 0, -5, 0, 1, 0],
+];
+
+/// One row of a transform.
+fn product(row: [i64; 6], values: [impl Into<i64>; 6]) -> i64 {
+    row.into_iter().zip(values).map(|(a, value)| a * value.into()).sum()
 }
 
 /// Values at the ends of 32 bits, around zero and powers of two, and random ones of every size.
