@@ -132,7 +132,7 @@ mod tests {
                 Some(least) => assert_eq!((got.0 <= budget, got.1), (true, least)),
                 None => {
                     let least = table.iter().filter_map(|l| l.iter().map(|c| c.weight_bytes).min());
-                    assert_eq!(got.0, least.sum());
+                    assert_eq!(got.0, least.sum::<usize>());
                 }
             }
         }
