@@ -41,7 +41,7 @@ pub enum Kernel {
     Direct16 = 1,
     /// 3x3, stride 1: Winograd F(4x4,3x3), weights stored transformed (8 bytes for one).
     Winograd4 = 7,
-    /// Any layer: int8 weights, two pixels in one product.
+    /// Any layer: int8 weights, two products in one multiplication.
     PixelPairs = 8,
     /// The same with int8 weights that are transformed on the fly.
     Winograd4OnTheFly = 3,
