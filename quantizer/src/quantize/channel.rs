@@ -164,6 +164,7 @@ mod tests {
             let c = target.constants().unwrap();
             assert!(c.pre_shift >= 5, "{target:?}: {c:?}");
             assert!(c.post_shift <= packed_post_shift_max(c.pre_shift), "{target:?}: {c:?}");
+            assert!(c.multiplier >= 1 << 8, "{target:?}: {c:?}");
             check(target, 0.1);
         }
     }

@@ -247,8 +247,8 @@ mod tests {
             for (bias, skip_multiplier, sum) in
                 [(MAX, 0, 0), (-MAX, 0, 0), (127, NATIVE_SKIP_MAX, 0), (31, 0, MAX >> 5)]
             {
-                let c =
-                    NativeChannel { bias, skip_multiplier, multiplier, pre_shift: 5, post_shift };
+                let pre_shift = 5;
+                let c = NativeChannel { bias, skip_multiplier, multiplier, pre_shift, post_shift };
                 let [once, doubled] = [5, 6].map(|least| {
                     let c = Channels::Native(&[c]).get(0).with_pre_shift_of(least);
                     assert_eq!(c.pre_shift, least);
