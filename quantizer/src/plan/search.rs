@@ -207,8 +207,8 @@ impl<'g> Search<'g> {
         };
         let table: Vec<Vec<_>> = found.schedule.iter().enumerate().map(of_node).collect();
         let picks = pick(&table, weight_bytes);
-        let kernels = table.iter().zip(picks).map(|(all, pick)| all.get(pick)).collect();
-        self.with_kernels(found.schedule, found.arena, kernels)
+        let kernels: Vec<_> = table.iter().zip(picks).map(|(all, pick)| all.get(pick)).collect();
+        self.with_kernels(found.schedule, found.arena, &kernels)
     }
 
     fn chain(&mut self, wish: Wish) -> Option<Found> {
@@ -296,7 +296,7 @@ impl<'g> Search<'g> {
                 _ => break,
             }
         }
-        self.with_kernels(schedule, last.arena, kernels)
+        self.with_kernels(schedule, last.arena, &kernels)
     }
 
     /// A schedule with a kernel for each node that has a choice.
@@ -304,7 +304,7 @@ impl<'g> Search<'g> {
         &self,
         schedule: Schedule,
         arena: usize,
-        kernels: Vec<Option<&Candidate>>,
+        kernels: &[Option<&Candidate>],
     ) -> Found {
         let runs = schedule.iter().enumerate().map(|(node, rhythm)| {
             let height = group(self.graph, node, usize::MAX);
