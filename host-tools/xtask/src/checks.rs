@@ -35,6 +35,7 @@ pub(crate) fn test(root: &Path) -> Result<(), Failure> {
     timed(&mut stages, "clippy", || clippy(root, &compiler))?;
     timed(&mut stages, "Arm host", || arm_host(root, &compiler))?;
     timed(&mut stages, "dependencies", || dependencies(root))?;
+    timed(&mut stages, "kernels as released", || released_kernels(root))?;
     let took: Vec<_> =
         stages.iter().map(|(name, time)| format!("{name} {:.0} s", time.as_secs_f64())).collect();
     println!("stages before the tests: {}", took.join(", "));
@@ -96,6 +97,13 @@ fn clippy(root: &Path, compiler: &Compiler) -> Result<(), Failure> {
         return Ok(());
     }
     for_each_board(root, compiler, "clippy", &DENY)
+}
+
+/// The tests of the integer kernels, compiled as they are for a release: for vector units compilers
+/// have made code that was right in one profile and wrong in the other.
+fn released_kernels(root: &Path) -> Result<(), Failure> {
+    let test = ["test", "--release", "--locked", "--lib", "-p", "resmcu-int8-kernels"];
+    run(cargo().args(test).current_dir(root))
 }
 
 /// cargo-deny over all workspaces. What needs the advisory database is run where that can be had.
