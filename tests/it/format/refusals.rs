@@ -204,7 +204,7 @@ fn constants(reached: &mut Reached) {
     altered("step 0: its data begin at 8, which is no", &|c| c.weights.offset = 8);
     altered("step 0: its data have 0 bytes, and its kernel reads", &|c| c.weights.bytes = 0);
     altered(
-        "step 0: its accumulator may reach 4294967295, and its kernel holds 1073741824",
+        "step 0: its accumulator may reach 4294967295, and its kernel holds 1073741823",
         &|c| {
             c.accumulator_bound = u32::MAX;
         },
