@@ -15,9 +15,8 @@
 //!   word, each 4 of the core's, as the second stage `boot2_w25q080` of `rp2040-boot2` sets it.
 //! - RP2350: a line of 8 bytes takes 12 clocks and 16, each 3 of the core's (the divider that its
 //!   boot ROM leaves): 42 for each of its words.
-//! - ESP32-C3: its cache reads lines of 32 bytes by two wires at 40 MHz, as `espflash` sets the boot
-//!   loader: 24 clocks before a line and 128 for it, each 4 of the core's 160 MHz: 76 for each of
-//!   its words.
+//! - ESP32-C3: its cache reads lines of 32 bytes by two wires at 40 MHz, as `espflash` sets it: 24
+//!   clocks before a line and 128 for it, each 4 of the core's 160 MHz: 76 for each of its words.
 //! - FE310-G002: words follow each other on one wire, at 8 of the core's cycles a bit: `sckdiv` is
 //!   3 after a reset, by its manual's chapter on SPI, and the firmware leaves it.
 
@@ -226,7 +225,7 @@ static HARDWARE: [Hardware; 10] = [
     },
     Hardware {
         other_tool: Some(OtherTool {
-            reason: "its flash has to hold Espressif's boot loader and an image in that one's format",
+            reason: "its flash has to hold Espressif's boot loader and an image for that one",
             command: "espflash flash firmware/boards/target/images/esp32-c3.elf",
         }),
         ..board(

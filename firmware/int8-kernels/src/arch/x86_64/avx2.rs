@@ -4,7 +4,7 @@
 //! at once: a step is four bytes of each, widened and put four times into a vector, and four
 //! vectors of weights of four outputs each, so that eight sums are under way. Two sums of pairs
 //! make an output, added up in the end; all of them are modulo 2^32 and exact. (`VPMADDUBSW` would
-//! take bytes as they are, but saturates at 2^15; what keeps it from that costs what widening does.)
+//! take bytes as they are, but saturates at 2^15; to keep it from that costs what widening does.)
 //!
 //! A vector of weights has outputs `o`, `o + 1`, `o + 8` and `o + 9`: the horizontal additions
 //! leave sums in the order that `lanes256` has.
