@@ -88,8 +88,8 @@ impl fmt::Display for Body {
         }
         writeln!(
             f,
-            "{rows}\n\nThose with QEMU are names for `--target`, the others for `--board`. Nothing here \
-             was run on hardware."
+            "{rows}\n\nThose with QEMU are names for `--target`, the others for `--board`. \
+             Nothing here was run on hardware."
         )
     }
 }

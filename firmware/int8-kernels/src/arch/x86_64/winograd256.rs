@@ -94,7 +94,7 @@ fn transform(work: &Work<'_>, place: usize, tile: usize, v: &mut [i16]) {
             for (column, value) in input(u).into_iter().enumerate() {
                 let at = ((row * INPUT_SIDE + column) * TILES + tile) * work.depth + channel;
                 #[expect(unsafe_code, reason = "stores without lengths, proven once a layer")]
-                // SAFETY: `Work::is_whole`: `v` has all points of so many tiles of so many channels.
+                // SAFETY: `Work::is_whole`: `v` has all points of `TILES` tiles, `depth` channels.
                 unsafe {
                     _mm256_storeu_si256(v.as_mut_ptr().add(at).cast(), value);
                 }
