@@ -22,6 +22,7 @@ usage: cargo xtask COMMAND
   arm-host            lint and test the kernels of hosts with 64-bit Arm in QEMU
   demo                train, quantize, plan and run a network on emulated boards
   test                setup, boards, guards, format, lints, arm-host, dependencies, then all tests
+                      (those of the integer kernels also as they are released)
   golden              make the golden vectors again (needs Python with tflite-micro)
   make-small-dataset  make the embedded data set again from the full Fashion-MNIST
 

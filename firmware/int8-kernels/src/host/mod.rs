@@ -14,6 +14,9 @@
 //! sums, by which units that multiply unsigned by signed bytes (AVX-512 VNNI) undo that they see
 //! `x + 128`.
 //!
+//! A unit whose products are of int16 anyway computes some shapes by [`winograd`] instead, which
+//! has a packing and a copy of its own. A layer packed for one unit is no other's.
+//!
 //! Owns packing, the copy and the constants; does not know the instructions (`arch::host`).
 
 pub(crate) mod lanes;

@@ -7,7 +7,7 @@
 //! take bytes as they are, but saturates at 2^15; to keep it from that costs what widening does.)
 //!
 //! A vector of weights has outputs `o`, `o + 1`, `o + 8` and `o + 9`: the horizontal additions
-//! leave sums in the order that `lanes256` has.
+//! leave sums in the order of `host::winograd`, which `lanes256` takes.
 
 use super::lanes256::Vectors;
 use crate::host::{OUTPUTS, STEP, Work};

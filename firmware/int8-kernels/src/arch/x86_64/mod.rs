@@ -1,4 +1,4 @@
-//! Dot products of the host's kernel on x86-64, the fastest of what the processor has.
+//! The host's kernel on x86-64, by the fastest of what the processor has.
 
 pub(crate) mod add;
 mod amx;
