@@ -5,17 +5,18 @@
 //! there at this speed whatever core it was made for. No file is written with it and no firmware
 //! has it.
 //!
-//! The input is copied once, with its padding around it and its channels filled up to a multiple
-//! of four, so that every window is whole and its rows are runs of four bytes; where it is so
-//! already, and the unit takes its bytes as they are, it is read in place. A step is one dot
-//! product of four for each of sixteen output channels and some pixels; a row of the window has
-//! `S = KW*I/4` of them, rounded up so that it can be cut into equal chunks of at most [`CHUNK`].
-//! Weights: for each sixteen outputs `[KH][S][16][4]` int8, missing ones zero, then their sixteen
-//! sums, by which units that multiply unsigned by signed bytes (AVX-512 VNNI) undo that they see
-//! `x + 128`.
+//! The input is copied once, with its padding around it, so that every window is whole and each of
+//! its rows a run of [`Values`], the type of which the unit multiplies: of int8, channels filled up
+//! to a multiple of four, or widened to int16, as many as there are. Where it is so already, and
+//! the unit takes its bytes as they are, it is read in place. A step is four bytes of a run: a dot
+//! product of four int8 or of two int16 for each of sixteen output channels and some pixels. A row
+//! of the window has `S` steps, rounded up so that it can be cut into equal chunks of at most
+//! [`CHUNK`]. Weights: for each sixteen outputs `[KH][S][16][4]` int8 or `[KH][S][16][2]` int16
+//! with outputs in [`ORDER`](winograd::ORDER), missing ones zero, then their sixteen sums, by which
+//! units that multiply unsigned by signed bytes (AVX-512 VNNI) undo that they see `x + 128`.
 //!
-//! A unit whose products are of int16 anyway computes some shapes by [`winograd`] instead, which
-//! has a packing and a copy of its own. A layer packed for one unit is no other's.
+//! A unit that multiplies int16 computes some shapes by [`winograd`] instead, which has a packing
+//! and a copy of its own. A layer packed for one unit is no other's.
 //!
 //! Owns packing, the copy and the constants; does not know the instructions (`arch::host`).
 
@@ -26,6 +27,7 @@ pub(crate) mod winograd;
 
 use crate::arch::host as unit;
 use crate::ops::conv2d::Pad;
+use crate::packed::dsp::int16_pair;
 use crate::requantize::{NativeChannel, TfliteChannel};
 use crate::shape::Window;
 use lanes::Lanes;
@@ -86,25 +88,53 @@ pub struct HostConv2d<'a> {
     pub clamp: [i8; 2],
 }
 
-/// The copy of the input: rows, columns, bytes of a pixel.
-fn copied(window: &Window) -> [usize; 3] {
-    let side = |axis: usize| {
+/// What a unit multiplies: values of the copied input and weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// Bytes as they are, or each changed by a mask: 0, or the sign bit, which adds 128.
+    Int8 { flip: u8 },
+    /// Widened.
+    Int16,
+}
+
+impl Values {
+    fn bytes(self) -> usize {
+        if self == Self::Int16 { 2 } else { 1 }
+    }
+
+    /// Values of a pixel in the copy.
+    fn of_pixel(self, window: &Window) -> usize {
+        let channels = usize::from(window.input[2]);
+        if self == Self::Int16 { channels } else { channels.next_multiple_of(4) }
+    }
+
+    /// Steps of a row of the window that have weights.
+    fn filled_steps(self, window: &Window) -> usize {
+        (usize::from(window.size[1]) * self.of_pixel(window) * self.bytes()).div_ceil(4)
+    }
+
+    /// Steps of a row of the window, and of the whole.
+    fn steps(self, window: &Window) -> [usize; 2] {
+        let row = self.filled_steps(window);
+        let row = row.next_multiple_of(row.div_ceil(CHUNK).max(1));
+        [row, usize::from(window.size[0]) * row]
+    }
+
+    /// Words of the copy of the input, of what the last window's steps without weights read behind
+    /// it, and of the room to begin at a line of the cache.
+    fn copy_words(self, window: &Window) -> usize {
+        let [rows, columns] = copied(window);
+        let bytes = rows * columns * self.of_pixel(window) * self.bytes();
+        (bytes + LINE).div_ceil(4) + self.steps(window)[0] - self.filled_steps(window)
+    }
+}
+
+/// Rows and columns of the copied input.
+fn copied(window: &Window) -> [usize; 2] {
+    [0, 1].map(|axis| {
         let last = usize::from(window.output[axis]).saturating_sub(1);
         last * usize::from(window.stride[axis]) + usize::from(window.size[axis])
-    };
-    [side(0), side(1), usize::from(window.input[2]).next_multiple_of(4)]
-}
-
-/// Steps of a row of the window that have weights.
-fn filled_steps(window: &Window) -> usize {
-    usize::from(window.size[1]) * usize::from(window.input[2]).div_ceil(4)
-}
-
-/// Steps of a row of the window, and of the whole.
-fn steps(window: &Window) -> [usize; 2] {
-    let row = filled_steps(window);
-    let row = row.next_multiple_of(row.div_ceil(CHUNK).max(1));
-    [row, usize::from(window.size[0]) * row]
+    })
 }
 
 /// By what a unit computes layers of this shape, if it is Winograd's method.
@@ -123,13 +153,7 @@ fn packed_words_by(unit: unit::Unit, window: &Window) -> usize {
         return winograd::packed_words(window);
     }
     let blocks = usize::from(window.output[2]).div_ceil(OUTPUTS);
-    blocks * (steps(window)[1] * STEP / 4 + OUTPUTS)
-}
-
-/// Words of the copy of the input, of what the last window's steps without weights read behind it,
-/// and of the room to begin at a line of the cache.
-fn copy_words(window: &Window) -> usize {
-    (copied(window).iter().product::<usize>() + LINE) / 4 + steps(window)[0] - filled_steps(window)
+    blocks * (unit.values().steps(window)[1] * STEP / 4 + OUTPUTS)
 }
 
 /// Length in words of the scratch memory: the copy of the input, then the weights of 32 outputs,
@@ -143,7 +167,8 @@ fn scratch_words_by(unit: unit::Unit, window: &Window) -> usize {
     if winograd_of(unit, window).is_some() {
         return winograd::scratch_words(window);
     }
-    copy_words(window) + (2 * steps(window)[1] * STEP + LINE) / 4
+    let values = unit.values();
+    values.copy_words(window) + (2 * values.steps(window)[1] * STEP + LINE) / 4
 }
 
 /// Packs `weights`, `[O,KH,KW,I]`, into [`packed_words`] words.
@@ -156,20 +181,26 @@ fn pack_by(unit: unit::Unit, window: &Window, weights: &[i8], packed: &mut [u32]
     if winograd_of(unit, window).is_some() {
         return winograd::pack(window, weights, packed);
     }
+    let values = unit.values();
     let (depth, patch) = (usize::from(window.input[2]).max(1), window.patch_len().max(1));
-    let [row_steps, all_steps] = steps(window);
+    let [row_steps, all_steps] = values.steps(window);
     let block = all_steps * STEP / 4 + OUTPUTS;
     packed.fill(0);
     for (o, weights) in weights.chunks_exact(patch).enumerate() {
         let Some(packed) = packed.chunks_exact_mut(block).nth(o / OUTPUTS) else { return };
-        let (taps, sums) = packed.split_at_mut(block - OUTPUTS);
-        let taps = <[i8]>::mut_from_bytes(taps.as_mut_bytes()).unwrap_or_default();
+        let (steps, sums) = packed.split_at_mut(block - OUTPUTS);
         let rows = weights.chunks_exact(depth * usize::from(window.size[1]));
-        for (taps, row) in taps.chunks_exact_mut(row_steps * STEP).zip(rows) {
-            let fours = row.chunks_exact(depth).flat_map(|pixel| pixel.chunks(4));
-            for (taps, four) in taps.chunks_exact_mut(STEP).zip(fours) {
-                let slots = taps.iter_mut().skip(4 * (o % OUTPUTS));
-                slots.zip(four).for_each(|(slot, &w)| *slot = w);
+        for (steps, row) in steps.chunks_exact_mut(row_steps * OUTPUTS).zip(rows) {
+            let steps = steps.chunks_exact_mut(OUTPUTS);
+            match values {
+                Values::Int8 { .. } => {
+                    let fours = row.chunks_exact(depth).flat_map(|pixel| pixel.chunks(4));
+                    steps.zip(fours).for_each(|(step, four)| step[o % OUTPUTS] = int8_four(four));
+                }
+                Values::Int16 => {
+                    let place = winograd::place(o);
+                    steps.zip(row.chunks(2)).for_each(|(step, two)| step[place] = int16_two(two));
+                }
             }
         }
         let sum: i32 = weights.iter().map(|&w| i32::from(w)).sum();
@@ -179,9 +210,20 @@ fn pack_by(unit: unit::Unit, window: &Window, weights: &[i8], packed: &mut [u32]
     }
 }
 
+/// Up to four weights in a word, the first one lowest; missing ones zero.
+fn int8_four(weights: &[i8]) -> u32 {
+    weights.iter().rev().fold(0, |word, &w| word << 8 | u32::from(w as u8))
+}
+
+/// One or two weights in a word, the first one lowest; a missing one zero.
+fn int16_two(weights: &[i8]) -> u32 {
+    let [low, high] = [0, 1].map(|at| weights.get(at).map_or(0, |&w| i32::from(w)));
+    int16_pair(low, high)
+}
+
 /// What a unit computes: the sums of windows in the copied input with the weights of a layer.
 pub(crate) struct Work<'a> {
-    /// The copied input, each byte `x ^ flip`.
+    /// The copied input.
     pub(crate) x: &'a [u8],
     /// Sixteen outputs after another: their steps, then their sums.
     pub(crate) packed: &'a [u32],
@@ -195,10 +237,9 @@ pub(crate) struct Work<'a> {
     pub(crate) pitch: usize,
     /// `[OH,OW,O]`.
     pub(crate) output: [usize; 3],
-    /// For each sixteen outputs.
     pub(crate) layer: &'a HostConv2d<'a>,
-    /// What each byte of `x` was changed by: 0, or the sign bit, which adds 128.
-    pub(crate) flip: u8,
+    /// What `x` and `packed` hold.
+    pub(crate) values: Values,
 }
 
 impl Work<'_> {
@@ -234,7 +275,8 @@ impl Work<'_> {
     pub(crate) fn lanes(&self, block: usize) -> Lanes {
         let sums = self.packed.chunks_exact(self.block_words()).nth(block).unwrap_or_default();
         let sums = sums.last_chunk::<OUTPUTS>().copied().unwrap_or_default();
-        Lanes::new(self.layer, block * OUTPUTS, sums.map(|sum| sum as i32), self.flip)
+        let flip = if let Values::Int8 { flip } = self.values { flip } else { 0 };
+        Lanes::new(self.layer, block * OUTPUTS, sums.map(|sum| sum as i32), flip)
     }
 
     /// Requantizes and stores the sums of sixteen outputs, from `block` on, of one position.
@@ -282,37 +324,43 @@ fn host_conv2d_by(
     if let Some(convolve) = winograd_of(unit, window) {
         return winograd::run(convolve, layer, x, y, scratch);
     }
-    let (flip, [rows, columns, pixel]) = (unit.flip(), copied(window));
-    let width = usize::from(window.input[1]);
-    // Pixels on two lines of the cache each cost more than the copy where many outputs read them.
-    let is_fit = x.as_ptr().align_offset(LINE) == 0 || window.output[2] <= 4 * OUTPUTS as u16;
-    let is_there = flip == 0
-        && is_fit
-        && window.padding == [0, 0]
-        && [rows, columns, pixel].iter().zip(window.input).all(|(&n, input)| n <= input.into())
-        && filled_steps(window) == steps(window)[0];
+    let values = unit.values();
+    let ([rows, columns], [steps, _]) = (copied(window), values.steps(window));
     if scratch.len() < scratch_words_by(unit, window) {
         return;
     }
-    let (copy, spare) = scratch.split_at_mut(copy_words(window));
-    let (x, columns) = if is_there {
-        (x.as_bytes(), width)
+    let (copy, spare) = scratch.split_at_mut(values.copy_words(window));
+    let (x, columns) = if is_in_place(values, window, x) {
+        (x.as_bytes(), usize::from(window.input[1]))
     } else {
-        let copy = from_line(copy);
-        copy_padded(window, copied(window), layer.pad, flip, x, copy);
+        let (copy, dimensions) = (from_line(copy), [rows, columns, values.of_pixel(window)]);
+        match values {
+            Values::Int8 { flip: 0 } => {
+                copy_padded(window, dimensions, layer.pad, |x| x as u8, x, copy);
+            }
+            Values::Int8 { flip } => {
+                copy_padded(window, dimensions, layer.pad, |x| x as u8 ^ flip, x, copy);
+            }
+            Values::Int16 => {
+                let copy = <[i16]>::mut_from_prefix_with_elems(copy, copy.len() / 2);
+                let Ok((copy, _)) = copy else { return };
+                copy_padded(window, dimensions, layer.pad, i16::from, x, copy);
+            }
+        }
         (&*copy, columns)
     };
+    let pixel = values.of_pixel(window) * values.bytes();
     let mut work = Work {
         x,
         packed: layer.packed,
         rows: window.size[0].into(),
-        steps: steps(window)[0],
+        steps,
         pixel: usize::from(window.stride[1]) * pixel,
         line: usize::from(window.stride[0]) * columns * pixel,
         pitch: columns * pixel,
         output: window.output.map(usize::from),
         layer,
-        flip,
+        values,
     };
     let [rows, columns, outputs] = work.output;
     if work.line == columns * work.pixel {
@@ -324,6 +372,19 @@ fn host_conv2d_by(
     }
 }
 
+/// Whether the input needs no copy.
+fn is_in_place(values: Values, window: &Window, x: &[i8]) -> bool {
+    let [rows, columns] = copied(window);
+    // Pixels on two lines of the cache each cost more than the copy where many outputs read them.
+    let is_fit = x.as_ptr().align_offset(LINE) == 0 || window.output[2] <= 4 * OUTPUTS as u16;
+    let dimensions = [rows, columns, values.of_pixel(window)];
+    values == Values::Int8 { flip: 0 }
+        && is_fit
+        && window.padding == [0, 0]
+        && dimensions.iter().zip(window.input).all(|(&n, input)| n <= input.into())
+        && values.filled_steps(window) == values.steps(window)[0]
+}
+
 /// The bytes of `words` from the first one that begins a line of the cache.
 fn from_line(words: &mut [u32]) -> &mut [u8] {
     let bytes = words.as_mut_bytes();
@@ -331,22 +392,22 @@ fn from_line(words: &mut [u32]) -> &mut [u8] {
     bytes.get_mut(begin..).unwrap_or_default()
 }
 
-/// Copies `x` into `copy`, `[rows, columns, filled]`, padded, each byte `^ flip`.
-fn copy_padded(
+/// Copies `x` into `copy`, `[rows, columns, filled]`, padded, each value as `put` makes it.
+fn copy_padded<T: Copy + Default>(
     window: &Window,
     [rows, columns, filled]: [usize; 3],
     pad: Pad<'_>,
-    flip: u8,
+    put: impl Fn(i8) -> T,
     x: &[i8],
-    copy: &mut [u8],
+    copy: &mut [T],
 ) {
     let [height, width, depth] = window.input.map(usize::from);
     let [top, left] = window.padding.map(usize::from);
-    let fill = |pixels: &mut [u8]| match pad {
-        Pad::Uniform(value) => pixels.fill(value as u8 ^ flip),
+    let fill = |pixels: &mut [T]| match pad {
+        Pad::Uniform(value) => pixels.fill(put(value)),
         Pad::PerChannel(values) => {
             for pixel in pixels.chunks_exact_mut(filled) {
-                pixel.iter_mut().zip(values).for_each(|(x, &value)| *x = value as u8 ^ flip);
+                pixel.iter_mut().zip(values).for_each(|(x, &value)| *x = put(value));
             }
         }
     };
@@ -363,22 +424,16 @@ fn copy_padded(
         let (middle, after) = rest.split_at_mut((inside * filled).min(rest.len()));
         fill(before);
         fill(after);
-        if depth == filled && flip == 0 {
-            let source = source.get(..middle.len()).unwrap_or_default();
-            if source.len() == middle.len() {
-                middle.copy_from_slice(source.as_bytes());
-            }
-        } else if depth == filled {
-            middle.iter_mut().zip(source).for_each(|(y, &x)| *y = x as u8 ^ flip);
+        if depth == filled {
+            middle.iter_mut().zip(source).for_each(|(y, &x)| *y = put(x));
         } else if depth == 3 {
             let pixels = source.as_chunks::<3>().0;
-            for (y, x) in middle.as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
-                let [red, green, blue] = x.map(|x| x as u8 ^ flip);
-                *y = [red, green, blue, 0];
+            for (y, &[red, green, blue]) in middle.as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
+                *y = [put(red), put(green), put(blue), T::default()];
             }
         } else {
             for (y, x) in middle.chunks_exact_mut(filled).zip(source.chunks_exact(depth)) {
-                y.iter_mut().zip(x).for_each(|(y, &x)| *y = x as u8 ^ flip);
+                y.iter_mut().zip(x).for_each(|(y, &x)| *y = put(x));
             }
         }
     }

@@ -37,6 +37,11 @@ pub(crate) const GROUP: usize = 4;
 /// half of a vector for itself leave bytes one after another.
 pub(crate) const ORDER: [usize; OUTPUTS] = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15];
 
+/// Where output `output` lies among its sixteen.
+pub(super) fn place(output: usize) -> usize {
+    ORDER.iter().position(|&at| at == output % OUTPUTS).unwrap_or_default()
+}
+
 /// Fewer input channels leave most of a vector empty.
 const DEPTH_MIN: u16 = 16;
 
@@ -98,9 +103,6 @@ pub(super) fn pack(window: &Window, weights: &[i8], packed: &mut [u32]) {
     packed.fill(0);
     for (o, weights) in weights.chunks_exact(9 * channels).enumerate() {
         let block = packed.chunks_exact_mut(block_words(window)).nth(o / OUTPUTS);
-        let Some(place) = ORDER.iter().position(|&output| output == o % OUTPUTS) else {
-            return;
-        };
         let taps = |channel: usize| {
             core::array::from_fn(|tap| {
                 let weight = weights.get(tap * channels + channel);
@@ -111,7 +113,7 @@ pub(super) fn pack(window: &Window, weights: &[i8], packed: &mut [u32]) {
         for (index, slots) in slots.enumerate() {
             let (point, pair) = (index / pairs, index % pairs);
             let [low, high] = [0, 1].map(|i| Method::Winograd4.weight(&taps(2 * pair + i), point));
-            slots[place] = int16_pair(low, high);
+            slots[place(o)] = int16_pair(low, high);
         }
     }
 }
@@ -174,7 +176,7 @@ pub(super) fn run(
     let Some(products) = rest.get_mut(..products) else { return };
     let (copy, v, products) = (from_line(copy), from_line(v), from_line(products));
     let dimensions = copied(window);
-    copy_padded(window, dimensions, layer.pad, 0, x, copy);
+    copy_padded(window, dimensions, layer.pad, |x| x as u8, x, copy);
     let [_, columns, depth] = dimensions;
     let (v_bytes, products_bytes) = (2 * POINTS * TILES * depth, 4 * POINTS * GROUP * OUTPUTS);
     let v = <[i16]>::mut_from_bytes(v.get_mut(..v_bytes).unwrap_or_default());

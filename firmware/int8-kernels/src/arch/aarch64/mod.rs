@@ -8,7 +8,7 @@
 mod dot;
 
 use crate::arch::model;
-use crate::host::{OUTPUTS, PIXELS, STEP, Work, winograd};
+use crate::host::{OUTPUTS, PIXELS, STEP, Values, Work, winograd};
 use core::arch::aarch64::{
     int32x4_t, vdupq_n_s32, vget_low_s8, vld1q_s8, vmull_high_s8, vmull_s8, vpadalq_s16,
     vpaddq_s32, vreinterpretq_s8_s32, vst1q_s32,
@@ -49,9 +49,9 @@ impl Unit {
         if has_dot() { Self::Dot } else { Self::Neon }
     }
 
-    /// What it wants each byte of the input changed by.
-    pub(crate) fn flip(self) -> u8 {
-        0
+    /// What it multiplies.
+    pub(crate) fn values(self) -> Values {
+        Values::Int8 { flip: 0 }
     }
 
     /// Winograd's method is not made for it.

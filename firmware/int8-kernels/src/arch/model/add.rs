@@ -6,6 +6,10 @@ use crate::requantize::multiply_high_31;
 /// The shift of what is multiplied.
 pub(crate) const HEADROOM: u32 = 2;
 
+/// The shifts of the input that is rescaled and of that which is halved.
+pub(crate) const OTHER_SHIFT: u32 = LEFT_SHIFT + HEADROOM;
+pub(crate) const HALVED_SHIFT: u32 = OTHER_SHIFT - 1;
+
 /// One rescaling with a right shift of `e >= 1` as one floor, which `ops::add` explains.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -48,8 +52,8 @@ impl Sum {
     pub(crate) fn new(usual: &Usual) -> Self {
         let Usual { output_multiplier, output_shift, output_offset, .. } = *usual;
         Self {
-            halved_offset: usual.halved_offset.wrapping_shl(LEFT_SHIFT + HEADROOM - 1),
-            other_offset: usual.other_offset.wrapping_shl(LEFT_SHIFT + HEADROOM),
+            halved_offset: usual.halved_offset.wrapping_shl(HALVED_SHIFT),
+            other_offset: usual.other_offset.wrapping_shl(OTHER_SHIFT),
             other: Rescale::new(usual.other_multiplier, usual.other_shift, 0),
             output: Rescale::new(output_multiplier, output_shift, output_offset),
         }
@@ -57,10 +61,10 @@ impl Sum {
 
     #[inline]
     pub(crate) fn of(self, halved: i8, other: i8) -> i8 {
-        let other = i32::from(other) << (LEFT_SHIFT + HEADROOM);
+        let other = i32::from(other) << OTHER_SHIFT;
         let other = other.wrapping_add(self.other_offset);
         let sum = (self.other.apply(other) << HEADROOM).wrapping_add(self.halved_offset);
-        let sum = sum.wrapping_add(i32::from(halved) << (LEFT_SHIFT + HEADROOM - 1));
+        let sum = sum.wrapping_add(i32::from(halved) << HALVED_SHIFT);
         self.output.apply(sum).clamp(i8::MIN.into(), i8::MAX.into()) as i8
     }
 }

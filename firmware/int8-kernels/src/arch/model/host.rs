@@ -50,13 +50,13 @@ impl Unit {
         Self::Plain
     }
 
-    /// What it wants each byte of the input changed by.
-    pub(crate) fn flip(self) -> u8 {
-        0
+    /// What it multiplies.
+    pub(crate) fn values(self) -> crate::host::Values {
+        crate::host::Values::Int8 { flip: 0 }
     }
 
     /// Winograd's method is not made for it.
-    pub(crate) fn winograd(self) -> Option<winograd::Convolve> {
+    pub(crate) fn winograd(self) -> Option<crate::host::winograd::Convolve> {
         None
     }
 

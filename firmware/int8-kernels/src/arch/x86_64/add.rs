@@ -1,14 +1,14 @@
-//! The usual add of the profile `tflite` by the processor's vectors: `model`'s arithmetic, in a
-//! loop that is compiled for AVX2, and by instructions of AVX-512.
+//! The usual add of the profile `tflite` by the processor's vectors: `model`'s arithmetic by
+//! [AVX2](add256) or by AVX-512.
 //!
-//! These make the upper half of a product of 32 bits of two `VPMULDQ`, of the even and of the odd
-//! lanes, where the compiler widens and narrows all of them; and put four vectors of sums into the
+//! The upper half of a product of 32 bits is made of two `VPMULDQ`, of the even and of the odd
+//! lanes, where a compiler widens and narrows all of them; four vectors of sums are put into the
 //! order of bytes by one permutation, after narrowing steps that saturate as the clamp does.
 
 use super::lanes512::{ODD, ODD_TO_EVEN};
-use super::{has_avx2, has_avx512_dq as has_avx512};
-use crate::arch::model::add::{self as model, HEADROOM, Rescale, Sum};
-use crate::ops::add::{LEFT_SHIFT, Usual};
+use super::{add256, has_avx2, has_avx512_dq as has_avx512};
+use crate::arch::model::add::{self as model, HALVED_SHIFT, HEADROOM, OTHER_SHIFT, Rescale, Sum};
+use crate::ops::add::Usual;
 use core::arch::x86_64::{
     __m512i, _mm_loadu_si128, _mm512_add_epi32, _mm512_cvtepi8_epi32, _mm512_mask_shuffle_epi32,
     _mm512_mask_sub_epi32, _mm512_movepi32_mask, _mm512_mul_epi32, _mm512_packs_epi16,
@@ -24,7 +24,7 @@ pub(crate) fn to_halved(usual: &Usual, other: &[i8], y: &mut [i8]) {
         if has_avx512::get() {
             to_halved_avx512(usual, other, y);
         } else if has_avx2::get() {
-            to_halved_avx2(usual, other, y);
+            add256::to_halved(usual, other, y);
         } else {
             model::to_halved(usual, other, y);
         }
@@ -39,7 +39,7 @@ pub(crate) fn to_other(usual: &Usual, halved: &[i8], y: &mut [i8]) {
         if has_avx512::get() {
             to_other_avx512(usual, halved, y);
         } else if has_avx2::get() {
-            to_other_avx2(usual, halved, y);
+            add256::to_other(usual, halved, y);
         } else {
             model::to_other(usual, halved, y);
         }
@@ -49,10 +49,6 @@ pub(crate) fn to_other(usual: &Usual, halved: &[i8], y: &mut [i8]) {
 /// Bytes of a vector, and of what one vector of sums is of.
 const BYTES: usize = 64;
 const SUMS: usize = 16;
-
-/// Shifts of the inputs that are rescaled and halved.
-const OTHER_SHIFT: u32 = LEFT_SHIFT + HEADROOM;
-const HALVED_SHIFT: u32 = OTHER_SHIFT - 1;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
 fn to_halved_avx512(usual: &Usual, other: &[i8], y: &mut [i8]) {
@@ -64,12 +60,6 @@ fn to_halved_avx512(usual: &Usual, other: &[i8], y: &mut [i8]) {
     rest.iter_mut().zip(last).for_each(|(y, &other)| *y = sum.of(*y, other));
 }
 
-#[target_feature(enable = "avx2")]
-fn to_halved_avx2(usual: &Usual, other: &[i8], y: &mut [i8]) {
-    let sum = Sum::new(usual);
-    y.iter_mut().zip(other).for_each(|(y, &other)| *y = sum.of(*y, other));
-}
-
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
 fn to_other_avx512(usual: &Usual, halved: &[i8], y: &mut [i8]) {
     let (sum, vectors) = (Sum::new(usual), Sums::new(usual));
@@ -78,12 +68,6 @@ fn to_other_avx512(usual: &Usual, halved: &[i8], y: &mut [i8]) {
         *y = vectors.of(halved, y);
     }
     rest.iter_mut().zip(last).for_each(|(y, &halved)| *y = sum.of(halved, *y));
-}
-
-#[target_feature(enable = "avx2")]
-fn to_other_avx2(usual: &Usual, halved: &[i8], y: &mut [i8]) {
-    let sum = Sum::new(usual);
-    y.iter_mut().zip(halved).for_each(|(y, &halved)| *y = sum.of(halved, *y));
 }
 
 /// A [`Rescale`] in all lanes.
@@ -203,8 +187,8 @@ mod tests {
             unsafe {
                 if has_avx2::get() {
                     check("AVX2", &|first, second| {
-                        to_halved_avx2(&usual, &others, first);
-                        to_other_avx2(&usual, &others, second);
+                        add256::to_halved(&usual, &others, first);
+                        add256::to_other(&usual, &others, second);
                     });
                 }
             }

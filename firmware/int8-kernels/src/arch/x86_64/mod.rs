@@ -1,6 +1,7 @@
 //! The host's kernel on x86-64, by the fastest of what the processor has.
 
 pub(crate) mod add;
+mod add256;
 mod amx;
 mod avx2;
 mod avx512;
@@ -9,7 +10,7 @@ mod lanes512;
 mod winograd256;
 
 use crate::arch::model;
-use crate::host::{Work, winograd};
+use crate::host::{Values, Work, winograd};
 #[cfg(target_os = "linux")]
 use core::arch::asm;
 use core::arch::x86_64::__cpuid_count;
@@ -122,9 +123,13 @@ impl Unit {
         Self::all().next().unwrap_or(Self::Plain)
     }
 
-    /// What it wants each byte of the input changed by.
-    pub(crate) fn flip(self) -> u8 {
-        if self == Self::Avx512 { 0x80 } else { 0 }
+    /// What it multiplies.
+    pub(crate) fn values(self) -> Values {
+        match self {
+            Self::Avx512 => Values::Int8 { flip: 0x80 },
+            Self::Avx2 => Values::Int16,
+            Self::Amx | Self::Plain => Values::Int8 { flip: 0 },
+        }
     }
 
     /// What computes layers by Winograd's method, for a unit that is faster so.
@@ -162,7 +167,7 @@ impl Unit {
                 #[expect(unsafe_code, reason = "the unit's instructions are not every processor's")]
                 // SAFETY: this processor has them.
                 unsafe {
-                    avx2::convolve(work, spare, y);
+                    avx2::convolve(work, y);
                 }
             }
             _ => model::host::convolve(work, y),

@@ -6,7 +6,7 @@
 //! `2 * 12800 * 6272 < 2^28`. Transforms are those of `packed::winograd4`, whose header has their
 //! matrices.
 
-use super::lanes256::Vectors;
+use super::lanes256::{Place, QUAD, Vectors};
 use crate::host::OUTPUTS;
 use crate::host::lanes::Lanes;
 use crate::host::winograd::{Aside, CHANNELS, GROUP, INPUT_SIDE, POINTS, SIDE, TILES, Work};
@@ -191,13 +191,14 @@ fn store(
     y: &mut [i8],
 ) {
     let [height, width, outputs] = work.output;
-    let [first_row, first_column] =
+    let [first_row, column] =
         [place / work.tiles[1], place % work.tiles[1]].map(|tile| SIDE * tile);
+    let pixels = (width - column).min(SIDE);
     let wanted = (outputs - block * OUTPUTS).min(OUTPUTS);
     for (row, sums) in (first_row..height).zip(sums) {
-        for (column, &sums) in (first_column..width).zip(sums) {
-            let at = (row * width + column) * outputs + block * OUTPUTS;
-            vectors.finish(sums, y.get_mut(at..at + wanted).unwrap_or_default());
-        }
+        let start = (row * width + column) * outputs + block * OUTPUTS;
+        vectors.finish(sums, &Place { start, stride: outputs, pixels, outputs: wanted }, y);
     }
 }
+
+const _: () = assert!(SIDE == QUAD);
