@@ -9,7 +9,8 @@ what is not installed is left out, and said to be. Run from the repository's roo
 
 XNNPACK runs MLPerf Tiny's int8 ResNet-8, a .tflite file; onnxruntime a network of the same shape
 with random weights that its own tools quantize (int8, a scale a channel). Each runs in a process of
-its own, with the batch that is its best; rounds go A B C A B C, and a ratio is taken round by round.
+its own, with the batch that is its best; rounds go A B C A B C, a pause before each in which
+threads that still spin fall asleep, and a ratio is taken round by round.
 Its median is printed with the quartiles: a machine that others use makes the times worthless, the
 ratios less so. The machine's load before and after is printed too; above 1 before, the figures are
 said not to be results. For the same network on both sides give a model file as --network:
@@ -25,6 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+# Before a sample: threads of others spin for a while after their last work.
+PAUSE_SECONDS = 0.1
 
 # Of the machine before the first measurement, for figures that may be cited.
 LOAD_MAX = 1.0
@@ -199,6 +203,7 @@ def main():
     times = {name: [] for name in peers}
     for _ in range(arguments.rounds):
         for name, (peer, batch) in peers.items():
+            time.sleep(PAUSE_SECONDS)
             times[name].append(peer.seconds(rounds[name]) / batch)
     print(f"{arguments.network}, {threads} threads, {arguments.rounds} rounds")
     print(f"{'':16} {'batch':>6} {'images/s':>9} {'resmcu is':>10} {'quartiles':>16}")
