@@ -138,8 +138,11 @@ fn copied(window: &Window) -> [usize; 2] {
 }
 
 /// By what a unit computes layers of this shape, if it is Winograd's method.
-fn winograd_of(unit: unit::Unit, window: &Window) -> Option<winograd::Convolve> {
-    unit.winograd().filter(|_| winograd::accepts(window))
+fn winograd_of(
+    unit: unit::Unit,
+    window: &Window,
+) -> Option<(winograd::Method, winograd::Convolve)> {
+    winograd::Method::of(window).zip(unit.winograd())
 }
 
 /// Length in words of the packed weights.
@@ -149,8 +152,8 @@ pub fn packed_words(window: &Window) -> usize {
 }
 
 fn packed_words_by(unit: unit::Unit, window: &Window) -> usize {
-    if winograd_of(unit, window).is_some() {
-        return winograd::packed_words(window);
+    if let Some((method, _)) = winograd_of(unit, window) {
+        return winograd::packed_words(method, window);
     }
     let blocks = usize::from(window.output[2]).div_ceil(OUTPUTS);
     blocks * (unit.values().steps(window)[1] * STEP / 4 + OUTPUTS)
@@ -164,8 +167,8 @@ pub fn scratch_words(window: &Window) -> usize {
 }
 
 fn scratch_words_by(unit: unit::Unit, window: &Window) -> usize {
-    if winograd_of(unit, window).is_some() {
-        return winograd::scratch_words(window);
+    if let Some((method, _)) = winograd_of(unit, window) {
+        return winograd::scratch_words(method, window);
     }
     let values = unit.values();
     values.copy_words(window) + (2 * values.steps(window)[1] * STEP + LINE) / 4
@@ -178,8 +181,8 @@ pub fn pack(window: &Window, weights: &[i8], packed: &mut [u32]) {
 
 fn pack_by(unit: unit::Unit, window: &Window, weights: &[i8], packed: &mut [u32]) {
     debug_assert_eq!(packed.len(), packed_words_by(unit, window));
-    if winograd_of(unit, window).is_some() {
-        return winograd::pack(window, weights, packed);
+    if let Some((method, _)) = winograd_of(unit, window) {
+        return winograd::pack(method, window, weights, packed);
     }
     let values = unit.values();
     let (depth, patch) = (usize::from(window.input[2]).max(1), window.patch_len().max(1));
@@ -321,8 +324,8 @@ fn host_conv2d_by(
     scratch: &mut [u32],
 ) {
     let window = &layer.window;
-    if let Some(convolve) = winograd_of(unit, window) {
-        return winograd::run(convolve, layer, x, y, scratch);
+    if let Some(winograd) = winograd_of(unit, window) {
+        return winograd::run(winograd, layer, x, y, scratch);
     }
     let values = unit.values();
     let ([rows, columns], [steps, _]) = (copied(window), values.steps(window));
