@@ -35,7 +35,7 @@ fn check(case: &Case, unit: Unit) {
 
 /// Shapes at the borders of tiles of sixteen pixels and of 4x4, and of chunks of 64 bytes, as
 /// `SHAPES`.
-const WIDE: [([u16; 3], u16, [i8; 3]); 20] = [
+const WIDE: [([u16; 3], u16, [i8; 3]); 25] = [
     ([2, 16, 16], 16, [3, 1, 1]),
     ([3, 17, 16], 32, [3, 1, 1]),
     ([2, 15, 3], 48, [3, 1, 1]),
@@ -56,6 +56,11 @@ const WIDE: [([u16; 3], u16, [i8; 3]); 20] = [
     ([16, 16, 16], 48, [3, 1, 1]),
     ([10, 11, 40], 15, [3, 1, 0]),
     ([5, 8, 33], 16, [3, 1, -1]),
+    ([14, 14, 20], 33, [3, 2, 1]),
+    ([16, 16, 16], 48, [3, 2, -1]),
+    ([33, 17, 32], 17, [3, 2, 0]),
+    ([15, 31, 40], 16, [3, 2, 1]),
+    ([8, 8, 64], 10, [3, 2, -1]),
 ];
 
 /// Every constant at its ends, in all pairs, so that every rounding and every saturation is met.
@@ -131,9 +136,10 @@ fn every_unit_computes_what_the_generic_kernel_does() {
 #[test]
 fn every_unit_holds_the_largest_sums() {
     for unit in Unit::all() {
-        for depth in [16, 64, 227, 228] {
+        let shapes = [16, 64, 227, 228].map(|depth| [([6, 5, depth], 1), ([14, 14, depth], 2)]);
+        for (input, stride) in shapes.into_iter().flatten() {
             for (x, w) in [(-128, -128), (-128, 127), (127, -128), (127, 127)] {
-                let mut case = Case::new(depth.into(), [6, 5, depth], 18, [3, 1, 1]);
+                let mut case = Case::new(1, input, 18, [3, stride, 1]);
                 case.x.fill(x);
                 case.weights.fill(w);
                 check(&case, unit);

@@ -1,9 +1,9 @@
 //! Winograd's F(4x4, 3x3) on a host, in the exact integers of `packed::winograd4`, and F(4x4, 2x2)
 //! of the four phases of stride 2.
 //!
-//! For units that multiply int16 as fast as int8: a quarter of the products, or 81 of 144. Tiles of
-//! 4x4 outputs are transformed, [`TILES`] at once, `V = B^T x B` (without the 128 and the epsilon of
-//! cores whose lanes share a word), multiplied point by point with `U = G w G^T`, and transformed
+//! For units that multiply int16 as fast as int8: a quarter of the products, or 81 of 144. Tiles
+//! of 4x4 outputs are transformed, [`TILES`] at once, `V = B^T x B` (without the 128 and the epsilon
+//! of cores whose lanes share a word), multiplied point by point with `U = G w G^T`, and transformed
 //! back.
 //!
 //! **Stride 1.** `|V| <= 100 * 128`. A sum of the direct convolution comes out as `9 * 2^k * a`

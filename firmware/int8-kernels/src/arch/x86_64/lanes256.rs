@@ -28,6 +28,12 @@ pub(super) const QUAD: usize = 4;
 /// Of a vector.
 const LANES: usize = 8;
 
+/// Forms, as constants that functions are made for.
+const NATIVE: u8 = 0;
+const JOIN: u8 = 1;
+/// The profile `tflite` where one floor does for both roundings.
+const ONE_FLOOR: u8 = 2;
+
 /// Puts each odd lane also into the even one before it.
 const ODD_TO_EVEN: i32 = 0xf5;
 
@@ -142,18 +148,20 @@ impl<'a> Vectors<'a> {
     #[expect(unsafe_code, reason = "reads and stores without lengths")]
     unsafe fn four(&self, sums: &[[__m256i; 2]; QUAD], y: *mut i8, stride: usize) {
         let pixels: [*mut i8; QUAD] = core::array::from_fn(|pixel| y.wrapping_add(pixel * stride));
-        if self.lanes.form == Form::Tflite && !self.lanes.is_one_floor {
-            for (&sums, pixel) in sums.iter().zip(pixels) {
-                // SAFETY: the caller's.
-                finish_by_lanes(self.lanes, sums, unsafe { &mut *pixel.cast() });
+        // SAFETY: the caller's.
+        let words = unsafe {
+            match self.lanes.form {
+                Form::Native => self.words::<NATIVE>(sums, pixels),
+                Form::NativeJoin => self.words::<JOIN>(sums, pixels),
+                Form::Tflite if self.lanes.is_one_floor => self.words::<ONE_FLOOR>(sums, pixels),
+                Form::Tflite => {
+                    for (&sums, pixel) in sums.iter().zip(pixels) {
+                        finish_by_lanes(self.lanes, sums, &mut *pixel.cast());
+                    }
+                    return;
+                }
             }
-            return;
-        }
-        let mut words = [_mm256_setzero_si256(); QUAD];
-        for ((words, &sums), pixel) in words.iter_mut().zip(sums).zip(pixels) {
-            // SAFETY: the caller's.
-            *words = unsafe { self.words(sums, pixel.cast()) };
-        }
+        };
         for (words, pixels) in words.as_chunks::<2>().0.iter().zip(pixels.as_chunks::<2>().0) {
             let bytes = _mm256_packs_epi16(words[0], words[1]);
             let bytes = _mm256_permute4x64_epi64::<EVEN_THEN_ODD>(bytes);
@@ -166,26 +174,33 @@ impl<'a> Vectors<'a> {
         }
     }
 
-    /// A pixel as words, saturated. `y`: its residual where one is joined.
+    /// Four pixels as words, saturated. `pixels`: their residuals where one is joined.
     #[target_feature(enable = "avx2")]
     #[inline]
     #[expect(unsafe_code, reason = "reads without a length")]
-    unsafe fn words(&self, sums: [__m256i; 2], y: *const __m128i) -> __m256i {
-        let [mut first, mut second] = [self.add_bias::<0>(sums[0]), self.add_bias::<1>(sums[1])];
-        let [first, second] = match self.lanes.form {
-            Form::Tflite => {
-                [self.scale_by_one_floor::<0>(first), self.scale_by_one_floor::<1>(second)]
-            }
-            Form::Native => [self.scale::<0>(first), self.scale::<1>(second)],
-            Form::NativeJoin => {
+    unsafe fn words<const FORM: u8>(
+        &self,
+        sums: &[[__m256i; 2]; QUAD],
+        pixels: [*mut i8; QUAD],
+    ) -> [__m256i; QUAD] {
+        let mut words = [_mm256_setzero_si256(); QUAD];
+        for ((words, sums), pixel) in words.iter_mut().zip(sums).zip(pixels) {
+            let mut first = self.add_bias::<0>(sums[0]);
+            let mut second = self.add_bias::<1>(sums[1]);
+            if FORM == JOIN {
                 // SAFETY: the caller's.
-                let [low, high] = widened(unsafe { _mm_loadu_si128(y) });
+                let [low, high] = widened(unsafe { _mm_loadu_si128(pixel.cast()) });
                 first = _mm256_add_epi32(first, _mm256_mullo_epi32(low, self.residual[0]));
                 second = _mm256_add_epi32(second, _mm256_mullo_epi32(high, self.residual[1]));
-                [self.scale::<0>(first), self.scale::<1>(second)]
             }
-        };
-        _mm256_packs_epi32(first, second)
+            *words = if FORM == ONE_FLOOR {
+                let first = self.scale_by_one_floor::<0>(first);
+                _mm256_packs_epi32(first, self.scale_by_one_floor::<1>(second))
+            } else {
+                _mm256_packs_epi32(self.scale::<0>(first), self.scale::<1>(second))
+            };
+        }
+        words
     }
 
     #[target_feature(enable = "avx2")]
