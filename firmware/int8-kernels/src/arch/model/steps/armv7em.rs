@@ -1,10 +1,12 @@
 //! `dual_step.s`, `direct16.s`, `winograd4.s`, `fully_connected.s`, `pixel_pairs.s`: two int16
 //! products in one SMLAD, bytes in pairs of lanes, and one SMMUL, SMMLA or SMLAL for the
-//! requantization.
+//! requantization. `add` and `polyphase2` have files of their own.
+
+mod add;
+mod polyphase2;
 
 use super::*;
 use crate::packed::tiles::Method;
-use crate::packed::winograd4::POINTS;
 use crate::requantize::{doubling_high_mul, rounding_divide_by_pot};
 
 /// `dual_multiply`: a step of inputs `v` of two tiles with weights `w` of two outputs.

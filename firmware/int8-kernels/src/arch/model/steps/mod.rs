@@ -20,7 +20,7 @@ mod rv32v;
 
 use crate::cases::Random;
 use crate::packed::constants::Rounding;
-use crate::packed::winograd4::EPSILON;
+use crate::packed::winograd4::{EPSILON, POINTS};
 use std::vec::Vec;
 
 /// Both int16 of a word, the lower one first.
@@ -126,6 +126,21 @@ const INPUT: [[i64; 6]; 6] = [
 /// One row of a transform.
 fn product(row: [i64; 6], values: [impl Into<i64>; 6]) -> i64 {
     row.into_iter().zip(values).map(|(a, value)| a * value.into()).sum()
+}
+
+/// Inputs that make a point of Winograd's `V` as large as it can be, or as small.
+fn extreme_inputs(point: usize, is_largest: bool) -> [[i32; 6]; 6] {
+    INPUT[point / 6].map(|row| {
+        INPUT[point % 6].map(|column| if (row * column > 0) == is_largest { 127 } else { -128 })
+    })
+}
+
+/// All points of `V = B^T (x + 128) B`, by the definition.
+fn transformed(x: &[[i32; 6]; 6]) -> [i32; POINTS] {
+    core::array::from_fn(|point| {
+        let rows = x.map(|row| product(INPUT[point % 6], row.map(|x| x + 128)));
+        product(INPUT[point / 6], rows) as i32
+    })
 }
 
 /// Values at the ends of 32 bits, around zero and powers of two, and random ones of every size.
