@@ -3,7 +3,9 @@
 //! roundings that are instructions.
 
 use super::*;
-use crate::requantize::{doubling_high_mul, rounding_divide_by_pot};
+use crate::requantize::{
+    NATIVE_ACCUMULATOR_MAX, NATIVE_SKIP_MAX, doubling_high_mul, rounding_divide_by_pot,
+};
 
 /// `VMLADAVA`: the products of lanes that are not predicated off, added modulo 2^32.
 fn vmladava<X: Copy + Into<i32>, W: Copy + Into<i32>>(sum: i32, x: &[X], w: &[W]) -> i32 {
@@ -59,14 +61,40 @@ fn roundings_of_the_add_are_gemmlowps() {
     }
 }
 
-/// `dot8_tflite`: the sign of the accumulator, and VSHL to the right by the last word's shift.
+/// `VSHL` by a vector: to the left, or to the right by less than nothing.
+fn vshl(value: i32, by: i32) -> i32 {
+    if by < 0 { value >> -by } else { value << by }
+}
+
+/// `dot8_tflite`, `mve_winograd4_tflite`: the sign of the accumulator, and VSHL to the right by the
+/// last word's shift.
 #[test]
 fn lanes_round_as_the_header_says() {
     check_tflite(|t, scale, last| {
         let shift = last & 31;
         let addend = last.wrapping_sub(shift).wrapping_add(16).cast_signed();
-        saturate(smmul(t, scale).wrapping_add(addend).wrapping_add(t >> 31 << 5) >> shift)
+        let sum = smmul(t, scale).wrapping_add(addend).wrapping_add(vshl(t >> 31, 5));
+        narrow_twice(vshl(sum, -shift.cast_signed()))
     });
+}
+
+/// `dot8_run` and `lanes8_run`: the sum's shift, bias and residual at the profile's bound, VMULH, and
+/// the ends of int8.
+#[test]
+fn lanes_scale_as_the_profile_native_does() {
+    const MAX: i32 = NATIVE_ACCUMULATOR_MAX as i32;
+    for (j, bias, skip) in [(0, 0, 0), (15, 0, 0), (7, MAX / 2, -128), (15, -MAX / 2, 127)] {
+        let residual = skip * (NATIVE_SKIP_MAX >> 2);
+        for sum in values(22).into_iter().map(|sum| sum >> j >> 2) {
+            // Overflows panic here.
+            let t = vshl(sum, j) + (bias + residual);
+            for (m, e) in [(0, 0), (1, 16), (32_767, 0), (32_767, 7), (20_000, 16)] {
+                let exact = (i64::from(t) * i64::from(m)) >> (16 + e);
+                let expected = exact.clamp(-128, 127) as i8;
+                assert_eq!(narrow_twice(smmul(t, m << (16 - e))), expected, "{t}, {m}, {e}");
+            }
+        }
+    }
 }
 
 /// `VLD40` to `VLD43` of words: every fourth word is one vector, of which these are the lanes.

@@ -1,6 +1,6 @@
 //! The steps of the assembly in plain Rust, for the tests: each special instruction is a safe
-//! function of this file, and the file of a core writes in them what the macros of its `.s` files
-//! do, with the same words, products and roundings.
+//! function of this file, and the file of a core, or its folder, writes in them what the macros of its
+//! `.s` files do, with the same words, products and roundings.
 //!
 //! A macro's name is its model's name. What it makes is compared with the definition at the ends of
 //! the range that the assembly's header proves, and with random values. What has no instruction of
@@ -101,7 +101,13 @@ fn sbfx(value: u32, width: u32) -> i32 {
     (value << (32 - width)).cast_signed() >> (32 - width)
 }
 
-/// `SSAT #8`; `VQMOVN`, `VNCLIP` twice.
+/// `VQMOVN`, and `VNCLIP` by 0: to int16, and then to int8.
+fn narrow_twice(value: i32) -> i8 {
+    let half = value.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+    half.clamp(i8::MIN.into(), i8::MAX.into()) as i8
+}
+
+/// `SSAT #8`.
 fn saturate(value: i32) -> i8 {
     value.clamp(i8::MIN.into(), i8::MAX.into()) as i8
 }
