@@ -32,16 +32,24 @@ enum Values {
     Ends,
     /// Anything.
     Random,
+    /// The end of each place's sign, which is that of its row times that of its column: of these
+    /// the signs come again every four.
+    Signs([[i8; 4]; 2]),
 }
 
 impl Values {
-    fn fill(self, rng: &mut Rng, len: usize) -> Vec<i8> {
-        let mut value = || match self {
+    fn fill(self, rng: &mut Rng, [rows, columns, depth]: [usize; 3]) -> Vec<i8> {
+        let mut value = |row: usize, column: usize| match self {
             Self::Constant(value) => value,
             Self::Ends => [i8::MIN, i8::MAX][rng.below(2) as usize],
             Self::Random => rng.next() as i8,
+            Self::Signs([of_row, of_column]) => {
+                [i8::MIN, i8::MAX][usize::from(of_row[row % 4] * of_column[column % 4] > 0)]
+            }
         };
-        (0..len).map(|_| value()).collect()
+        let positions = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let all = positions.flat_map(|at| (0..depth).map(move |_| at));
+        all.map(|(row, column)| value(row, column)).collect()
     }
 }
 
@@ -145,14 +153,14 @@ impl Generic<'_> {
 fn check(kernel: Kernel, window: &Window, [inputs, weights]: [Values; 2], seed: u64) {
     let rng = &mut Rng(seed);
     let (window, outputs) = (*window, usize::from(window.output[2]));
-    let x = inputs.fill(rng, window.input.iter().map(|&n| usize::from(n)).product());
-    let mut w = weights.fill(rng, outputs * window.patch_len());
+    let x = inputs.fill(rng, window.input.map(usize::from));
+    let mut w = weights.fill(rng, [outputs, 1, window.patch_len()]);
     if kernel.weight_bits() == Some(4) {
         w.iter_mut().for_each(|w| *w = (*w).clamp(-8, 7));
     }
     let constants = &Constants::new(rng, outputs);
     let clamp = if kernel == Kernel::PixelPairs { [-100, 90] } else { [i8::MIN, i8::MAX] };
-    let skip = Values::Random.fill(rng, window.positions() * outputs);
+    let skip = Values::Random.fill(rng, [window.positions(), 1, outputs]);
     let pad = Pad::Uniform(rng.next() as i8);
     for form in [Form::Native, Form::NativeJoin, Form::Tflite] {
         let channels = constants.of(form);
@@ -179,6 +187,16 @@ const KINDS: [Values; 5] = [
     Values::Random,
 ];
 
+/// Inputs that make a point of each tile as large as it can be, or as small, where the padding is
+/// one: tiles begin every four rows and columns, one before them. Of the transforms of Winograd's
+/// method the first row times itself, and times the second; of the phases twice `x0 - x2`.
+const TILES: [Values; 4] = [
+    Values::Signs([[-1, -1, 1, 1]; 2]),
+    Values::Signs([[-1, 1, 1, -1], [-1, -1, 1, 1]]),
+    Values::Signs([[1, -1, 1, 1]; 2]),
+    Values::Signs([[-1, 1, -1, -1], [1, -1, 1, 1]]),
+];
+
 /// The windows of each kernel.
 fn size_and_stride(kernel: Kernel) -> &'static [(u8, u8)] {
     match kernel {
@@ -195,7 +213,8 @@ fn extremes_of_inputs_and_weights_stay_in_range() {
     let mut seed = 0;
     for kernel in Kernel::ALL {
         for &(size, stride) in size_and_stride(kernel) {
-            for values in KINDS.iter().flat_map(|&x| KINDS.map(|w| [x, w])) {
+            let inputs = KINDS.into_iter().chain(TILES);
+            for values in inputs.flat_map(|x| KINDS.map(|w| [x, w])) {
                 seed += 1;
                 check(kernel, &window([8, 16, 12], 4, size, stride), values, seed);
             }

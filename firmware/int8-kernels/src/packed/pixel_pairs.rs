@@ -4,10 +4,12 @@
 //! multiplication makes the products of two pixels, as long as their sum over `w x0` stays inside
 //! of `L` bits. Where a core multiplies into 64 bits, `L` is 23 and 248 weights always fit; else
 //! `L` is 16, and a segment of weights fits whose absolute values add up to at most 255: `|sum of w
-//! x0| <= 255 * 128 < 2^15`. How many weights that are, eight, four, three, two or one, is found
-//! for each eight of a pair of outputs when a layer is packed, and written before their weights:
-//! each core's sums are exact for any weights. A core with dual multiplies needs no lanes: it takes
-//! two weights of one pixel at a time.
+//! x0| <= 255 * 128 < 2^15`. Both sums of a segment are a number `s0 + 2^16 s1` of at most 65,537 *
+//! 32,640 < 2^31 - 2^15, so that neither it nor `2^15` more wraps, and the upper half of that is
+//! `s1`. How many weights that are, eight, four, three, two or one, is found for each eight of a
+//! pair of outputs when a layer is packed, and written before their weights: each core's sums are
+//! exact for any weights. A core with dual multiplies needs no lanes: it takes two weights of one
+//! pixel at a time.
 //!
 //! Two outputs and four pixels at a time, or six where a core has the registers and the layer the
 //! scratch memory. A patch is read as it lies, row by row. Behind it stands whatever stood there,

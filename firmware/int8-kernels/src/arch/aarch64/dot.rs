@@ -4,17 +4,13 @@
 //! pixel in all lanes of a vector, and sixteen instructions of sixteen products. All sums are
 //! modulo 2^32 and exact. The instruction is assembly: the compiler has no stable name for it.
 
-use crate::host::{OUTPUTS, STEP, Work};
-use core::arch::aarch64::{
-    int8x16_t, int32x4_t, vdupq_n_s32, vld1q_s8, vreinterpretq_s8_s32, vst1q_s32,
-};
+use super::{FOURS, load, to_array};
+use crate::host::{OUTPUTS, Work};
+use core::arch::aarch64::{int8x16_t, int32x4_t, vdupq_n_s32};
 use core::arch::asm;
 
 /// Pixels at once.
 const PIXELS: usize = 4;
-
-/// Sums of four outputs.
-const FOURS: usize = OUTPUTS / 4;
 
 /// All outputs of a layer.
 #[target_feature(enable = "dotprod")]
@@ -30,7 +26,7 @@ pub(super) fn convolve(work: &Work<'_>, y: &mut [i8]) {
                 });
                 let sums = sums(work, block, windows);
                 for (pixel, sums) in sums.iter().take(pixels).enumerate() {
-                    work.store(row * columns + column + pixel, block, &to_array(sums), &lanes, y);
+                    work.store(row * columns + column + pixel, block, &to_array(*sums), &lanes, y);
                 }
             }
         }
@@ -64,20 +60,12 @@ fn sums(work: &Work<'_>, block: usize, windows: [usize; PIXELS]) -> [[int32x4_t;
     let mut sums = [[vdupq_n_s32(0); FOURS]; PIXELS];
     for row in 0..work.rows {
         for step in 0..work.steps {
-            let at = block * work.block_words() + (row * work.steps + step) * STEP / 4;
             #[expect(unsafe_code, reason = "reads without lengths, which are proven once a layer")]
-            // SAFETY: `Work::is_whole`: every window's last step ends inside of the input, and all
-            // blocks have `rows * steps` steps of 64 bytes.
-            unsafe {
-                let x = windows.map(|window| {
-                    let x = work.x.as_ptr().add(window + row * work.pitch + 4 * step);
-                    vreinterpretq_s8_s32(vdupq_n_s32(x.cast::<i32>().read_unaligned()))
-                });
-                for four in 0..FOURS {
-                    let w = vld1q_s8(work.packed.as_ptr().add(at + 4 * four).cast());
-                    for (sums, x) in sums.iter_mut().zip(x) {
-                        sums[four] = dot(sums[four], x, w);
-                    }
+            // SAFETY: `Work::is_whole` was asked, and all of this is the layer's.
+            let (x, weights) = unsafe { load(work, block, windows, [row, step]) };
+            for (four, w) in weights.into_iter().enumerate() {
+                for (sums, x) in sums.iter_mut().zip(x) {
+                    sums[four] = dot(sums[four], x, w);
                 }
             }
         }
@@ -85,16 +73,39 @@ fn sums(work: &Work<'_>, block: usize, windows: [usize; PIXELS]) -> [[int32x4_t;
     sums
 }
 
-#[target_feature(enable = "dotprod")]
-#[inline]
-fn to_array(sums: &[int32x4_t; FOURS]) -> [i32; OUTPUTS] {
-    let mut array = [0; OUTPUTS];
-    for (four, &sums) in array.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
-        #[expect(unsafe_code, reason = "stores through a pointer")]
-        // SAFETY: four int32 are 16 bytes.
-        unsafe {
-            vst1q_s32(four.as_mut_ptr(), sums);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::aarch64::has_dot;
+    use crate::cases::Random;
+    use core::arch::aarch64::{vld1q_s8, vld1q_s32, vst1q_s32};
+
+    /// `SDOT`, modulo 2^32.
+    fn sdot(mut sums: [i32; 4], x: [i8; 16], w: [i8; 16]) -> [i32; 4] {
+        for (at, (&x, w)) in x.iter().zip(w).enumerate() {
+            sums[at / 4] = sums[at / 4].wrapping_add(i32::from(x) * i32::from(w));
+        }
+        sums
+    }
+
+    #[test]
+    fn the_instruction_is_its_model() {
+        let random = &mut Random::new(20);
+        let ends = [i8::MIN, -1, 0, i8::MAX];
+        for turn in 0..if has_dot() { 1000 } else { 0 } {
+            let [x, w]: [[i8; 16]; 2] = match turn {
+                0..16 => [[ends[turn / 4]; 16], [ends[turn % 4]; 16]],
+                _ => [0; 2].map(|_| core::array::from_fn(|_| random.range(-128, 127) as i8)),
+            };
+            let (begun, mut got) = ([i32::MAX, i32::MIN, 0, -1], [0; 4]);
+            #[expect(unsafe_code, reason = "calls the instruction")]
+            // SAFETY: this processor has it; all arrays are 16 bytes.
+            unsafe {
+                let sums = vld1q_s32(begun.as_ptr());
+                let sums = dot(sums, vld1q_s8(x.as_ptr()), vld1q_s8(w.as_ptr()));
+                vst1q_s32(got.as_mut_ptr(), sums);
+            }
+            assert_eq!(got, sdot(begun, x, w), "{x:?} times {w:?}");
         }
     }
-    array
 }

@@ -10,7 +10,7 @@ mod dot;
 use crate::arch::model;
 use crate::host::{OUTPUTS, PIXELS, STEP, Values, Work, winograd};
 use core::arch::aarch64::{
-    int32x4_t, vdupq_n_s32, vget_low_s8, vld1q_s8, vmull_high_s8, vmull_s8, vpadalq_s16,
+    int8x16_t, int32x4_t, vdupq_n_s32, vget_low_s8, vld1q_s8, vmull_high_s8, vmull_s8, vpadalq_s16,
     vpaddq_s32, vreinterpretq_s8_s32, vst1q_s32,
 };
 
@@ -86,7 +86,7 @@ fn convolve(work: &Work<'_>, y: &mut [i8]) {
                 for (pixel, sums) in sums.iter().enumerate() {
                     let position = first + PAIR * pair + pixel;
                     if position < rows * columns {
-                        work.store(position, block, &to_array(sums), &lanes, y);
+                        work.store(position, block, &to_array(add_halves(sums)), &lanes, y);
                     }
                 }
             }
@@ -94,36 +94,68 @@ fn convolve(work: &Work<'_>, y: &mut [i8]) {
     }
 }
 
-/// The two halves of each sum, added up.
+/// Sums of sixteen outputs, by fours.
 #[inline]
-fn to_array(sums: &[[int32x4_t; 2]; FOURS]) -> [i32; OUTPUTS] {
+fn to_array(sums: [int32x4_t; FOURS]) -> [i32; OUTPUTS] {
     let mut array = [0; OUTPUTS];
-    for (four, &[low, high]) in array.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
+    for (four, sums) in array.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
         #[expect(unsafe_code, reason = "stores through a pointer")]
         // SAFETY: NEON is part of every aarch64 target with floats; four int32 are 16 bytes.
         unsafe {
-            vst1q_s32(four.as_mut_ptr(), vpaddq_s32(low, high));
+            vst1q_s32(four.as_mut_ptr(), sums);
         }
     }
     array
 }
 
+/// The two halves of each sum, added up.
+#[inline]
+fn add_halves(sums: &[[int32x4_t; 2]; FOURS]) -> [int32x4_t; FOURS] {
+    sums.map(|[low, high]| {
+        #[expect(unsafe_code, reason = "an intrinsic")]
+        // SAFETY: NEON is part of every aarch64 target with floats.
+        unsafe {
+            vpaddq_s32(low, high)
+        }
+    })
+}
+
+/// What a step reads: four bytes of each window, in all lanes of a vector, and a block's weights.
+///
+/// # Safety
+/// `Work::is_whole` was asked, by which every window's last step ends inside of the input and all
+/// blocks have `rows * steps` steps of 64 bytes; block, windows, row and step are the layer's.
+#[inline]
+#[expect(unsafe_code, reason = "reads without lengths, which are proven once a layer")]
+unsafe fn load<const PIXELS: usize>(
+    work: &Work<'_>,
+    block: usize,
+    windows: [usize; PIXELS],
+    [row, step]: [usize; 2],
+) -> ([int8x16_t; PIXELS], [int8x16_t; FOURS]) {
+    let at = block * work.block_words() + (row * work.steps + step) * STEP / 4;
+    // SAFETY: as the function's. NEON is part of every aarch64 target with floats.
+    unsafe {
+        let x = windows.map(|window| {
+            let x = work.x.as_ptr().add(window + row * work.pitch + 4 * step);
+            vreinterpretq_s8_s32(vdupq_n_s32(x.cast::<i32>().read_unaligned()))
+        });
+        let w = |four| vld1q_s8(work.packed.as_ptr().add(at + 4 * four).cast());
+        (x, core::array::from_fn(w))
+    }
+}
+
 #[inline]
 fn sums(work: &Work<'_>, block: usize, windows: [usize; PAIR]) -> [[[int32x4_t; 2]; FOURS]; PAIR] {
     #[expect(unsafe_code, reason = "reads without lengths, which are proven once a layer")]
-    // SAFETY: `Work::is_whole`: every window's last step ends inside of the input, and all blocks
-    // have `rows * steps` steps of 64 bytes. NEON is part of every aarch64 target with floats.
+    // SAFETY: `Work::is_whole` was asked, and all of this is the layer's. NEON is part of every
+    // aarch64 target with floats.
     unsafe {
         let mut sums = [[[vdupq_n_s32(0); 2]; FOURS]; PAIR];
         for row in 0..work.rows {
             for step in 0..work.steps {
-                let at = block * work.block_words() + (row * work.steps + step) * STEP / 4;
-                let x = windows.map(|window| {
-                    let x = work.x.as_ptr().add(window + row * work.pitch + 4 * step);
-                    vreinterpretq_s8_s32(vdupq_n_s32(x.cast::<i32>().read_unaligned()))
-                });
-                for four in 0..FOURS {
-                    let w = vld1q_s8(work.packed.as_ptr().add(at + 4 * four).cast());
+                let (x, weights) = load(work, block, windows, [row, step]);
+                for (four, w) in weights.into_iter().enumerate() {
                     for (sums, x) in sums.iter_mut().zip(x) {
                         let [low, high] = &mut sums[four];
                         let products = vmull_s8(vget_low_s8(x), vget_low_s8(w));

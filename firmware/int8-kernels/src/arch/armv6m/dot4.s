@@ -1,7 +1,9 @@
 @ The generic convolution's sums on Armv6-M: what `model::dot4` computes.
 @
 @ Four weights, one of each output channel, come in a word, of which each byte is taken from the
-@ lower end: SXTB copies it, so that the multiplication may overwrite. Registers:
+@ lower end: SXTB copies it, so that the multiplication may overwrite. After three ASRS by eight the
+@ word is the last weight itself. |x w| <= 2^14; sums are modulo 2^32, as the generic kernel's.
+@ Registers:
 @   r0      inputs
 @   r1      weights
 @   r2      an input

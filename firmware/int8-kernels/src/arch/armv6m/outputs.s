@@ -1,5 +1,10 @@
 @ From sums to outputs on Armv6-M: Winograd's output transform, and the requantization.
 @
+@ Transform and multiplier are modulo 2^32, and what they end in, `t`, is below 2^31 by the header
+@ of `packed/winograd4.rs`. The upper half of its product with a scale is made of products of
+@ halves, each of which 32 bits hold. In the profile `native`, with t = 2^16 h + l, |h| <= 2^15, l <
+@ 2^16 and 0 <= m < 2^15: |h m| <= 2^30, l m < 2^31, and h m + (l m >> 16) stays below 2^31.
+@
 @ Both tiles of one output channel, one after another. The low registers compute; what a loop needs
 @ waits in the upper ones and on the stack:
 @   r8 where a loop ends, r9 sums, r10 output, r11 bytes from tile to tile, then 0
@@ -62,9 +67,9 @@
     resmcu_saturate
     .endm
 
-@ The same in the profile `tflite`, by the header of `packed/constants.rs`. The upper half of t m comes
-@ by halves, t = 2^16 h + l and m = 2^16 g + k: h g + (h k + l g + (l k >> 16) >> 16), of which
-@ `requantize.rs` proves that no sum overflows. r12 g, lr k; r2 to r5 free.
+@ The same in the profile `tflite`, by the header of `packed/constants.rs`. The upper half of t m
+@ comes by halves, t = 2^16 h + l and m = 2^16 g + k: h g + (h k + l g + (l k >> 16) >> 16), of
+@ which `requantize.rs` proves that no sum overflows. r12 g, lr k; r2 to r5 free.
     .macro resmcu_requantize_tflite
     asrs    r2, r0, #16
     uxth    r3, r0

@@ -1,16 +1,17 @@
-@ Two pixels in one MUL, on Armv6-M, from inputs to outputs: what `arch::pixel_pairs` computes with the
-@ sums of `portable::pixel_pairs`.
+@ Two pixels in one MUL, on Armv6-M, from inputs to outputs: what `arch::pixel_pairs` computes with
+@ the sums of `portable::pixel_pairs`.
 @
 @ A word holds x0 + 2^16 x1 of two pixels, so that one multiplication with a weight makes both
-@ products. Products of a segment of weights are added up in a word, while the lower sum stays inside
-@ of its 16 bits: while the absolute values of the segment's weights add up to 255 at most. Then the
-@ word is added to the sum of all words, and its upper half, rounded, to the sum of the second pixel;
-@ in the end the second times 2^16 taken from the first leaves the sum of the first pixel, modulo
-@ 2^32.
+@ products. Products of a segment of weights are added up in a word, while the lower sum stays
+@ inside of its 16 bits: while the absolute values of the segment's weights add up to 255 at most.
+@ Then the word is added to the sum of all words, and its upper half, rounded, to the sum of the
+@ second pixel; in the end the second times 2^16 taken from the first leaves the sum of the first
+@ pixel, modulo 2^32. The header of `packed/pixel_pairs.rs` proves that the rounded half is the
+@ second pixel's sum.
 @
-@ One output after another, of two words, which is four pixels. A weight is 3 loads, 2 multiplications
-@ and 2 additions for 4 products, and the first one of a segment needs no additions. Registers of the
-@ products:
+@ One output after another, of two words, which is four pixels. A weight is 3 loads, 2
+@ multiplications and 2 additions for 4 products, and the first one of a segment needs no additions.
+@ Registers of the products:
 @   r0       inputs: both words of each weight
 @   r1       weights, of which every second one is this output's
 @   r2, r3   a segment's sums
@@ -345,8 +346,8 @@ resmcu_pixel_pairs:
     b       .Lresmcu_pixel_pairs_stored
     .size resmcu_pixel_pairs, . - resmcu_pixel_pairs
 
-@ A byte of a row, \at bytes from r0, goes to every second word: to the lower half of an empty one, or
-@ times 2^16 to what is there.
+@ A byte of a row, \at bytes from r0, goes to every second word: to the lower half of an empty one,
+@ or times 2^16 to what is there.
     .macro resmcu_widen_byte at, second
     ldrb    r3, [r0, #\at]
     .if \second

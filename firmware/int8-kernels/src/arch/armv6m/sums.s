@@ -2,7 +2,8 @@
 @
 @ A block is two tiles (or pixels) and two output channels. Two channels lie in a word: the upper
 @ one comes by ASRS, the lower one by SXTH, which is a copy too, so that only one of the eight
-@ multiplies, which overwrite an operand, needs a move. Registers:
+@ multiplies, which overwrite an operand, needs a move. A product of two int16 is at most 2^30; sums
+@ are modulo 2^32. Registers:
 @   r0       inputs: tile 0 at 0, tile 1 at 8 bytes of a step of 16
 @   r1       weights: output 0 at 0, output 1 at 8 bytes of a step
 @   r2, r3   two channels of both tiles

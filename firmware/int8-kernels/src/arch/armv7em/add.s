@@ -1,5 +1,12 @@
 @ The usual add of the profile `tflite` on Armv7E-M: what `model::add` computes, four elements at a
 @ time, of which one SMMLA is a product and the rounding's addend.
+@
+@ Nothing overflows. Inputs plus their offsets are at most 255, multipliers below 2^31, so that
+@   o 2^22          of the other input o is below 2^30, the upper half of its product below 2^29,
+@   1 + 2^e         with that below 2^31, as e <= 30; rescaled it is r, |r| <= |o| 2^20 < 2^28,
+@   h 2^21 + 4 r    with the halved input h is below 3 * 2^29, the upper half below 3 * 2^28,
+@   1 + 2^e + z 2^(e+1)   is below 2^30, as e <= 21, and with that below 2^31.
+@ That one floor is both roundings is proven in `ops/add.rs`.
 
 @ Element \k of the words \a, which is halved, and \b. Registers: r2 offset of the halved input; r3
 @ offset, r4 multiplier, r5 addend, r6 shift of the other one; r7, r8, r9 those of the output; r12,
@@ -22,8 +29,8 @@
     .endm
 
 @ void NAME(i8 *y, const i8 *other, const i8 *end of y, const constants *)
-@ r0 y, r1 the other input, r10, r11 four elements of both, s0 where fours end, s1 the end. \a, \b: r10
-@ and r11, of which the first is the halved one.
+@ r0 y, r1 the other input, r10, r11 four elements of both, s0 where fours end, s1 the end. \a, \b:
+@ r10 and r11, of which the first is the halved one.
     .macro add_in_place name, a, b
     .section .text.\name, "ax", %progbits
     .balign 4

@@ -1,5 +1,10 @@
 @ The horizontal passes of the input transforms on Armv7E-M: `columns` of `portable`.
 @
+@ For each quad of channels, its two words one after another, a pass goes over the lines that the
+@ vertical one left in u, and stores what it makes of a line at the line's points of v. Winograd's
+@ words are two lanes as one number (`armv7m/winograd4_input.s` proves that they come apart); those
+@ of the phases are two int16, whose differences of differences of int8, below 2^9, SSUB16 keeps.
+@
 @ A store with a register as offset takes two cycles of a Cortex-M4, and one with a constant takes
 @ one: the numbers of channels of common layers have code of their own. r0 u, r1 v of the quad, r2
 @ quads, r3-r8 data, r9 free, r10 v of the row.

@@ -1,4 +1,12 @@
 @ The direct kernel on Armv7E-M and Armv8-M with DSP and FPU: the passes of `portable`.
+@
+@ One pass widens a patch: four bytes become two words, bytes 0 and 2, and 1 and 3. The other makes
+@ all outputs of two patches, one pair of channels after another: four sums that begin at the
+@ biases, the steps of `dual_step.s`, then scales and ends of int8. Weights are `w << j` with j <=
+@ 8, which is an int16, so that a product is at most 2^22 and two of them 2^23; sums are modulo
+@ 2^32, and in the end `t`, which the profile's bound keeps below 2^31 (the header of
+@ `packed/direct16.rs`). The upper half of `t` times the scale is what SMMUL makes, or SMMLA with
+@ the rounding's addend.
 
 @ Widens the four bytes of \word to the next two words of every four at \to. \t is free.
     .macro direct16_widen word, t, to

@@ -1,11 +1,16 @@
-@ What the kernels have in common.
+@ What the kernels on Armv7E-M have in common: the step of their products, and the profile `tflite`.
+@
+@ A step is four channels of two tiles (or pixels) and of two outputs, two int16 a word: 2 loads and
+@ 8 SMLAD for 16 products. SMUAD and SMLAD keep the lower 32 bits of a sum, so that sums are modulo
+@ 2^32 for any int16, two products of 2^30 included; that they mean something in the end is proven
+@ in the header of each kernel's file in `packed`.
     .syntax unified
     .arch armv7e-m
     .fpu fpv4-sp-d16
     .thumb
 
-@ Four channels of two tiles and two outputs: r2-r5 accumulators (output 0 of tiles 0 and 1, output 1
-@ of tiles 0 and 1), r6-r9 inputs, r10-r12, lr weights.
+@ Four channels of two tiles and two outputs: r2-r5 accumulators (output 0 of tiles 0 and 1, output
+@ 1 of tiles 0 and 1), r6-r9 inputs, r10-r12, lr weights.
     .macro dual_multiply first
     .if \first
     smuad   r2, r6, r10

@@ -5,7 +5,7 @@
 @ int16; four of them, of four pixels, stand for each two weights. A word of weights holds two of
 @ both outputs, w0[k] w1[k] w0[k + 1] w1[k + 1]: SXTB16 makes the pair of output 0 of it, and,
 @ rotated by eight, that of output 1. One SMLAD adds both products of a pair: |x w| <= 2^14, so that
-@ their sum stays below 2^16, and it adds modulo 2^32, as the generic kernel does: sums are the same
+@ their sum is at most 2^15, and it adds modulo 2^32, as the generic kernel does: sums are the same
 @ for any weights, and their segments do not matter.
 @
 @ Two weights of both outputs are 3 loads, 2 SXTB16 and 8 SMLAD for 16 products. In the profile
@@ -278,6 +278,15 @@ resmcu_pixel_pairs:
     str     r12, [r1], #16
     .endm
 
+@ The next byte becomes the lower half of a word or the upper one, which is its last.
+    .macro resmcu_pixel_pairs_widen_one is_upper
+    ldrsb   r3, [r0], #1
+    strh    r3, [r1, #2*\is_upper]
+    .if \is_upper
+    adds    r1, r1, #16
+    .endif
+    .endm
+
 @ void resmcu_pixel_pairs_widen(const context *)
 @ context: patch, its slots, rows, bytes of a row, from the end of a row to the next one; at least
 @ one row and one byte
@@ -308,24 +317,18 @@ resmcu_pixel_pairs_widen:
     @ Up to three.
 6:  adds    r2, r2, #4
     beq     8f
-    ldrsb   r3, [r0], #1
-    strh    r3, [r1]
+    resmcu_pixel_pairs_widen_one 0
     subs    r2, r2, #1
     beq     7f
-    ldrsb   r3, [r0], #1
-    strh    r3, [r1, #2]
-    adds    r1, r1, #16
+    resmcu_pixel_pairs_widen_one 1
     subs    r2, r2, #1
     beq     8f
-    ldrsb   r3, [r0], #1
-    strh    r3, [r1]
+    resmcu_pixel_pairs_widen_one 0
     @ The next row begins in the same word.
 7:  add     r0, r0, r7
     subs    r5, r5, #1
     beq     9f
-    ldrsb   r3, [r0], #1
-    strh    r3, [r1, #2]
-    adds    r1, r1, #16
+    resmcu_pixel_pairs_widen_one 1
     subs    r2, r6, #1
     b       2b
 8:  add     r0, r0, r7

@@ -1,5 +1,13 @@
 @ Stride 2 by phases, F(2x2, 3x3), on Armv7E-M and Armv8-M with DSP and FPU: the passes of
 @ `portable`. As in `winograd4.s`, what is needed once a loop waits in the FPU's registers.
+@
+@ The input and the weight transform work on two int16 in a word, by SSUB16 and SADD16: differences
+@ of differences, and sums of sums, of int8, at most 4 * 2^7. Products are the steps of
+@ `dual_step.s`; a pair of outputs has nine sums of 4, 4, 2, 4, 4, 2, 2, 2 and 1 points, of which
+@ each is pushed as it ends, so that the last one lies at the stack pointer:
+@   sp       BB BC BA CB CC CA AB AC AA, 16 bytes each, [output][tile]
+@ An output is A + B or C + B in both dimensions. All is modulo 2^32, and after `a * 2^j + bias`
+@ below 2^31 by the profile's bound (the header of `packed/polyphase2.rs`).
 
 @ void rows(const context *)
 @ context: five rows, u, bytes of a pixel, end of row 0, 90 * channels - 4
@@ -132,9 +140,9 @@ resmcu_polyphase2_rows:
     add     \d, \d, r1
     .endm
 
-@ Four pixels of a row of outputs, in \a, \b, \c, \d: r0 output, r4 a pixel, r1 the third output (two
-@ stores, of which the second has a register as offset, take two cycles), r3 scale, r5 last word, r2
-@ free. s15: the shift of the profile `tflite`.
+@ Four pixels of a row of outputs, in \a, \b, \c, \d: r0 output, r4 a pixel, r1 the third output
+@ (two stores, of which the second has a register as offset, take two cycles), r3 scale, r5 last
+@ word, r2 free. s15: the shift of the profile `tflite`.
     .macro polyphase2_store a, b, c, d, form
     .if \form == 1
     ldrsb   r2, [r0]

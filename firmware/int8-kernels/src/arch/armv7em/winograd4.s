@@ -1,9 +1,10 @@
 @ Winograd F(4x4, 3x3) on Armv7E-M and Armv8-M with DSP and FPU: the passes of `portable`.
 @
 @ General registers hold data and pointers only; what is needed once a loop (ends, strides,
-@ addresses) waits in the caller-saved half of the FPU's registers, which costs one VMOV instead
-@ of a load. The accumulators are pushed, so that the stack pointer is valid for interrupts at
-@ every instruction.
+@ addresses) waits in the caller-saved half of the FPU's registers, which costs one VMOV instead of
+@ a load. The accumulators are pushed, so that the stack pointer is valid for interrupts at every
+@ instruction. A pair of outputs is 36 points of steps of `dual_step.s`; then, for each of both, all
+@ rows of points are transformed back, and one column of outputs of both tiles after another.
 @
 @ Accumulators begin at zero with every third point, so that the sums of a row are those of the
 @ header of `packed/winograd4.rs`: m0, d, e, m3, s, z. They lie where one LDM reads a row of six of
@@ -13,6 +14,11 @@
 @   sp+288   sums of the second one
 @   sp+576   a pass over rows: [column of outputs][row of points 2, 4, 3, 1, 0, 5][tile]
 @   sp+768   where the weights go on
+@
+@ Inputs and weights are transformed two lanes a word: inputs as one number (`winograd4_input.s`
+@ proves that its lanes come apart), weights by SADD16 and SSUB16. Both fit int16: by the header of
+@ `packed/winograd4.rs` -12750 <= V <= 17340, 0x3400 more in the low lane, and |U| <= 6272. Sums,
+@ output transform and multiplier are modulo 2^32, which ends in `t` below 2^31.
     .equ WINOGRAD4_SUMS, 288
     .equ WINOGRAD4_ROWS, 576
     .equ WINOGRAD4_WEIGHTS, 768
@@ -115,8 +121,8 @@ resmcu_winograd4_rows:
     b.w     resmcu_winograd4_outputs
     .endm
 
-@ The output transform of a row of sums, in place: A^T m, of which row i is 3 * 2^(3,2,1,1) times too
-@ large. Results: y0 in \z, y1 in \d, y2 in \s, y3 in \e; \m0, \m3 are free.
+@ The output transform of a row of sums, in place: A^T m, of which row i is 3 * 2^(3,2,1,1) times
+@ too large. Results: y0 in \z, y1 in \d, y2 in \s, y3 in \e; \m0, \m3 are free.
     .macro winograd4_output_row m0, d, e, m3, s, z
     rsb     \m0, \d, \m0, lsl #1
     rsb     \m3, \s, \m3, lsl #1
@@ -211,8 +217,8 @@ resmcu_winograd4_rows:
 @ context: v, end of the weights, y, loop, bytes of a point, end of v, entry of a chunk, weights,
 @          form, -, four pixels in bytes, a pixel less three rows of y, row of y
 @ s0 v, s1 end of the weights, s2 y, s3 loop, s4 bytes of a point, s5 end of v, s6 entry of a chunk,
-@ s7 end of three points, s10 four pixels, s11 from the last row of a column to the next column, s12 a
-@ row, s13 end of the point, then the shift of the profile `tflite`, s14 sums of the output, s15
+@ s7 end of three points, s10 four pixels, s11 from the last row of a column to the next column, s12
+@ a row, s13 end of the point, then the shift of the profile `tflite`, s14 sums of the output, s15
 @ form, s16, s17 and s20, s21 constants of rows 2 and 3 in columns 2 and 3, s18 that of all other
 @ places, s22-s24 multiplier, scale and last word.
     .section .text.resmcu_winograd4_products, "ax", %progbits

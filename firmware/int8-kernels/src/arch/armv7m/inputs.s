@@ -1,4 +1,9 @@
 @ The input transforms on Armv7-M: the passes `rows` and `columns` of `portable`.
+@
+@ Winograd's vertical pass works on two channels in a word, x + 128 of each: a byte with its highest
+@ bit flipped is 0 to 255, so that AND and EOR widen two at once; then they are one number
+@ (`winograd4_input.s`). The passes of the phases work on one channel at a time: differences of
+@ int8, and differences of those, are at most 2^9, and stored as int16.
 
 @ Two channels plus 128 of each row, of \words shifted right by \shift: r7-r12. lr 0x00ff00ff.
     .macro resmcu_winograd4_widen step, shift

@@ -1,8 +1,14 @@
 @ From sums to outputs on Armv7-M: the output transforms, and the requantization.
 @
-@ Both tiles of one output channel after another. What is needed once a loop waits on the stack.
-@ The two kernels have a frame and a loop in common:
-@   r1 output
+@ Both tiles of one output channel after another. Transforms and multipliers are modulo 2^32, and
+@ what they end in, `t`, is below 2^31 by the headers of `packed/winograd4.rs` and
+@ `packed/polyphase2.rs`. The upper word of SMULL is `t` times the scale, floor; in the profile
+@ `tflite` no sum behind it reaches 2^31, as the header of `packed/constants.rs` proves.
+@
+@ Registers of the places, besides accumulators: r1 output, lr free, and
+@   Winograd    r4 multiplier, r6 scale, r10 bytes to the other tile, r12 constants
+@   phases      r0 bytes to the next row, r4 scale, r5 last word, r12 bytes to the other tile
+@ What is needed once a loop waits on the stack. The two kernels have a frame and a loop in common:
     .equ RESMCU_SUMS, 0
     .equ RESMCU_Y, 4
     .equ RESMCU_CONSTANTS, 8
@@ -295,8 +301,8 @@
 
 @ void resmcu_direct16_outputs(const context *)
 @ context: sums, both pixels, a pair's words, pairs, bytes of a pair, form
-@ r0 sums, r1, r2 pixels, r3 the pair, r4 pairs, r5 bytes of a pair, r6 form, r7, r8 constants of both
-@ channels, r9-r12 accumulators, lr free.
+@ r0 sums, r1, r2 pixels, r3 the pair, r4 pairs, r5 bytes of a pair, r6 form, r7, r8 constants of
+@ both channels, r9-r12 accumulators, lr free.
     .section .text.resmcu_direct16_outputs, "ax", %progbits
     .balign 4
     .global resmcu_direct16_outputs

@@ -1,7 +1,7 @@
 @ Sums of products on Armv7-M: what `portable::inner::sums` computes.
 @
 @ A block is two tiles (or pixels) and two or four output channels. With four, a channel's products
-@ are six loads and eight MLA. Registers:
+@ are six loads and eight MLA, which add modulo 2^32 for any int16. Registers:
 @   r0       inputs: tile 0 at 0, tile 1 at 8 bytes of a step of 16
 @   r1, r2   weights of two pairs of outputs: output 0 at 0, output 1 at 8 bytes of a step
 @   r3-r10   eight sums, `[pair][output][tile]`

@@ -1,4 +1,5 @@
-@ Winograd's output transform on Armv7-M and above: one dimension, which needs no DSP extension.
+@ Winograd's output transform on Armv7-M and above: one dimension, which needs no DSP extension. All
+@ is modulo 2^32, as the header of `packed/winograd4.rs` has it: nothing is to be proven of ranges.
 
 @ One dimension of the output transform of the points \m0 to \m5, in place: A^T m, of which row i is
 @ 3 * 2^(3,2,1,1) times too large. Results: y0 in \m5, y1 in \m4, y2 in \m1, y3 in \m0; \m2, \m3, \t

@@ -1,6 +1,10 @@
 @ The usual add of the profile `tflite` on Helium: what `model::add` computes, by the roundings as
 @ they are defined. VQRDMULH is gemmlowp's doubling multiplication; VRSHL rounds a half up, and so
 @ away from zero once one is taken from what is negative.
+@
+@ Four elements at a time in lanes of int32, the tail's predicated off. Inputs plus their offsets
+@ are at most 255; times 2^20 and 2^19 they are below 2^28, rescaled no more than before, and their
+@ sum is below 2^29: no lane overflows, nor does VQRDMULH saturate.
 
 @ Shifts \q right by minus \shift, rounded to nearest, a half away from zero. q2 free.
     .macro mve_add_round q, shift

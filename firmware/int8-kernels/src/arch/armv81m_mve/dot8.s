@@ -5,6 +5,12 @@
 @ VMLADAV adds to; pointers and counters in odd ones; all else in memory. Loads and products take
 @ turns, so that a core that overlaps them can. The first step of four outputs begins the sums.
 @ Output channels that are no multiple of four end in a predicated store.
+@
+@ A step adds sixteen products of at most 2^14 to a sum, modulo 2^32. Then the four sums of a pixel
+@ are a vector: VSHL by j, bias and residual end in `t`, below 2^31 by the profile's bound (the
+@ header of `packed/dot8.rs`), VMULH is the upper half of its product with the scale, and VQMOVN
+@ twice has the ends of int8. In the profile `tflite` no sum behind the product reaches 2^31, as the
+@ header of `packed/constants.rs` proves.
     .cpu cortex-m55
 
 @ r1, r7 windows of the two pixels, r3 weights; r0 and r2, r4 and r6, r8 and r10, r12 and lr the

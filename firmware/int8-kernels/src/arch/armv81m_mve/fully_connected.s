@@ -1,8 +1,9 @@
 @ The sums of a fully connected layer on Helium: what `model::fully_connected` computes.
 @
-@ Four outputs at once, so that inputs are loaded once for four rows: sixteen of int8 in a vector, or
-@ eight of int16, against which the weights are widened as they are loaded. The tail's lanes are
-@ predicated off: they load and add nothing. VMLADAVA adds modulo 2^32. Registers:
+@ Four outputs at once, so that inputs are loaded once for four rows: sixteen of int8 in a vector,
+@ or eight of int16, against which the weights are widened as they are loaded. The tail's lanes are
+@ predicated off: they load and add nothing. |x w| <= 2^15 * 2^7; VMLADAVA adds modulo 2^32.
+@ Registers:
 @   r0       inputs
 @   r1, r3, r5, r7   weights of four outputs
 @   r2, r4, r6, r8   their sums, in even registers as VMLADAVA wants them

@@ -2,10 +2,11 @@
 @ channels in sixteens.
 @
 @ VLD4 of words makes of four quads of channels of two tiles, or of two outputs, a vector for each
-@ tile's or output's two words; eight VMLADAV of them are 64 products, added modulo 2^32. Two pairs
-@ of outputs share what is loaded of the tiles. Then a vector is a place of both tiles and both
-@ outputs of a pair, and the output transform and the requantization are those of the header of
-@ `packed/winograd4.rs` in its lanes: all modulo 2^32, and the upper half of the last product.
+@ tile's or output's two words; eight VMLADAV of them are 64 products, added modulo 2^32 for any
+@ int16. Two pairs of outputs share what is loaded of the tiles. Then a vector is a place of both
+@ tiles and both outputs of a pair, and the output transform and the requantization are those of the
+@ header of `packed/winograd4.rs` in its lanes: all modulo 2^32, and the upper half of the last
+@ product.
     .syntax unified
     .thumb
     .cpu cortex-m55

@@ -1,7 +1,16 @@
 # The input transforms on RV32IM: the passes `rows` and `columns` of `portable`.
+#
+# Winograd's words are two lanes as one number, 65536 high + low, so that a transform of both is one
+# of the number, modulo 2^32, whatever borrows pass between them. It begins with x + 128, which is a
+# byte with its highest bit flipped, 0 to 255. In the end -12750 <= V <= 17340 of either lane, by
+# the header of `packed/winograd4.rs`; the low one has 0x3400 = 13312 more, which is 562 to 30652:
+# no borrow is left, and the halves of the word are the lanes.
+#
+# The passes of the phases work on one channel at a time: differences of int8, and differences of
+# those, are at most 2^9, and stored as int16.
 
-# One dimension, in place: \u0..\u5 become B^T u. A word is two lanes as one number: no step needs
-# to know where they meet. Results, in the order of points: \u1, \u4, \u5, \u3, \t, \u0; \u2 is free.
+# One dimension, in place: \u0..\u5 become B^T u. Results, in the order of points: \u1, \u4, \u5,
+# \u3, \t, \u0; \u2 is free.
     .macro resmcu_winograd4_input u0, u1, u2, u3, u4, u5, t
     sub     \u0, \u0, \u2
     sub     \u5, \u5, \u3
@@ -125,9 +134,9 @@ resmcu_winograd4_rows:
     .size resmcu_winograd4_rows, . - resmcu_winograd4_rows
 
 # void resmcu_winograd4_columns(const u32 *u, u32 *v, quads, bytes of a point)
-# a0 u, a1 v of the quad, a2 quads, a3 bytes of a point, a4 0x3400, which keeps the low lane above
-# zero, so that no borrow goes into the high one; a5 v of the point, which is the next one with each
-# store; t0-t6 data.
+# a0 u, a1 v of the quad, a2 quads, a3 bytes of a point, a4 0x3400, which in the low lanes of the
+# last two columns comes to 0x3400 in each point's; a5 v of the point, which is the next one with
+# each store; a6 where the lines end; t0-t6 data.
     .section .text.resmcu_winograd4_columns, "ax", @progbits
     .balign 4
     .global resmcu_winograd4_columns

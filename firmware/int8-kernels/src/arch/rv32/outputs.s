@@ -1,5 +1,10 @@
 # From sums to outputs on RV32IM: the output transforms, and the requantization.
 #
+# Transforms and multipliers are modulo 2^32, and what they end in, `t`, is below 2^31 by the
+# headers of `packed/winograd4.rs` and `packed/polyphase2.rs`. MULH is the upper half of `t` times
+# the scale, floor; in the profile `tflite` no sum behind it reaches 2^31, as the header of
+# `packed/constants.rs` proves.
+#
 # One tile of one output channel after another; the first tile of a channel, then the second.
 # The two kernels have a frame, a loop and the last steps of an output in common:
 #   a0 constants of the channel, a1 output, a2 a pixel in bytes, a3 multiplier, a4 scale, a5 last
@@ -334,8 +339,8 @@
 
 # void resmcu_direct16_outputs(const context *)
 # context: sums, both pixels, a pair's words, pairs, bytes of a pair, form
-# a0 sums, a1, a2 pixels, a3 the pair, a4 pairs, a5 bytes of a pair, a6 form, a7 255, t0, t1 constants
-# of both channels, t2-t5 accumulators.
+# a0 sums, a1, a2 pixels, a3 the pair, a4 pairs, a5 bytes of a pair, a6 form, a7 255, t0, t1
+# constants of both channels, t2-t5 accumulators.
     .section .text.resmcu_direct16_outputs, "ax", @progbits
     .balign 4
     .global resmcu_direct16_outputs

@@ -1,12 +1,13 @@
-# Two pixels in one MUL, on RV32IM, from inputs to outputs: what `arch::pixel_pairs` computes with the
-# sums of `portable::pixel_pairs`.
+# Two pixels in one MUL, on RV32IM, from inputs to outputs: what `arch::pixel_pairs` computes with
+# the sums of `portable::pixel_pairs`.
 #
 # A word holds x0 + 2^16 x1 of two pixels, so that one multiplication with a weight makes both
-# products. Products of a segment of weights are added up in a word, while the lower sum stays inside
-# of its 16 bits: while the absolute values of the segment's weights add up to 255 at most. Then the
-# word is added to the sum of all words, and its upper half, rounded, to the sum of the second pixel;
-# in the end the second times 2^16 taken from the first leaves the sum of the first pixel, modulo
-# 2^32.
+# products. Products of a segment of weights are added up in a word, while the lower sum stays
+# inside of its 16 bits: while the absolute values of the segment's weights add up to 255 at most.
+# Then the word is added to the sum of all words, and its upper half, rounded, to the sum of the
+# second pixel; in the end the second times 2^16 taken from the first leaves the sum of the first
+# pixel, modulo 2^32. The header of `packed/pixel_pairs.rs` proves that the rounded half is the
+# second pixel's sum.
 #
 # One pair of outputs after another, of one, two or three words of pixels. A weight of both outputs
 # is 5 loads, 6 multiplications and 6 additions for 12 products. Registers of the products:
@@ -144,8 +145,8 @@
     j       \done
     .endm
 
-# All products of a pair, eight weights of both outputs at a time, which have segments of 4, 8, 3, or,
-# rarely, of 2 or 1; then on to \done.
+# All products of a pair, eight weights of both outputs at a time, which have segments of 4, 8, 3,
+# or, rarely, of 2 or 1; then on to \done.
     .macro resmcu_pixel_pairs_products words, done
 .Lresmcu_pixel_pairs_eight_\words:
     lbu     t6, 0(a6)
@@ -192,8 +193,8 @@
     add     a3, a3, a4
     .endm
 
-# The profile `native`, of the sum \v: t0 bias, t1 weight of the residual, t2 multiplier in the upper
-# half, t3 and t4 shifts.
+# The profile `native`, of the sum \v: t0 bias, t1 weight of the residual, t2 multiplier in the
+# upper half, t3 and t4 shifts.
     .macro resmcu_pixel_pairs_native v, joins
     sll     \v, \v, t3
     add     \v, \v, t0

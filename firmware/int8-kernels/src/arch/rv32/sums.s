@@ -2,7 +2,7 @@
 #
 # A block is two tiles (or pixels) and two or eight output channels. With eight, a channel's
 # products are ten loads, sixteen multiplies and sixteen additions; the first channel of a sum needs
-# no additions. Registers:
+# no additions. A product of two int16 is at most 2^30; sums are modulo 2^32. Registers:
 #   a0       inputs: tile 0 at 0, tile 1 at 8 bytes of a step of 16
 #   a1-a4    weights of four pairs of outputs: output 0 at 0, output 1 at 8 bytes of a step
 #   a5       where the inputs of this sum end

@@ -1,6 +1,11 @@
 # The usual add of the profile `tflite` on RISC-V's vector extension: what `model::add` computes, by
 # the roundings as they are defined. With a half rounded up, VSMUL is gemmlowp's doubling
 # multiplication, and VSSRA rounds a half away from zero once one is taken from what is negative.
+#
+# As many elements at a time as eight registers hold in lanes of int32. Inputs plus their offsets
+# are at most 255; times 2^20 and 2^19 they are below 2^28, rescaled no more than before, and their
+# sum is below 2^29: no lane overflows, nor does VSMUL saturate. VNCLIP by 0 twice has the ends of
+# int8.
     .option push
     .option arch, +v
 

@@ -3,8 +3,8 @@
 #
 # Two outputs at once, and then two more: their weights are widened to int16 and multiplied with the
 # inputs, 32 at a time where vectors have 128 bits; VWMACC adds to a sum of 32 bits for each lane,
-# modulo 2^32. Lanes behind the last input keep their sums, which are added up in the end.
-# Registers:
+# |x w| <= 2^15 * 2^7, modulo 2^32. Lanes behind the last input keep their sums, which are added up
+# in the end. Registers:
 #   a0          the context
 #   a1, a2      inputs, how many are left
 #   a3, a4      weights of two outputs

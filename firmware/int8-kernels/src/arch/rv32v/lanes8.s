@@ -5,6 +5,23 @@
 # vectors of 128 bits the sums of a pixel take eight registers, three pixels 24 of 32; with 16
 # outputs, six pixels do. Longer vectors only use less of each register. 9 (15) instructions make 96
 # products.
+#
+# |x w| <= 2^14; sums are modulo 2^32. VSLL by j, bias and residual end in `t`, below 2^31 by the
+# profile's bound (the header of `packed/lanes8.rs`), VMULH is the upper half of its product with
+# the scale, and VNCLIP by 0 twice has the ends of int8, whatever the rounding mode. In the profile
+# `tflite` no sum behind the product reaches 2^31, as the header of `packed/constants.rs` proves.
+# Registers of the products:
+#   a0          the context
+#   a1 to a6    the rows of the pixels
+#   a7          weights
+#   t0, t6      eights of a row's bytes, and bytes beyond them, that are left
+#   t1, s0      how many those are
+#   t2, s2      outputs at once, outputs done
+#   s1          rows that are left
+#   s3          the constants of the outputs
+#   t3 to t5    a byte of three pixels
+#   v2, v4      weights, as int16
+#   v8, v16, v24  sums of three pixels of 32 outputs; of six of 16 outputs v12, v20, v28 too
     .option push
     .option arch, +v
 
@@ -112,9 +129,8 @@
 # context, in words: 6 windows, 6 times from a row's end to the next row, 6 outputs, packed weights,
 # rows, bytes of a row, outputs, join, memory for \pixels times 32 words, whether the profile is
 # `tflite`.
-# \lanes outputs at once; \wide, \half and \byte are the groups of registers of that many int32, int16
-# and int8.
-# s0 row's bytes beyond eights, s1 rows, s2 outputs done, s3 constants, t0 and t6 counters, t1 eights.
+# \lanes outputs at once; \wide, \half and \byte are the groups of registers of that many int32,
+# int16 and int8.
     .macro lanes8_run name, pixels, lanes, wide, half, byte
     .section .text.\name, "ax", @progbits
     .balign 4

@@ -1,5 +1,5 @@
-//! `pixel_pairs.s`, `outputs.s`: two pixels in one MULS, and products of halves where other cores
-//! have a long multiply.
+//! `pixel_pairs.s`, `outputs.s`, `dot4.s`, `sums.s`: two pixels in one MULS, products of halves where
+//! other cores have a long multiply, and int8 and int16 that are taken out of words.
 
 use super::*;
 use crate::requantize::{doubling_high_mul, multiply_high_31_by_halves, rounding_divide_by_pot};
@@ -108,5 +108,68 @@ fn both_roundings_are_gemmlowps() {
             let expected = rounding_divide_by_pot(doubling_high_mul(t, m), e);
             assert_eq!(both_roundings(t, m, e), expected, "{t}, {m}, {e}");
         }
+    }
+}
+
+/// `SXTB` and `SXTH`.
+fn sxtb(word: i32) -> i32 {
+    i32::from(word as i8)
+}
+
+fn sxth(word: i32) -> i32 {
+    i32::from(word as i16)
+}
+
+/// `resmcu_dot4_input`: the lowest byte, then by ASRS the next, of which the last is the word itself.
+fn dot4_input(x: i8, word: u32, [a, b, c, d]: [i32; 4]) -> [i32; 4] {
+    let (x, first) = (i32::from(x), word.cast_signed());
+    let [second, third, fourth] = [8, 16, 24].map(|by| first >> by);
+    [a + x * sxtb(first), b + x * sxtb(second), c + x * sxtb(third), d + x * fourth]
+}
+
+#[test]
+fn four_weights_are_taken_out_of_a_word() {
+    let ends = [i8::MIN, -1, 0, 1, i8::MAX];
+    let pairs = || ends.into_iter().flat_map(|a| ends.map(|b| [a, b]));
+    for (x, [a, b], [c, d]) in ends
+        .into_iter()
+        .flat_map(|x| pairs().flat_map(move |low| pairs().map(move |w| (x, low, w))))
+    {
+        let weights = [a, b, c, d];
+        let word = u32::from_le_bytes(weights.map(|w| w as u8));
+        let expected = weights.map(|w| 9 + i32::from(x) * i32::from(w));
+        assert_eq!(dot4_input(x, word, [9; 4]), expected, "{x} times {weights:?}");
+    }
+}
+
+/// `resmcu_channels`: two channels of two tiles `v` and two outputs `w`: SXTH is the lower one, ASRS
+/// leaves the upper one.
+fn channels([a, b, c, d]: [i32; 4], v: [u32; 2], w: [u32; 2]) -> [i32; 4] {
+    let ([v0, v1], [w0, w1]) = (v.map(u32::cast_signed), w.map(u32::cast_signed));
+    let both = |sum: i32, v: i32, w: i32| {
+        let low = sum.wrapping_add(sxth(v).wrapping_mul(sxth(w)));
+        low.wrapping_add((v >> 16).wrapping_mul(w >> 16))
+    };
+    [both(a, v0, w0), both(b, v1, w0), both(c, v0, w1), both(d, v1, w1)]
+}
+
+#[test]
+fn two_channels_are_taken_out_of_a_word() {
+    let random = &mut Random::new(19);
+    for _ in 0..2000 {
+        let mut two = || [0; 2].map(|_| [0; 2].map(|_| ENDS[random.range(0, 8) as usize]));
+        let (v, w) = (two(), two());
+        let got = channels([i32::MAX, -1, i32::MIN, 0], v.map(word), w.map(word));
+        let sum = |begin: i32, v: [i32; 2], w: [i32; 2]| {
+            let products = v.iter().zip(w).map(|(&v, w)| i64::from(v) * i64::from(w));
+            (i64::from(begin) + products.sum::<i64>()) as i32
+        };
+        let expected = [
+            sum(i32::MAX, v[0], w[0]),
+            sum(-1, v[1], w[0]),
+            sum(i32::MIN, v[0], w[1]),
+            sum(0, v[1], w[1]),
+        ];
+        assert_eq!(got, expected, "{v:?} times {w:?}");
     }
 }

@@ -1,9 +1,11 @@
 //! `dot8.s`, `fully_connected.s`, `winograd4*.s`, `add.s`: VMLADAVA of all lanes that a loop's tail
-//! leaves, words that VLD4 takes apart, transforms by lanes, and the roundings that are
-//! instructions.
+//! leaves, words that VLD4 takes apart, bytes that VMOVL does, transforms by lanes, and the
+//! roundings that are instructions.
 
 use super::*;
-use crate::requantize::{doubling_high_mul, rounding_divide_by_pot};
+use crate::requantize::{
+    NATIVE_ACCUMULATOR_MAX, NATIVE_SKIP_MAX, doubling_high_mul, rounding_divide_by_pot,
+};
 
 /// `VMLADAVA`: the products of lanes that are not predicated off, added modulo 2^32.
 fn vmladava<X: Copy + Into<i32>, W: Copy + Into<i32>>(sum: i32, x: &[X], w: &[W]) -> i32 {
@@ -59,14 +61,40 @@ fn roundings_of_the_add_are_gemmlowps() {
     }
 }
 
-/// `dot8_tflite`: the sign of the accumulator, and VSHL to the right by the last word's shift.
+/// `VSHL` by a vector: to the left, or to the right by less than nothing.
+fn vshl(value: i32, by: i32) -> i32 {
+    if by < 0 { value >> -by } else { value << by }
+}
+
+/// `dot8_tflite`, `mve_winograd4_tflite`: the sign of the accumulator, and VSHL to the right by the
+/// last word's shift.
 #[test]
 fn lanes_round_as_the_header_says() {
     check_tflite(|t, scale, last| {
         let shift = last & 31;
         let addend = last.wrapping_sub(shift).wrapping_add(16).cast_signed();
-        saturate(smmul(t, scale).wrapping_add(addend).wrapping_add(t >> 31 << 5) >> shift)
+        let sum = smmul(t, scale).wrapping_add(addend).wrapping_add(vshl(t >> 31, 5));
+        narrow_twice(vshl(sum, -shift.cast_signed()))
     });
+}
+
+/// `dot8_run` and `lanes8_run`: the sum's shift, bias and residual at the profile's bound, VMULH, and
+/// the ends of int8.
+#[test]
+fn lanes_scale_as_the_profile_native_does() {
+    const MAX: i32 = NATIVE_ACCUMULATOR_MAX as i32;
+    for (j, bias, skip) in [(0, 0, 0), (15, 0, 0), (7, MAX / 2, -128), (15, -MAX / 2, 127)] {
+        let residual = skip * (NATIVE_SKIP_MAX >> 2);
+        for sum in values(22).into_iter().map(|sum| sum >> j >> 2) {
+            // Overflows panic here.
+            let t = vshl(sum, j) + (bias + residual);
+            for (m, e) in [(0, 0), (1, 16), (32_767, 0), (32_767, 7), (20_000, 16)] {
+                let exact = (i64::from(t) * i64::from(m)) >> (16 + e);
+                let expected = exact.clamp(-128, 127) as i8;
+                assert_eq!(narrow_twice(smmul(t, m << (16 - e))), expected, "{t}, {m}, {e}");
+            }
+        }
+    }
 }
 
 /// `VLD40` to `VLD43` of words: every fourth word is one vector, of which these are the lanes.
@@ -114,6 +142,28 @@ fn products_of_vectors_are_the_sums_modulo_two_to_the_32() {
     }
 }
 
+/// `VMOVLB` and `VMOVLT`: the even bytes of a vector, or the odd ones, as int16.
+fn vmovl(bytes: [i8; 16], is_top: bool) -> [i16; 8] {
+    core::array::from_fn(|lane| bytes[2 * lane + usize::from(is_top)].into())
+}
+
+/// A vector's words are those of four quads as SXTB16 makes them, on which other cores' passes and
+/// the packed weights rely.
+#[test]
+fn even_and_odd_channels_are_the_words_of_their_quads() {
+    let random = &mut Random::new(16);
+    for _ in 0..100 {
+        let bytes: [i8; 16] = core::array::from_fn(|_| random.range(-128, 127) as i8);
+        for (is_top, ror) in [(false, 0), (true, 8)] {
+            let lanes = vmovl(bytes, is_top).map(i32::from);
+            for (&lanes, quad) in lanes.as_chunks().0.iter().zip(bytes.as_chunks::<4>().0) {
+                let quad = u32::from_le_bytes(quad.map(|x| x as u8));
+                assert_eq!(word(lanes), sxtb16(quad, ror), "{bytes:?}");
+            }
+        }
+    }
+}
+
 /// `mve_winograd4_input`: a lane of `B^T u`, modulo 2^16.
 fn winograd4_input([u0, u1, u2, u3, u4, u5]: [i16; 6]) -> [i16; 6] {
     let vmla = |sum: i16, factor: i16| sum.wrapping_add(factor.wrapping_mul(-4));
@@ -136,32 +186,25 @@ fn winograd4_input([u0, u1, u2, u3, u4, u5]: [i16; 6]) -> [i16; 6] {
 fn inputs_are_transformed_in_lanes() {
     let random = &mut Random::new(14);
     let (mut least, mut most) = (0, 0);
-    for turn in 0..4000_usize {
-        let mut x = [[0; 6]; 6];
-        let mut end = |at: usize| match turn % 3 {
-            0 => random.range(-128, 127) as i16,
-            1 => [-128, 127][random.range(0, 1) as usize],
-            // What makes one point largest, or smallest.
-            _ => {
-                let (row, column) = (INPUT[turn / 3 / 6 % 6][at / 6], INPUT[turn / 3 % 6][at % 6]);
-                if (row * column > 0) == (turn % 2 == 0) { 127 } else { -128 }
-            }
+    for turn in 0..1000_usize {
+        let x = match turn {
+            0..72 => extreme_inputs(turn / 2, turn % 2 == 0),
+            72..500 => [[0; 6]; 6].map(|row| row.map(|_| [-128, 127][random.range(0, 1) as usize])),
+            _ => [[0; 6]; 6].map(|row| row.map(|_| random.range(-128, 127) as i32)),
         };
-        (0..36).for_each(|at| x[at / 6][at % 6] = end(at));
+        let expected = transformed(&x);
         let columns: [[i16; 6]; 6] = core::array::from_fn(|column| {
-            let mut u = winograd4_input(x.map(|row| row[column]));
+            let mut u = winograd4_input(x.map(|row| row[column] as i16));
             u[0] = u[0].wrapping_sub(768);
             u
         });
         for epsilon in [0, EPSILON as i16] {
-            for point in 0..36 {
+            for (point, expected) in expected.into_iter().enumerate() {
                 let mut line = columns.map(|column| column[point / 6]);
                 line[4] = line[4].wrapping_add(epsilon);
                 line[5] = line[5].wrapping_add(epsilon);
                 let v = winograd4_input(line)[point % 6];
-                let rows = x.map(|row| product(INPUT[point % 6], row.map(|x| i64::from(x) + 128)));
-                let expected = product(INPUT[point / 6], rows);
-                assert_eq!(i64::from(v), expected + i64::from(epsilon), "{x:?}, {point}");
+                assert_eq!(i32::from(v), expected + i32::from(epsilon), "{x:?}, {point}");
                 (least, most) = (expected.min(least), expected.max(most));
             }
         }

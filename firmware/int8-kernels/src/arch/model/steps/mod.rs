@@ -1,6 +1,6 @@
 //! The steps of the assembly in plain Rust, for the tests: each special instruction is a safe
-//! function of this file, and the file of a core writes in them what the macros of its `.s` files
-//! do, with the same words, products and roundings.
+//! function of this file, and the file of a core, or its folder, writes in them what the macros of its
+//! `.s` files do, with the same words, products and roundings.
 //!
 //! A macro's name is its model's name. What it makes is compared with the definition at the ends of
 //! the range that the assembly's header proves, and with random values. What has no instruction of
@@ -20,7 +20,7 @@ mod rv32v;
 
 use crate::cases::Random;
 use crate::packed::constants::Rounding;
-use crate::packed::winograd4::EPSILON;
+use crate::packed::winograd4::{EPSILON, POINTS};
 use std::vec::Vec;
 
 /// Both int16 of a word, the lower one first.
@@ -101,7 +101,13 @@ fn sbfx(value: u32, width: u32) -> i32 {
     (value << (32 - width)).cast_signed() >> (32 - width)
 }
 
-/// `SSAT #8`; `VQMOVN`, `VNCLIP` twice.
+/// `VQMOVN`, and `VNCLIP` by 0: to int16, and then to int8.
+fn narrow_twice(value: i32) -> i8 {
+    let half = value.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+    half.clamp(i8::MIN.into(), i8::MAX.into()) as i8
+}
+
+/// `SSAT #8`.
 fn saturate(value: i32) -> i8 {
     value.clamp(i8::MIN.into(), i8::MAX.into()) as i8
 }
@@ -126,6 +132,21 @@ const INPUT: [[i64; 6]; 6] = [
 /// One row of a transform.
 fn product(row: [i64; 6], values: [impl Into<i64>; 6]) -> i64 {
     row.into_iter().zip(values).map(|(a, value)| a * value.into()).sum()
+}
+
+/// Inputs that make a point of Winograd's `V` as large as it can be, or as small.
+fn extreme_inputs(point: usize, is_largest: bool) -> [[i32; 6]; 6] {
+    INPUT[point / 6].map(|row| {
+        INPUT[point % 6].map(|column| if (row * column > 0) == is_largest { 127 } else { -128 })
+    })
+}
+
+/// All points of `V = B^T (x + 128) B`, by the definition.
+fn transformed(x: &[[i32; 6]; 6]) -> [i32; POINTS] {
+    core::array::from_fn(|point| {
+        let rows = x.map(|row| product(INPUT[point % 6], row.map(|x| x + 128)));
+        product(INPUT[point / 6], rows) as i32
+    })
 }
 
 /// Values at the ends of 32 bits, around zero and powers of two, and random ones of every size.

@@ -38,16 +38,10 @@ fn vsmul(a: i32, b: i32) -> i32 {
     ((i128::from(product) + (1 << 30)) >> 31).min(i32::MAX.into()) as i32
 }
 
-/// `VNCLIP` by 0, to int16 and then to int8.
-fn vnclip_twice(value: i32) -> i8 {
-    let half = value.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
-    half.clamp(i8::MIN.into(), i8::MAX.into()) as i8
-}
-
 #[test]
 fn fixed_point_instructions_are_gemmlowps() {
     for v in values(14) {
-        assert_eq!(vnclip_twice(v), saturate(v));
+        assert_eq!(narrow_twice(v), saturate(v));
         for m in [0, 1, 1 << 30, i32::MAX] {
             assert_eq!(vsmul(v, m), doubling_high_mul(v, m), "{v} times {m}");
         }
@@ -64,6 +58,6 @@ fn masked_lanes_round_as_the_header_says() {
         let high = smmul(t, scale);
         let high = if high < 0 { high.wrapping_sub(32) } else { high };
         let sum = high.wrapping_add((last & !31).wrapping_add(16).cast_signed());
-        vnclip_twice(sum.wrapping_shr(last))
+        narrow_twice(sum.wrapping_shr(last))
     });
 }
