@@ -183,24 +183,39 @@ impl<'a> Vectors<'a> {
         sums: &[[__m256i; 2]; QUAD],
         pixels: [*mut i8; QUAD],
     ) -> [__m256i; QUAD] {
-        let mut words = [_mm256_setzero_si256(); QUAD];
-        for ((words, sums), pixel) in words.iter_mut().zip(sums).zip(pixels) {
-            let mut first = self.add_bias::<0>(sums[0]);
-            let mut second = self.add_bias::<1>(sums[1]);
-            if FORM == JOIN {
-                // SAFETY: the caller's.
-                let [low, high] = widened(unsafe { _mm_loadu_si128(pixel.cast()) });
-                first = _mm256_add_epi32(first, _mm256_mullo_epi32(low, self.residual[0]));
-                second = _mm256_add_epi32(second, _mm256_mullo_epi32(high, self.residual[1]));
-            }
-            *words = if FORM == ONE_FLOOR {
-                let first = self.scale_by_one_floor::<0>(first);
-                _mm256_packs_epi32(first, self.scale_by_one_floor::<1>(second))
-            } else {
-                _mm256_packs_epi32(self.scale::<0>(first), self.scale::<1>(second))
-            };
+        // SAFETY: the caller's.
+        let [mut words, second] =
+            unsafe { [self.scaled::<FORM, 0>(sums, pixels), self.scaled::<FORM, 1>(sums, pixels)] };
+        for (first, second) in words.iter_mut().zip(second) {
+            *first = _mm256_packs_epi32(*first, second);
         }
         words
+    }
+
+    /// A half of the outputs of four pixels: its constants stay in registers.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    #[expect(unsafe_code, reason = "reads without a length")]
+    unsafe fn scaled<const FORM: u8, const HALF: usize>(
+        &self,
+        sums: &[[__m256i; 2]; QUAD],
+        pixels: [*mut i8; QUAD],
+    ) -> [__m256i; QUAD] {
+        let mut scaled = [_mm256_setzero_si256(); QUAD];
+        for ((scaled, sums), pixel) in scaled.iter_mut().zip(sums).zip(pixels) {
+            let mut t = self.add_bias::<HALF>(sums[HALF]);
+            if FORM == JOIN {
+                // SAFETY: the caller's.
+                let skip = widened(unsafe { _mm_loadu_si128(pixel.cast()) })[HALF];
+                t = _mm256_add_epi32(t, _mm256_mullo_epi32(skip, self.residual[HALF]));
+            }
+            *scaled = if FORM == ONE_FLOOR {
+                self.scale_by_one_floor::<HALF>(t)
+            } else {
+                self.scale::<HALF>(t)
+            };
+        }
+        scaled
     }
 
     #[target_feature(enable = "avx2")]
