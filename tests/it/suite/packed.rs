@@ -76,6 +76,7 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
             ([2, 2, 3], 2, square(5, 1, [2; 4])),
             ([6, 6, 2], 2, square(2, 2, [2; 4])),
             ([7, 7, 9], 10, Sliding { size: [3, 2], stride: [2, 3], padding: [0, 1, 2, 0] }),
+            ([5, 3, 1], 2, Sliding { size: [3, 1], stride: [1, 1], padding: [0; 4] }),
         ]);
     }
     if kernel == Kernel::PixelPairs {
@@ -101,6 +102,28 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
         ]);
     }
     shapes
+}
+
+/// Signs of the rows and of the columns of inputs at the ends of their range, which make a point of
+/// each tile as large as it can be, or as small, where the padding is one: tiles begin every four
+/// rows and columns, one before them. Of the transforms of Winograd's method the first row times
+/// itself, and times the second; of the phases twice `x0 - x2`.
+const TILES: [[[i32; 4]; 2]; 4] = [
+    [[-1, -1, 1, 1]; 2],
+    [[-1, 1, 1, -1], [-1, -1, 1, 1]],
+    [[1, -1, 1, 1]; 2],
+    [[-1, 1, -1, -1], [1, -1, 1, 1]],
+];
+
+/// A layer whose inputs have such signs.
+fn of_tiles(rng: &mut Rng, kernel: Kernel, stride: usize, [rows, columns]: [[i32; 4]; 2]) -> Case {
+    let shape @ ([height, width, depth], ..) = ([8, 16, 12], 4, square(3, stride, [1; 4]));
+    let mut case = conv(rng, Packing::Only(kernel), Form::Native, shape);
+    case.name = format!("{}, signs {rows:?} by {columns:?}", case.name);
+    let sign = |at: usize| rows[at / width % 4] * columns[at % width % 4];
+    let pixel = |at: usize| [if sign(at) > 0 { i8::MAX } else { i8::MIN }].repeat(depth);
+    case.input = (0..height * width).flat_map(pixel).collect();
+    case
 }
 
 /// Whether a kernel takes layers of any number of outputs, with any shift.
@@ -235,6 +258,9 @@ pub(super) fn edges() -> Vec<Case> {
     let mut rng = Rng::new(0x9AC);
     let mut cases = vec![];
     for kernel in Kernel::ALL {
+        if let Some(stride) = stride(kernel) {
+            cases.extend(TILES.map(|signs| of_tiles(&mut rng, kernel, stride, signs)));
+        }
         for shape in shapes(kernel) {
             for form in FORMS {
                 cases.push(conv(&mut rng, Packing::Only(kernel), form, shape));
