@@ -35,19 +35,7 @@ fn stride(kernel: Kernel) -> Option<usize> {
 fn shapes(kernel: Kernel) -> Vec<Shape> {
     let same = [1; 4];
     if stride(kernel) == Some(2) {
-        return vec![
-            ([4, 8, 4], 2, square(3, 2, same)),
-            ([5, 13, 3], 10, square(3, 2, same)),
-            ([4, 9, 17], 8, square(3, 2, same)),
-            ([1, 1, 4], 2, square(3, 2, same)),
-            ([8, 16, 16], 10, square(3, 2, [0, 0, 1, 1])), // TensorFlow's SAME
-            ([7, 15, 8], 8, square(3, 2, same)),
-            ([5, 9, 12], 10, square(3, 2, [0; 4])),
-            ([6, 11, 32], 8, square(3, 2, [1, 0, 1, 0])),
-            ([4, 4, 20], 6, square(3, 2, [2, 2, 2, 2])),
-            ([3, 9, 64], 2, square(3, 2, same)),
-            ([3, 5, 132], 2, square(3, 2, same)),
-        ];
+        return shapes_of_phases();
     }
     let mut shapes = vec![
         ([4, 8, 4], 2, square(3, 1, same)),
@@ -76,12 +64,13 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
             ([2, 2, 3], 2, square(5, 1, [2; 4])),
             ([6, 6, 2], 2, square(2, 2, [2; 4])),
             ([7, 7, 9], 10, Sliding { size: [3, 2], stride: [2, 3], padding: [0, 1, 2, 0] }),
-            ([5, 3, 1], 2, Sliding { size: [3, 1], stride: [1, 1], padding: [0; 4] }),
         ]);
     }
     if kernel == Kernel::PixelPairs {
-        // Its parts of 248 weights, each number of pixels that remains, and odd numbers of outputs.
+        // Its parts of 248 weights, rows of one byte, each number of pixels that remains, and odd
+        // numbers of outputs.
         shapes.push(([3, 3, 256], 3, square(1, 1, [0; 4])));
+        shapes.push(([5, 3, 1], 2, Sliding { size: [3, 1], ..square(1, 1, [0; 4]) }));
         shapes.extend((2..=12).map(|pixels| ([pixels, 1, 40], 3, square(1, 1, [0; 4]))));
         shapes.iter_mut().step_by(2).for_each(|(_, outputs, _)| *outputs -= 1);
     }
@@ -102,6 +91,24 @@ fn shapes(kernel: Kernel) -> Vec<Shape> {
         ]);
     }
     shapes
+}
+
+/// The same of stride 2.
+fn shapes_of_phases() -> Vec<Shape> {
+    let same = [1; 4];
+    vec![
+        ([4, 8, 4], 2, square(3, 2, same)),
+        ([5, 13, 3], 10, square(3, 2, same)),
+        ([4, 9, 17], 8, square(3, 2, same)),
+        ([1, 1, 4], 2, square(3, 2, same)),
+        ([8, 16, 16], 10, square(3, 2, [0, 0, 1, 1])), // TensorFlow's SAME
+        ([7, 15, 8], 8, square(3, 2, same)),
+        ([5, 9, 12], 10, square(3, 2, [0; 4])),
+        ([6, 11, 32], 8, square(3, 2, [1, 0, 1, 0])),
+        ([4, 4, 20], 6, square(3, 2, [2, 2, 2, 2])),
+        ([3, 9, 64], 2, square(3, 2, same)),
+        ([3, 5, 132], 2, square(3, 2, same)),
+    ]
 }
 
 /// Signs of the rows and of the columns of inputs at the ends of their range, which make a point of

@@ -2,9 +2,9 @@
 //! of the four phases of stride 2.
 //!
 //! For units that multiply int16 as fast as int8: a quarter of the products, or 81 of 144. Tiles
-//! of 4x4 outputs are transformed, [`TILES`] at once, `V = B^T x B` (without the 128 and the epsilon
-//! of cores whose lanes share a word), multiplied point by point with `U = G w G^T`, and transformed
-//! back.
+//! of 4x4 outputs are transformed, [`TILES`] at once, `V = B^T x B` (without the 128 and the
+//! epsilon of cores whose lanes share a word), multiplied point by point with `U = G w G^T`, and
+//! transformed back.
 //!
 //! **Stride 1.** `|V| <= 100 * 128`. A sum of the direct convolution comes out as `9 * 2^k * a`
 //! modulo 2^32, which times `9^-1 * 2^(6 - k)` is `64 a`: shifted down it is `a`, since

@@ -1,6 +1,6 @@
 //! The steps of the assembly in plain Rust, for the tests: each special instruction is a safe
-//! function of this file, and the file of a core, or its folder, writes in them what the macros of its
-//! `.s` files do, with the same words, products and roundings.
+//! function of this file, and the file of a core, or its folder, writes in them what the macros of
+//! its `.s` files do, with the same words, products and roundings.
 //!
 //! A macro's name is its model's name. What it makes is compared with the definition at the ends of
 //! the range that the assembly's header proves, and with random values. What has no instruction of
