@@ -100,13 +100,14 @@ fn check_costs(name: &str, limits: Limits, core: Option<Core>, off: &[u64]) {
 #[test]
 fn cost_tables_are_near_what_is_counted() {
     let none = Limits::none;
-    let e31 = Limits { core: kernels::Core::E31, ..none(Isa::Rv32) };
+    let on = |core| Limits { core, ..none(Isa::Rv32) };
     let all = &[4, 20, 4];
-    let cases: [(_, _, _, &[u64]); 6] = [
+    let cases: [(_, _, _, &[u64]); 7] = [
         ("qemu-mps2-an386", none(Isa::Armv7em), Some(Core::CortexM4), all),
         ("qemu-mps2-an385", none(Isa::Armv7m), Some(Core::CortexM3), all),
         ("qemu-mps2-an385-m0", none(Isa::Armv6m), Some(Core::CortexM0), all),
-        ("qemu-virt-rv32imc", e31, Some(Core::E31), all),
+        ("qemu-virt-rv32imc", on(kernels::Core::E31), Some(Core::E31), all),
+        ("qemu-virt-rv32imac", on(kernels::Core::Hazard3), Some(Core::Hazard3), all),
         ("qemu-mps3-an547", none(Isa::Armv81mMve), None, &all[..2]),
         // QEMU loads a vector byte by byte.
         ("qemu-virt-rv32v", none(Isa::Rv32v), None, &all[..1]),

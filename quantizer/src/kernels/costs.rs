@@ -306,6 +306,26 @@ const E31_CYCLES: Costs = Costs {
     lanes: None,
 };
 
+/// The same in cycles of a Hazard3.
+const HAZARD3_CYCLES: Costs = Costs {
+    eight_nibbles: 14,
+    generic: [33, 39],
+    step: 51,
+    step_alone: 65,
+    winograd: [64, 308, 2925],
+    polyphase: [57, 316, 1237],
+    outputs: [1801, 247],
+    patch: [38, 53, 8],
+    pixels: 80,
+    pixel_pairs: PixelPairs {
+        eights: (21, [56, 55, 66, 77, 103]),
+        pixel: [40, 7],
+        outputs: [94, 47],
+        ..RV32.pixel_pairs
+    },
+    ..RV32
+};
+
 /// By the lines of `arch/armv81m_mve`, and for dot products by what fits their counts in ResNet-8's
 /// layers best; the rest as a core with DSP extension does it.
 const ARMV81M_MVE: Costs = Costs {
@@ -327,6 +347,7 @@ impl Tables {
             (Isa::Armv7m, _) => (&ARMV7M, Some(&ARMV7M_CYCLES)),
             (Isa::Armv6m, _) => (&ARMV6M, Some(&ARMV6M_CYCLES)),
             (Isa::Rv32, Core::E31) => (&RV32, Some(&E31_CYCLES)),
+            (Isa::Rv32, Core::Hazard3) => (&RV32, Some(&HAZARD3_CYCLES)),
             (Isa::Rv32, Core::Any) => (&RV32, None),
             (Isa::Armv81mMve, _) => (&ARMV81M_MVE, None),
             (Isa::Rv32v, _) => (&RV32V, None),
