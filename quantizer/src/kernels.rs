@@ -48,6 +48,8 @@ pub enum Core {
     Any,
     /// SiFive's E31, on which a product takes five cycles.
     E31,
+    /// Raspberry Pi's Hazard3, which waits for little but memory and branches.
+    Hazard3,
 }
 
 /// What the choice of kernels has to keep.

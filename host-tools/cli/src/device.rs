@@ -261,6 +261,7 @@ pub(crate) fn find_board(name: &str) -> Outcome<BoardData> {
 fn core_of(name: &str) -> Core {
     match resmcu_device_link::Core::named(name) {
         Some(resmcu_device_link::Core::E31) => Core::E31,
+        Some(resmcu_device_link::Core::Hazard3) => Core::Hazard3,
         _ => Core::Any,
     }
 }

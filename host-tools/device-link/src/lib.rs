@@ -14,6 +14,7 @@ mod device;
 mod error;
 mod firmware;
 mod hardware;
+mod leash;
 mod load_failure;
 mod log;
 mod maintain;

@@ -1,14 +1,16 @@
-//! Boards in QEMU: a child process, its UART on a socket, its log on standard output.
+//! Boards in QEMU: a child process, its UART on a socket, its log on standard output. It ends with
+//! this process, by `leash`.
 
 use crate::device::Device;
 use crate::error::LinkError;
 use crate::firmware::Firmware;
+use crate::leash::Leashed;
 use crate::log::{LastWords, LogLine, decode};
 use crate::profile::Profiler;
 use crate::target::Target;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
@@ -24,7 +26,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// An emulated board that runs. It ends when this is dropped.
 pub struct Qemu {
-    child: Child,
+    child: Leashed,
     serial: TcpStream,
     /// Read by QEMU when it starts; removed with this.
     _model: Vec<NamedTempFile>,
@@ -88,19 +90,17 @@ impl Qemu {
             command.args(["-device", &loader]);
         }
         let table = firmware.table();
-        let mut child = start("starting QEMU", || {
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
-        })?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = start("starting QEMU", || Leashed::spawn(&mut command))?;
         let said = LastWords::default();
         let readers = read_output(&mut child, table, &said, log);
-        let serial = accept(&listener, &mut child, &said);
-        let serial = serial.inspect_err(|_| end(&mut child))?;
+        let serial = accept(&listener, &mut child, &said)?;
         Ok(Self { child, serial, _model: model, readers, said })
     }
 
     /// Ends it at once, as if its plug were pulled.
     pub fn kill(&mut self) {
-        end(&mut self.child);
+        self.child.end();
     }
 
     /// The error of a device that is gone, after its last words arrived.
@@ -171,17 +171,6 @@ impl Device for Qemu {
     }
 }
 
-impl Drop for Qemu {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn end(child: &mut Child) {
-    let _ = child.kill(); // it may have ended by itself
-    let _ = child.wait();
-}
-
 fn arguments(target: &Target, firmware: &Firmware, port: u16) -> Vec<String> {
     let chardev = format!("socket,id=serial,host=127.0.0.1,port={port},nodelay=on");
     let kernel = firmware.path().display().to_string();
@@ -215,11 +204,12 @@ fn write_temporary(model: &[u8], piece: usize) -> Result<Vec<NamedTempFile>, Lin
 
 /// Threads that decode the log on standard output and keep what QEMU says on standard error.
 fn read_output(
-    child: &mut Child,
+    child: &mut Leashed,
     table: defmt_decoder::Table,
     said: &LastWords,
     mut log: impl FnMut(LogLine) + Send + 'static,
 ) -> Vec<JoinHandle<()>> {
+    let child = child.child_mut();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (logged, complained) = (said.clone(), said.clone());
     let logs = stdout.map(|stdout| {
@@ -242,7 +232,7 @@ fn read_output(
 /// Waits for QEMU to connect to the serial line.
 fn accept(
     listener: &TcpListener,
-    child: &mut Child,
+    child: &mut Leashed,
     said: &LastWords,
 ) -> Result<TcpStream, LinkError> {
     let deadline = Instant::now() + START_MAX;

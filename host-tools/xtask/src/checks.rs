@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 //!
-//! The tests come last, so that the output ends in cargo's own closing lines.
+//! The tests come last, so that standard output ends in cargo's own closing lines; how long each
+//! stage took is on standard error.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,24 +37,33 @@ pub(crate) fn test(root: &Path) -> Result<(), Failure> {
     timed(&mut stages, "Arm host", || arm_host(root, &compiler))?;
     timed(&mut stages, "dependencies", || dependencies(root))?;
     timed(&mut stages, "kernels as released", || released_kernels(root))?;
-    let took: Vec<_> =
-        stages.iter().map(|(name, time)| format!("{name} {:.0} s", time.as_secs_f64())).collect();
-    println!("stages before the tests: {}", took.join(", "));
     // Units and documentation first, so that the run ends in the closing line of the tests that
     // matter most. All of the workspace each time, so that nothing is built twice.
     let of_packages =
         ["packed", "power_cut", "service", "streams"].map(|name| ["--test", name]).concat();
-    for which in [&["--lib", "--bins"][..], &["--doc"], &of_packages[..], &["--test", "it"]] {
+    let tests = [
+        ("unit tests", &["--lib", "--bins"][..]),
+        ("examples in documentation", &["--doc"]),
+        ("tests of packages", &of_packages[..]),
+        ("integration tests", &["--test", "it"]),
+    ];
+    for (name, which) in tests {
         let mut command = cargo();
         command.args(["test", "--workspace", "--locked"]).args(which).current_dir(root);
         if let Some(data) = &data {
             command.env(DATA_VARIABLE, data);
         }
-        run(&mut command)?;
+        timed(&mut stages, name, || run(&mut command))?;
+    }
+    stages.sort_by_key(|&(_, took)| std::cmp::Reverse(took));
+    let all = ("all stages", stages.iter().map(|(_, took)| took).sum());
+    for (name, took) in stages.into_iter().chain([all]) {
+        eprintln!("{:>12}  {name}", in_words(took));
     }
     Ok(())
 }
 
+/// Runs a stage, says how long it took, and notes that.
 fn timed<T>(
     stages: &mut Vec<(&'static str, Duration)>,
     name: &'static str,
@@ -62,8 +72,18 @@ fn timed<T>(
     eprintln!("== {name}");
     let start = Instant::now();
     let result = stage();
-    stages.push((name, start.elapsed()));
+    let took = start.elapsed();
+    eprintln!("   {name}: {}", in_words(took));
+    stages.push((name, took));
     result
+}
+
+/// Minutes and seconds.
+fn in_words(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
 }
 
 /// The folder of test data, absolute, since tests run in the folders of their crates.

@@ -58,7 +58,7 @@ pub(super) struct Costs {
     dot: Option<[usize; 4]>,
     /// Of vectors of output channels, where a core has them: what comes with a byte of the windows
     /// of some pixels besides two for each of them, with a row, with a block of outputs, and with
-    /// the pixels.
+    /// each of the pixels.
     lanes: Option<[usize; 4]>,
 }
 
@@ -306,6 +306,26 @@ const E31_CYCLES: Costs = Costs {
     lanes: None,
 };
 
+/// The same in cycles of a Hazard3.
+const HAZARD3_CYCLES: Costs = Costs {
+    eight_nibbles: 14,
+    generic: [33, 39],
+    step: 51,
+    step_alone: 65,
+    winograd: [64, 308, 2925],
+    polyphase: [57, 316, 1237],
+    outputs: [1801, 247],
+    patch: [38, 53, 8],
+    pixels: 80,
+    pixel_pairs: PixelPairs {
+        eights: (21, [56, 55, 66, 77, 103]),
+        pixel: [40, 7],
+        outputs: [94, 47],
+        ..RV32.pixel_pairs
+    },
+    ..RV32
+};
+
 /// By the lines of `arch/armv81m_mve`, and for dot products by what fits their counts in ResNet-8's
 /// layers best; the rest as a core with DSP extension does it.
 const ARMV81M_MVE: Costs = Costs {
@@ -314,8 +334,9 @@ const ARMV81M_MVE: Costs = Costs {
     ..ARMV7EM
 };
 
-/// By the lines of `arch/rv32v`; the rest as without vectors.
-const RV32V: Costs = Costs { lanes: Some([4, 20, 70, 250]), ..RV32 };
+/// By the lines of `arch/rv32v`, and for a pixel by what fits the counts in ResNet-8's layers best;
+/// the rest as without vectors.
+const RV32V: Costs = Costs { lanes: Some([4, 20, 90, 150]), ..RV32 };
 
 impl Tables {
     /// Those of a core; for every core those of one, which compare layers with each other.
@@ -326,6 +347,7 @@ impl Tables {
             (Isa::Armv7m, _) => (&ARMV7M, Some(&ARMV7M_CYCLES)),
             (Isa::Armv6m, _) => (&ARMV6M, Some(&ARMV6M_CYCLES)),
             (Isa::Rv32, Core::E31) => (&RV32, Some(&E31_CYCLES)),
+            (Isa::Rv32, Core::Hazard3) => (&RV32, Some(&HAZARD3_CYCLES)),
             (Isa::Rv32, Core::Any) => (&RV32, None),
             (Isa::Armv81mMve, _) => (&ARMV81M_MVE, None),
             (Isa::Rv32v, _) => (&RV32V, None),
@@ -387,12 +409,12 @@ impl Costs {
 
     /// Pixels, as many as are computed at once; for each block of outputs all bytes of the window.
     fn lanes8(&self, window: &Window) -> usize {
-        let [byte, row, block, group] = self.lanes.unwrap_or_default();
+        let [byte, row, block, pixel] = self.lanes.unwrap_or_default();
         let outputs = usize::from(window.output[2]);
         let [pixels, lanes] = Self::lanes(window);
         let rows = usize::from(window.size[0]) * row;
         let products = window.patch_len() * (byte + 2 * pixels) + rows + block;
-        window.positions().div_ceil(pixels) * (group + outputs.div_ceil(lanes) * products)
+        window.positions().div_ceil(pixels) * (pixels * pixel + outputs.div_ceil(lanes) * products)
     }
 
     /// Pairs of pixels; for each four outputs of them all rows of the window.

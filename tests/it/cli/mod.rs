@@ -6,6 +6,8 @@
 mod errors;
 mod experiments;
 mod folders;
+#[cfg(target_os = "linux")]
+mod orphans;
 mod pipeline;
 mod serial;
 mod watch;

@@ -11,6 +11,7 @@ mod risc_v;
 
 use super::code::Code;
 use super::sections::Block;
+use risc_v::End;
 
 /// A core with a published timing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,15 +26,19 @@ pub enum Core {
     CortexM4,
     /// SiFive's FE310-G000 Manual, sections 3.2 and 3.3.
     E31,
+    /// Raspberry Pi's RP2350 Datasheet, section 3.8.7: what Hazard3's own manual says of a core
+    /// with a fast multiplier and the branch predictor.
+    Hazard3,
 }
 
 /// All of them, by their names.
-const CORES: [(&str, Core); 5] = [
+const CORES: [(&str, Core); 6] = [
     ("Cortex-M0+", Core::CortexM0Plus),
     ("Cortex-M0", Core::CortexM0),
     ("Cortex-M3", Core::CortexM3),
     ("Cortex-M4", Core::CortexM4),
     ("E31", Core::E31),
+    ("Hazard3", Core::Hazard3),
 ];
 
 impl Core {
@@ -59,6 +64,7 @@ impl Core {
             Self::CortexM3 => "Arm DDI 0337I",
             Self::CortexM4 => "Arm 100166",
             Self::E31 => "SiFive FE310-G000 Manual",
+            Self::Hazard3 => "Raspberry Pi RP2350 Datasheet",
         }
     }
 }
@@ -85,6 +91,7 @@ impl CycleModel {
             Core::CortexM3 | Core::CortexM4 => 2,
             // Of a branch that was predicted otherwise.
             Core::E31 => 3,
+            Core::Hazard3 => 1,
         };
         Self { core, refill, flash_wait_states: 0 }
     }
@@ -100,10 +107,25 @@ impl CycleModel {
         let bytes = code.bytes(block.start, block.end);
         match self.core {
             Core::E31 => {
-                let (cycles, is_conditional) = risc_v::cycles(bytes);
+                let (cycles, end) = risc_v::cycles(&risc_v::E31, bytes);
                 // A branch is predicted to go where it mostly goes.
-                let otherwise = block.taken.min(block.executed - block.taken.min(block.executed));
-                let wrong = if is_conditional { otherwise } else { 0 };
+                let is_conditional = matches!(end, End::Forward | End::Backward);
+                let wrong = if is_conditional { rarer(block) } else { 0 };
+                block.executed * cycles + wrong * self.refill
+            }
+            Core::Hazard3 => {
+                let (cycles, end) = risc_v::cycles(&risc_v::HAZARD3, bytes);
+                // The last branch back that was taken is predicted to be taken again, so that a
+                // loop is wrong about its first and its last; no other branch is predicted to be.
+                // Of loops around loops this forgets that the inner one is what is remembered; and
+                // one cycle more for a target of 32 bits that is not aligned to them is not
+                // counted, since any change of the code moves it.
+                let wrong = match end {
+                    End::Straight => 0,
+                    End::Jump => block.executed,
+                    End::Forward => block.taken,
+                    End::Backward => 2 * rarer(block),
+                };
                 block.executed * cycles + wrong * self.refill
             }
             core => {
@@ -113,6 +135,11 @@ impl CycleModel {
             }
         }
     }
+}
+
+/// How often the branch at a block's end went where it mostly does not.
+fn rarer(block: &Block) -> u64 {
+    block.taken.min(block.executed - block.taken.min(block.executed))
 }
 
 #[cfg(test)]
@@ -223,6 +250,30 @@ mod tests {
         check_runs(Core::E31, &[0x8082], [100, 40], 100); // ret, whose place is remembered
     }
 
+    /// By the datasheet's tables, and the example in its section 3.8.7.10.
+    #[test]
+    fn a_hazard3_waits_for_memory_and_for_branches_it_did_not_expect() {
+        let check = |halves: &[u16], expected| check(Core::Hazard3, halves, 0, expected);
+        check(&[0x0001], 1); // c.nop
+        check(&[0x4188, 0x0505], 3); // c.lw a0, 0(a1); c.addi a0, 1, which waits
+        check(&[0x8503, 0x0005, 0x0505], 3); // lb a0, 0(a1); and so here
+        check(&[0x4188, 0x0585], 2); // c.addi a1, 1 does not
+        check(&[0x4188, 0xC188], 2); // c.lw a0, 0(a1); c.sw a0, 0(a1), which takes it in time
+        check(&[0x418C, 0xC188], 3); // c.lw a1, 0(a1); c.sw a0, 0(a1) has to know where to
+        check(&[0x8533, 0x02C5, 0x952A], 2); // mul a0, a1, a2; c.add a0, a0
+        check(&[0xC533, 0x02C5, 0x0001], 20); // div a0, a1, a2; c.nop
+        check(&[0x8082], 2); // ret
+        check(&[0xA001], 2); // c.j
+        let back = [0x15E3, 0xFEB5]; // bne a0, a1, back
+        check_runs(Core::Hazard3, &back, [100, 99], 100 + 2);
+        check_runs(Core::Hazard3, &back, [100, 0], 100);
+        let forward = [0x1463, 0x00B5]; // bne a0, a1, 8 on
+        check_runs(Core::Hazard3, &forward, [100, 99], 100 + 99);
+        // lbu a3, (a0); sb a3, (a1); c.addi a0, 1; c.addi a1, 1; bltu a1, a2, back: ten bytes.
+        let copy = [0x4683, 0x0005, 0x8023, 0x00D5, 0x0505, 0x0585, 0xEAE3, 0xFEC5];
+        check_runs(Core::Hazard3, &copy, [10, 9], 52);
+    }
+
     #[test]
     fn cores_are_found_by_their_boards_names() {
         let named = |name| Core::named(name).map(Core::name);
@@ -230,6 +281,7 @@ mod tests {
         assert_eq!(named("Cortex-M0+"), Some("Cortex-M0+"));
         assert_eq!(named("Cortex-M4 code on Cortex-M55"), Some("Cortex-M4"));
         assert_eq!(named("E31, RV32IMAC"), Some("E31"));
+        assert_eq!(named("Hazard3, RV32IMAC"), Some("Hazard3"));
         for none in ["Cortex-M7", "Cortex-M33", "Cortex-M55", "RV32IMC"] {
             assert_eq!(named(none), None, "{none}");
         }
