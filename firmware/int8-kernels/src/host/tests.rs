@@ -5,6 +5,7 @@ extern crate std;
 use super::{HostChannels, HostConv2d, host_conv2d_by, pack_by, packed_words_by, scratch_words_by};
 use crate::arch::host::Unit;
 use crate::cases::{Case, SHAPES};
+use crate::shape::Window;
 use std::vec;
 
 #[track_caller]
@@ -128,6 +129,25 @@ fn every_unit_computes_what_the_generic_kernel_does() {
             (0..8).for_each(|seed| {
                 check(&Case::new(100 * seed + index as u64, input, outputs, sliding), unit);
             });
+        }
+    }
+}
+
+/// A layer may run some rows at a time, with the weights and in the memory of the whole.
+#[test]
+fn rows_of_a_layer_are_packed_as_all_of_it() {
+    for unit in Unit::all() {
+        for (input, outputs, sliding) in SHAPES.into_iter().chain(WIDE) {
+            let whole = Case::new(1, input, outputs, sliding).window;
+            for rows in 1..whole.output[0] {
+                let [_, columns, outputs] = whole.output;
+                let part = Window { output: [rows, columns, outputs], ..whole };
+                let memory =
+                    |window| (packed_words_by(unit, window), scratch_words_by(unit, window));
+                let ((packed, scratch), (most, room)) = (memory(&part), memory(&whole));
+                assert_eq!(packed, most, "{unit:?}, {rows} rows of {whole:?}");
+                assert!(scratch <= room, "{unit:?}, {rows} rows of {whole:?}");
+            }
         }
     }
 }

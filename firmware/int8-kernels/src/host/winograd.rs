@@ -90,14 +90,14 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    /// That of a convolution, if its shape has one that pays.
+    /// That of a convolution, if its shape has one that pays. It does not depend on the number of
+    /// rows: a layer may run some rows at a time, with the weights of the whole.
     pub(super) fn of(window: &Window) -> Option<Self> {
-        let outputs = usize::from(window.output[0]) * usize::from(window.output[1]);
-        let [rows, columns] = tiles_of(window);
+        let (columns, [_, tiles]) = (usize::from(window.output[1]), tiles_of(window));
         let method = match window.stride {
             [1, 1] => Self::Whole,
-            // 81 products of a tile, and its transforms, against nine of each output.
-            [2, 2] if 12 * rows * columns <= outputs => Self::Phases,
+            // 81 products of a tile, and its transforms, against nine of each output of a square.
+            [2, 2] if 12 * tiles * tiles <= columns * columns => Self::Phases,
             _ => return None,
         };
         let is_fit = (DEPTH_MIN..=DEPTH_MAX).contains(&window.input[2]);

@@ -1,5 +1,5 @@
-//! `pixel_pairs.s`, `outputs.s`, `dot4.s`, `sums.s`: two pixels in one MULS, products of halves where
-//! other cores have a long multiply, and int8 and int16 that are taken out of words.
+//! `pixel_pairs.s`, `outputs.s`, `dot4.s`, `sums.s`: two pixels in one MULS, products of halves
+//! where other cores have a long multiply, and int8 and int16 that are taken out of words.
 
 use super::*;
 use crate::requantize::{doubling_high_mul, multiply_high_31_by_halves, rounding_divide_by_pot};
@@ -120,7 +120,8 @@ fn sxth(word: i32) -> i32 {
     i32::from(word as i16)
 }
 
-/// `resmcu_dot4_input`: the lowest byte, then by ASRS the next, of which the last is the word itself.
+/// `resmcu_dot4_input`: the lowest byte, then by ASRS the next, of which the last is the word
+/// itself.
 fn dot4_input(x: i8, word: u32, [a, b, c, d]: [i32; 4]) -> [i32; 4] {
     let (x, first) = (i32::from(x), word.cast_signed());
     let [second, third, fourth] = [8, 16, 24].map(|by| first >> by);
@@ -142,8 +143,8 @@ fn four_weights_are_taken_out_of_a_word() {
     }
 }
 
-/// `resmcu_channels`: two channels of two tiles `v` and two outputs `w`: SXTH is the lower one, ASRS
-/// leaves the upper one.
+/// `resmcu_channels`: two channels of two tiles `v` and two outputs `w`: SXTH is the lower one,
+/// ASRS leaves the upper one.
 fn channels([a, b, c, d]: [i32; 4], v: [u32; 2], w: [u32; 2]) -> [i32; 4] {
     let ([v0, v1], [w0, w1]) = (v.map(u32::cast_signed), w.map(u32::cast_signed));
     let both = |sum: i32, v: i32, w: i32| {

@@ -1,6 +1,6 @@
-//! `dual_step.s`, `direct16.s`, `winograd4.s`, `fully_connected.s`: two int16 products in one SMLAD,
-//! bytes in pairs of lanes, and one SMMUL or SMMLA for the requantization. The other files have
-//! theirs here too.
+//! `dual_step.s`, `direct16.s`, `winograd4.s`, `fully_connected.s`: two int16 products in one
+//! SMLAD, bytes in pairs of lanes, and one SMMUL or SMMLA for the requantization. The other files
+//! have theirs here too.
 
 mod add;
 mod pixel_pairs;

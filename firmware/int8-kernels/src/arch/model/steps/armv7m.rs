@@ -1,5 +1,5 @@
-//! `pixel_pairs.s`, `outputs.s`, `inputs.s`, `winograd4_input.s`: two pixels in one SMLAL, SMULL for
-//! the requantization, and two channels in one ADD or SUB.
+//! `pixel_pairs.s`, `outputs.s`, `inputs.s`, `winograd4_input.s`: two pixels in one SMLAL, SMULL
+//! for the requantization, and two channels in one ADD or SUB.
 
 use super::*;
 

@@ -78,8 +78,8 @@ fn lanes_round_as_the_header_says() {
     });
 }
 
-/// `dot8_run` and `lanes8_run`: the sum's shift, bias and residual at the profile's bound, VMULH, and
-/// the ends of int8.
+/// `dot8_run` and `lanes8_run`: the sum's shift, bias and residual at the profile's bound, VMULH,
+/// and the ends of int8.
 #[test]
 fn lanes_scale_as_the_profile_native_does() {
     const MAX: i32 = NATIVE_ACCUMULATOR_MAX as i32;

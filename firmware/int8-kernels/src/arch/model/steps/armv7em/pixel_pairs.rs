@@ -1,5 +1,5 @@
-//! `pixel_pairs.s`: two int8 products in one SMLAD, rows that meet in a word, and one SMLAL or SMMUL
-//! for the requantization.
+//! `pixel_pairs.s`: two int8 products in one SMLAD, rows that meet in a word, and one SMLAL or
+//! SMMUL for the requantization.
 
 use super::*;
 use crate::requantize::{doubling_high_mul, rounding_divide_by_pot};

@@ -4,8 +4,8 @@
 use super::*;
 use crate::packed::polyphase2::{POINTS, TERMS};
 
-/// `polyphase2_row` and `polyphase2_middle_row`: the first, odd, last, odd last and middle term of a
-/// row go to its points, from `first` on.
+/// `polyphase2_row` and `polyphase2_middle_row`: the first, odd, last, odd last and middle term of
+/// a row go to its points, from `first` on.
 fn polyphase2_row(points: &mut [u32; POINTS], first: usize, terms: [u32; 5]) {
     let places = match first {
         20 => [0, 1, 2, 3, 4],
