@@ -111,10 +111,8 @@ fn shapes_of_phases() -> Vec<Shape> {
     ]
 }
 
-/// Signs of the rows and of the columns of inputs at the ends of their range, which make a point of
-/// each tile as large as it can be, or as small, where the padding is one: tiles begin every four
-/// rows and columns, one before them. Of the transforms of Winograd's method the first row times
-/// itself, and times the second; of the phases twice `x0 - x2`.
+/// Signs of rows and columns that make a point of each tile as large as it can be, or as small:
+/// those of the kernels' own `tests/packed.rs`, which says how they come about.
 const TILES: [[[i32; 4]; 2]; 4] = [
     [[-1, -1, 1, 1]; 2],
     [[-1, 1, 1, -1], [-1, -1, 1, 1]],

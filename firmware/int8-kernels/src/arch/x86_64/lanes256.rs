@@ -143,12 +143,15 @@ impl<'a> Vectors<'a> {
     }
 
     /// Four pixels whole, `stride` bytes apart.
+    ///
+    /// # Safety
+    /// From `y` on there are the sixteen bytes of each of them, to read and to store.
     #[target_feature(enable = "avx2")]
     #[inline]
     #[expect(unsafe_code, reason = "reads and stores without lengths")]
     unsafe fn four(&self, sums: &[[__m256i; 2]; QUAD], y: *mut i8, stride: usize) {
         let pixels: [*mut i8; QUAD] = core::array::from_fn(|pixel| y.wrapping_add(pixel * stride));
-        // SAFETY: the caller's.
+        // SAFETY: as the function's: each of `pixels` has sixteen bytes.
         let words = unsafe {
             match self.lanes.form {
                 Form::Native => self.words::<NATIVE>(sums, pixels),
@@ -166,7 +169,7 @@ impl<'a> Vectors<'a> {
             let bytes = _mm256_packs_epi16(words[0], words[1]);
             let bytes = _mm256_permute4x64_epi64::<EVEN_THEN_ODD>(bytes);
             let bytes = _mm256_min_epi8(_mm256_max_epi8(bytes, self.low), self.high);
-            // SAFETY: the caller's.
+            // SAFETY: as the function's.
             unsafe {
                 _mm_storeu_si128(pixels[0].cast(), _mm256_castsi256_si128(bytes));
                 _mm_storeu_si128(pixels[1].cast(), _mm256_extracti128_si256::<1>(bytes));
@@ -175,6 +178,9 @@ impl<'a> Vectors<'a> {
     }
 
     /// Four pixels as words, saturated. `pixels`: their residuals where one is joined.
+    ///
+    /// # Safety
+    /// Each of `pixels` has sixteen bytes to read.
     #[target_feature(enable = "avx2")]
     #[inline]
     #[expect(unsafe_code, reason = "reads without a length")]
@@ -183,7 +189,7 @@ impl<'a> Vectors<'a> {
         sums: &[[__m256i; 2]; QUAD],
         pixels: [*mut i8; QUAD],
     ) -> [__m256i; QUAD] {
-        // SAFETY: the caller's.
+        // SAFETY: as the function's.
         let [mut words, second] =
             unsafe { [self.scaled::<FORM, 0>(sums, pixels), self.scaled::<FORM, 1>(sums, pixels)] };
         for (first, second) in words.iter_mut().zip(second) {
@@ -193,6 +199,9 @@ impl<'a> Vectors<'a> {
     }
 
     /// A half of the outputs of four pixels: its constants stay in registers.
+    ///
+    /// # Safety
+    /// As [`Self::words`].
     #[target_feature(enable = "avx2")]
     #[inline]
     #[expect(unsafe_code, reason = "reads without a length")]
@@ -205,7 +214,7 @@ impl<'a> Vectors<'a> {
         for ((scaled, sums), pixel) in scaled.iter_mut().zip(sums).zip(pixels) {
             let mut t = self.add_bias::<HALF>(sums[HALF]);
             if FORM == JOIN {
-                // SAFETY: the caller's.
+                // SAFETY: as the function's.
                 let skip = widened(unsafe { _mm_loadu_si128(pixel.cast()) })[HALF];
                 t = _mm256_add_epi32(t, _mm256_mullo_epi32(skip, self.residual[HALF]));
             }
